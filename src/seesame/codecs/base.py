@@ -1,0 +1,45 @@
+"""The codec protocol: something that turns a clip into a bitstream and back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from seesame.bitstream.container import Container
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0..1) and a short text."""
+
+
+def no_progress(share: float, text: str) -> None:
+    """Swallow progress."""
+
+
+@dataclass
+class EncodeContext:
+    """What an encoder may use beside the clip and its own settings."""
+
+    stack: Stack | None = None
+    device: str = "cpu"
+    seed: int = 0
+    progress: Progress = no_progress
+    work: Path | None = None
+    """Folder for checkpoints of a resumable encode; None when nothing is to be kept."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Codec(Protocol):
+    """One codec. ``settings`` are plain JSON values; unknown names are the user's mistake."""
+
+    name: str
+    codec_id: int
+    """One byte in the container; never reused."""
+    summary: str
+
+    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+        """Compress a clip. Raises UserError for bad settings."""
+
+    def decode(self, container: Container, device: str = "cpu") -> Clip:
+        """The decoded clip, lazily, at source resolution. Raises DamagedError."""

@@ -1,0 +1,9 @@
+"""The errors a user can cause: each is one clear line, and the command line exits with code 2."""
+
+
+class UserError(Exception):
+    """A mistake of the user or a bad input: what is wrong, with which file, what to do."""
+
+
+class DamagedError(UserError):
+    """A file that is damaged, truncated or not what it claims to be; it is refused."""

@@ -1,0 +1,43 @@
+"""What a clip is to the rest of the house: a lazy source of RGB frames."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+"""RGB frames, ``uint8 (T, H, W, 3)``."""
+
+
+@runtime_checkable
+class Clip(Protocol):
+    """One video, decoded lazily; every call of :meth:`batches` starts again at the first frame."""
+
+    @property
+    def width(self) -> int:
+        """Pixels a row, after any rotation metadata is applied."""
+
+    @property
+    def height(self) -> int:
+        """Rows a frame, after any rotation metadata is applied."""
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second (the average for a variable frame rate)."""
+
+    @property
+    def num_frames(self) -> int:
+        """Exact count of decodable frames."""
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of the source on disk: the denominator of the rate."""
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Yield frames in order, ``uint8 (B, H, W, 3)``; every batch but the last is full.
+
+        Raises:
+            DamagedError: the source ends early or cannot be decoded.
+        """
