@@ -1,12 +1,9 @@
 """The perception stack: the frozen nets whose outputs must hold, and their registry."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-
-from seesame.errors import UserError
 
 
 @runtime_checkable

@@ -41,3 +41,28 @@ class Clip(Protocol):
         Raises:
             DamagedError: the source ends early or cannot be decoded.
         """
+
+
+class ArrayClip:
+    """A clip held in memory, for tests and short renders.
+
+    Args:
+        frames: ``uint8 (T, H, W, 3)``.
+        fps: frames a second.
+        source_bytes: what counts as the source's size; the raw size when None.
+    """
+
+    def __init__(
+        self, frames: Frames, fps: Fraction | int = 20, source_bytes: int | None = None
+    ) -> None:
+        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames must be uint8 (T, H, W, 3), not {frames.dtype} {frames.shape}")
+        self.frames = frames
+        self.num_frames, self.height, self.width = (int(n) for n in frames.shape[:3])
+        self.fps = Fraction(fps)
+        self.source_bytes = frames.nbytes if source_bytes is None else source_bytes
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order."""
+        for start in range(0, self.num_frames, batch_size):
+            yield self.frames[start : start + batch_size]

@@ -1,0 +1,64 @@
+"""Writing without harm: nothing half-written, nothing overwritten unasked."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seesame.errors import UserError
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that exists (unless ``overwrite``) or whose folder cannot take it.
+
+    Raises:
+        UserError: with what to do about it.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists already; pass --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: the folder {path.parent} is not writable")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success move it into place, else remove it.
+
+    The temporary path keeps the suffix, so that writers that go by the suffix work; it may be
+    made a file or a folder.
+
+    Raises:
+        UserError: the output exists, or cannot be written (no space, no permission).
+    """
+    check_output(path, overwrite)
+    temporary = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}"
+    try:
+        yield temporary
+        if path.is_dir():
+            old = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}.old"
+            os.replace(path, old)
+            os.replace(temporary, path)
+            remove(old)
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{path}: no space left on the device") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+        raise
+    finally:
+        remove(temporary)
