@@ -1,0 +1,101 @@
+"""Colour: the metric's exact YUV 4:2:0 to RGB conversion, and the pose net's YUV6 packing.
+
+Both follow the comma video compression challenge (``frame_utils.py``, 2026) to the last digit:
+the same float32 operations in the same order, so that the rounded values are the same.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seesame.video.clip import Frames
+
+_ROWS = 64
+"""Rows converted at a time, so that the intermediate planes stay in the processor's cache."""
+
+
+def yuv420_to_rgb(y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8]) -> Frames:
+    """Convert one 8-bit limited-range BT.601 frame to RGB with bilinear chroma.
+
+    Chroma is upsampled to the luma size by bilinear interpolation (``align_corners=False``); then::
+
+        y' = (Y - 16) * 255/219      u' = (U - 128) * 255/224      v' = (V - 128) * 255/224
+        R = y' + 1.402 v'
+        G = y' - 0.344136 u' - 0.714136 v'
+        B = y' + 1.772 u'
+
+    clamped to 0..255 and rounded half to even, in float32. The two factors of G are those of
+    0.114 * 1.772 / 0.587 and 0.299 * 1.402 / 0.587 cut to six digits, as in the challenge.
+
+    Args:
+        y: ``uint8 (H, W)``.
+        u: ``uint8 (ceil(H/2), ceil(W/2))``.
+        v: the same shape as ``u``.
+
+    Returns:
+        ``uint8 (H, W, 3)``.
+    """
+    height, width = y.shape
+    rgb = np.empty((height, width, 3), dtype=np.uint8)
+    luma = torch.from_numpy(np.ascontiguousarray(y))
+    chroma = torch.from_numpy(np.stack([u, v])).float()[None]
+    chroma = F.interpolate(chroma, size=(height, width), mode="bilinear", align_corners=False)[0]
+    for top in range(0, height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        yf = luma[rows].float().sub_(16.0).mul_(255.0 / 219.0)
+        uf = chroma[0, rows].sub_(128.0).mul_(255.0 / 224.0)
+        vf = chroma[1, rows].sub_(128.0).mul_(255.0 / 224.0)
+        # In place for speed; never torch.add(alpha=...), which fuses the product into the sum
+        # and so rounds differently.
+        rgb[rows, :, 0] = _byte((vf * 1.402).add_(yf))
+        rgb[rows, :, 2] = _byte((uf * 1.772).add_(yf))
+        rgb[rows, :, 1] = _byte(yf.sub_(uf.mul_(0.344136)).sub_(vf.mul_(0.714136)))
+    return rgb
+
+
+def _byte(plane: Tensor) -> NDArray[np.uint8]:
+    """Clamp and round a float plane, overwriting it."""
+    rounded: NDArray[np.uint8] = plane.clamp_(0.0, 255.0).round_().to(torch.uint8).numpy()
+    return rounded
+
+
+def rgb_to_yuv6(rgb: Tensor) -> Tensor:
+    """Pack RGB into the six half-size planes that comma's pose net reads, differentiably.
+
+    Full-range BT.601::
+
+        Y = 0.299 R + 0.587 G + 0.114 B     U = (B - Y) / 1.772 + 128     V = (R - Y) / 1.402 + 128
+
+    each clamped to 0..255; U and V are averaged over 2x2 pixels. An odd trailing row or column is
+    cut. The order of the planes (rows first) is that of the challenge's ``rgb_to_yuv6``:
+    ``Y[0::2, 0::2], Y[1::2, 0::2], Y[0::2, 1::2], Y[1::2, 1::2], U, V``.
+
+    Args:
+        rgb: ``(..., 3, H, W)``, float in 0..255.
+
+    Returns:
+        ``(..., 6, H // 2, W // 2)`` in 0..255.
+    """
+    height, width = rgb.shape[-2] // 2 * 2, rgb.shape[-1] // 2 * 2
+    red, green, blue = rgb[..., :height, :width].unbind(dim=-3)
+    y = (red * 0.299 + green * 0.587 + blue * 0.114).clamp(0.0, 255.0)
+    u = ((blue - y) / 1.772 + 128.0).clamp(0.0, 255.0)
+    v = ((red - y) / 1.402 + 128.0).clamp(0.0, 255.0)
+    y00, y10, y01, y11 = _quarters(y)
+    u00, u10, u01, u11 = _quarters(u)
+    v00, v10, v01, v11 = _quarters(v)
+    half_u = (u00 + u10 + u01 + u11) * 0.25
+    half_v = (v00 + v10 + v01 + v11) * 0.25
+    return torch.stack([y00, y10, y01, y11, half_u, half_v], dim=-3)
+
+
+def _quarters(plane: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four interleaved half-size planes: even/even, odd row, odd column, odd/odd."""
+    return (
+        plane[..., 0::2, 0::2],
+        plane[..., 1::2, 0::2],
+        plane[..., 0::2, 1::2],
+        plane[..., 1::2, 1::2],
+    )

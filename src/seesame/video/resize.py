@@ -1,0 +1,151 @@
+"""Resizing frames with the kernels that matter to codecs; every one is differentiable."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seesame.video.clip import Frames
+
+KERNELS = ("bilinear", "area", "bicubic", "lanczos", "nearest")
+"""Names that :func:`resize` takes."""
+
+_Weights = NDArray[np.float64]
+
+
+def resize(x: Tensor, size: tuple[int, int], kernel: str = "bilinear") -> Tensor:
+    """Resize a batch of pictures.
+
+    ``bilinear`` is ``F.interpolate(mode="bilinear", align_corners=False)``, without antialiasing:
+    what every stack does to its input. ``area`` averages the source pixels under each output
+    pixel, in part where they lie in part under it. ``bicubic`` (a = -0.5, as Pillow) and
+    ``lanczos`` (three lobes) are widened when shrinking, so that they do not alias. ``nearest``
+    takes the source pixel under the output pixel's centre. A picture of that size already passes
+    unchanged.
+
+    Args:
+        x: ``(B, C, H, W)``, float.
+        size: ``(height, width)`` of the result.
+        kernel: one of :data:`KERNELS`.
+
+    Returns:
+        ``(B, C, height, width)``, not clamped: ``bicubic`` and ``lanczos`` overshoot.
+
+    Raises:
+        ValueError: unknown kernel.
+    """
+    _check(kernel)
+    height, width = size
+    if tuple(x.shape[-2:]) == (height, width):
+        return x
+    if kernel == "bilinear":
+        return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+    down = resize_matrix(height, x.shape[-2], kernel).to(x)
+    across = resize_matrix(width, x.shape[-1], kernel).to(x).T
+    # The cheaper order: the pass that leaves fewer values to the other one comes first.
+    if height * x.shape[-1] <= x.shape[-2] * width:
+        return (down @ x) @ across
+    return down @ (x @ across)
+
+
+@lru_cache(maxsize=64)
+def resize_matrix(n_out: int, n_in: int, kernel: str) -> Tensor:
+    """The matrix that resizes one axis: ``float32 (n_out, n_in)``, each row summing to 1.
+
+    The result is cached: do not change it in place.
+
+    Raises:
+        ValueError: unknown kernel, or a length below 1.
+    """
+    _check(kernel)
+    if n_out < 1 or n_in < 1:
+        raise ValueError(f"cannot resize {n_in} pixels to {n_out}")
+    scale = n_in / n_out
+    if kernel == "nearest":
+        source = ((2 * np.arange(n_out) + 1) * n_in) // (2 * n_out)
+        weights = np.zeros((n_out, n_in))
+        weights[np.arange(n_out), source] = 1.0
+    elif kernel == "area":
+        edges = np.arange(n_out)[:, None] * scale
+        pixels = np.arange(n_in)[None, :]
+        overlap = np.minimum(edges + scale, pixels + 1) - np.maximum(edges, pixels)
+        weights = overlap.clip(min=0.0)
+    elif kernel == "bilinear":
+        weights = _bilinear(n_out, n_in)
+    elif kernel == "bicubic":
+        weights = _sampled(n_out, n_in, _cubic, 2.0)
+    else:
+        weights = _sampled(n_out, n_in, _lanczos, 3.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def resize_frames(frames: Frames, size: tuple[int, int], kernel: str = "bilinear") -> Frames:
+    """Resize ``uint8 (B, H, W, 3)`` to ``(height, width)``, clamped and rounded to uint8."""
+    if frames.shape[1:3] == tuple(size):
+        return frames
+    with torch.no_grad():
+        return to_uint8(resize(to_float(frames), size, kernel))
+
+
+def to_uint8(x: Tensor) -> Frames:
+    """``(B, 3, H, W)`` to frames ``uint8 (B, H, W, 3)``: clamped, rounded half to even."""
+    rounded = x.detach().clamp(0.0, 255.0).round().to(torch.uint8)
+    frames: Frames = rounded.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return frames
+
+
+def to_float(frames: Frames) -> Tensor:
+    """Frames ``uint8 (B, H, W, 3)`` to ``float32 (B, 3, H, W)`` in 0..255, a copy."""
+    if not frames.flags.writeable:
+        frames = frames.copy()  # torch has no read-only tensors and would warn
+    planes = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def _check(kernel: str) -> None:
+    if kernel not in KERNELS:
+        raise ValueError(f"unknown resize kernel {kernel!r}; one of {', '.join(KERNELS)}")
+
+
+def _bilinear(n_out: int, n_in: int) -> _Weights:
+    """Bilinear without antialiasing, ``align_corners=False``: two taps a row, edges repeated."""
+    position = ((np.arange(n_out) + 0.5) * n_in / n_out - 0.5).clip(0.0, n_in - 1.0)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, n_in - 1)
+    weights = np.zeros((n_out, n_in))
+    rows = np.arange(n_out)
+    np.add.at(weights, (rows, low), 1.0 - (position - low))
+    np.add.at(weights, (rows, high), position - low)
+    return weights
+
+
+def _sampled(
+    n_out: int, n_in: int, function: Callable[[_Weights], _Weights], support: float
+) -> _Weights:
+    """Sample a kernel at the source pixels, stretched by the scale when shrinking.
+
+    Pixels beyond the edge are left out and the row is made to sum to 1 again (as Pillow does).
+    """
+    scale = n_in / n_out
+    stretch = max(scale, 1.0)
+    centres = (np.arange(n_out)[:, None] + 0.5) * scale
+    distance = (np.arange(n_in)[None, :] + 0.5 - centres) / stretch
+    return np.where(np.abs(distance) < support, function(distance), 0.0)
+
+
+def _cubic(x: _Weights) -> _Weights:
+    """Keys' cubic convolution with a = -0.5 (Keys 1981, eq. 4)."""
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x * x + 1.0
+    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+def _lanczos(x: _Weights) -> _Weights:
+    """The sinc windowed by a sinc three times as wide (Duchon 1979)."""
+    return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)
