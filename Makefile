@@ -1,0 +1,53 @@
+# `make demo` and `make test` do everything, the virtual environment included.
+# PYTHON=python3.12 chooses another interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+COMMA_VENV := .venv-comma
+COMMA_READY := $(COMMA_VENV)/.ready
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint format test test-comma clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# The stamp is written last, so that an interrupted set-up starts again.
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seesame needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(COMMA_READY): requirements/comma.txt pyproject.toml
+	$(PYTHON) -m venv $(COMMA_VENV)
+	$(COMMA_VENV)/bin/python -m pip install --quiet -r requirements/comma.txt
+	$(COMMA_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(READY) ## make the virtual environment
+
+demo: $(READY) ## compress ten synthetic seconds, print the table, draw out/demo/demo.png
+	$(BIN)/seesame demo --out out/demo --overwrite
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint, then every test that needs no extra
+	$(BIN)/python -m pytest -m "not comma" -rs $(PYTEST_ARGS)
+
+test-comma: $(COMMA_READY) ## the tests of the comma stack, in their own environment
+	$(COMMA_VENV)/bin/python -m pytest -m comma -rs $(PYTEST_ARGS)
+
+clean: ## remove what make made
+	rm -rf $(VENV) $(COMMA_VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis
