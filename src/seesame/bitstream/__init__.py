@@ -1,0 +1,1 @@
+"""The ``.ssm`` bitstream: container and entropy coding; knows nothing of video."""
