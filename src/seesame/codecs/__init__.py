@@ -1,0 +1,1 @@
+"""Codecs: what turns a clip into a bitstream and back."""

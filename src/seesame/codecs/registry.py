@@ -1,0 +1,63 @@
+"""The codecs by name and by the byte that marks them in a file; imported when first asked for."""
+
+from functools import cache
+from importlib import import_module
+from typing import cast
+
+from seesame.codecs.base import Codec
+from seesame.errors import DamagedError, UserError
+
+_WHERE = {
+    "copy": (0, "seesame.codecs.copy:CopyCodec", ()),
+    "x264": (1, "seesame.codecs.av:AvCodec", ("x264",)),
+    "x265": (2, "seesame.codecs.av:AvCodec", ("x265",)),
+    "svtav1": (3, "seesame.codecs.av:AvCodec", ("svtav1",)),
+    "vp9": (4, "seesame.codecs.av:AvCodec", ("vp9",)),
+    "hnerv": (16, "seesame.codecs.hnerv.codec:HnervCodec", ()),
+}
+"""Name to codec id (never reused), class, and the class's arguments."""
+
+
+def codec_names() -> tuple[str, ...]:
+    """All known names, by codec id; imports nothing."""
+    return tuple(_WHERE)
+
+
+def get_codec(name: str) -> Codec:
+    """The codec of this name.
+
+    Raises:
+        UserError: no such codec; the message lists the known names.
+    """
+    if name not in _WHERE:
+        raise UserError(f"unknown codec {name!r}; known codecs: {', '.join(_WHERE)}")
+    return _load(name)
+
+
+def codec_by_id(codec_id: int) -> Codec:
+    """The codec that a file's codec id names.
+
+    Raises:
+        DamagedError: no codec has this id.
+    """
+    for name, (known, _, _) in _WHERE.items():
+        if known == codec_id:
+            return _load(name)
+    raise DamagedError(
+        f"unknown codec id {codec_id}: the file is damaged or was made by a newer seesame"
+    )
+
+
+def codecs() -> list[Codec]:
+    """All codecs, by codec id."""
+    return [_load(name) for name in _WHERE]
+
+
+@cache
+def _load(name: str) -> Codec:
+    codec_id, where, arguments = _WHERE[name]
+    module, attribute = where.split(":")
+    codec = cast(Codec, getattr(import_module(module), attribute)(*arguments))
+    if (codec.name, codec.codec_id) != (name, codec_id):
+        raise RuntimeError(f"{where} calls itself {codec.name} with id {codec.codec_id}")
+    return codec

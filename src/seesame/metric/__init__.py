@@ -1,0 +1,18 @@
+"""How much a decoded clip differs for the perception stack: distortions, score, evaluator."""
+
+from seesame.metric.distortion import pose_distortion, seg_distortion
+from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
+from seesame.metric.report import json_report, text_report
+from seesame.metric.score import Score
+
+__all__ = [
+    "Evaluation",
+    "ReferenceOutputs",
+    "Score",
+    "evaluate",
+    "json_report",
+    "pose_distortion",
+    "reference_outputs",
+    "seg_distortion",
+    "text_report",
+]

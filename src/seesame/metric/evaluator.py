@@ -1,0 +1,267 @@
+"""The streaming evaluator: any decoded clip against its source, in memory bounded by the batch.
+
+Both clips go through the same code in batches of the same size, so that the figures do not
+depend on who asks: ``compress`` prints what ``score`` prints.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seesame.errors import DamagedError, UserError
+from seesame.metric.distortion import pose_distortion, seg_distortion
+from seesame.metric.prefetch import prefetched
+from seesame.metric.score import Score
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip, Frames
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0..1) and a short text."""
+
+BATCH_PAIRS = 16
+"""Pairs a batch, the challenge's own number; nets may round differently at another size."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceOutputs:
+    """What the stack sees in a source clip, so that many files can be judged against it cheaply."""
+
+    classes: Tensor
+    """Arg-max classes of the second frames, uint8 ``(N, h, w)`` (int16 beyond 256 classes), CPU."""
+    poses: Tensor
+    """Pose values, float32 ``(N, P)`` on the CPU; ``P`` is 0 for a stack without a pose net."""
+    width: int
+    height: int
+    num_frames: int
+    fps: Fraction
+    source_bytes: int
+    stack: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How far a decoded clip is from its source for a stack, at what size."""
+
+    score: Score
+    seg: NDArray[np.float32]
+    """Seg distortion of every pair, ``(N,)``, 0..1."""
+    pose: NDArray[np.float32]
+    """Pose distortion of every pair, ``(N,)``, 0 or more."""
+    compressed_bytes: int
+    source_bytes: int
+    stack: str
+    fingerprint: str
+    width: int
+    height: int
+    fps: Fraction
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs, the challenge's samples."""
+        return len(self.seg)
+
+
+def reference_outputs(
+    clip: Clip,
+    stack: Stack,
+    *,
+    batch_pairs: int = BATCH_PAIRS,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> ReferenceOutputs:
+    """Run the stack over a source clip and keep its classes and pose values.
+
+    The classes take ``h·w`` bytes a pair (118 MB for the challenge's 600 pairs at 512×384).
+
+    Raises:
+        UserError: the clip forms no pair, or the stack gives values that are not finite.
+        DamagedError: the clip ends early.
+    """
+    total = _count_pairs(clip.num_frames)
+    stack.to(torch.device(device))
+    classes, poses = [], []
+    done = 0
+    with torch.inference_mode(), closing(prefetched(_pairs(clip, batch_pairs))) as batches:
+        for pairs in batches:
+            batch_classes, batch_poses = _outputs(pairs, stack, device)
+            classes.append(batch_classes.cpu())
+            poses.append(batch_poses.cpu())
+            done += len(pairs)
+            if progress is not None:
+                progress(done / total, f"pair {done} of {total}")
+    return ReferenceOutputs(
+        torch.cat(classes),
+        torch.cat(poses),
+        clip.width,
+        clip.height,
+        clip.num_frames,
+        clip.fps,
+        clip.source_bytes,
+        stack.name,
+        stack.fingerprint,
+    )
+
+
+def evaluate(
+    reference: Clip | ReferenceOutputs,
+    decoded: Clip,
+    stack: Stack,
+    compressed_bytes: int,
+    *,
+    source_bytes: int | None = None,
+    batch_pairs: int = BATCH_PAIRS,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a decoded clip against its source (challenge's ``evaluate.py``).
+
+    Averages are taken in float64 over the pairs' float32 values. A trailing odd frame forms no
+    pair, but the frame counts must agree.
+
+    Args:
+        reference: the source clip, decoded side by side with the other; or what
+            :func:`reference_outputs` made of it with the same stack.
+        decoded: what the user gets, at source resolution.
+        stack: the frozen nets.
+        compressed_bytes: size of the compressed file on disk.
+        source_bytes: the denominator of the rate; the source file's size when None.
+        batch_pairs: pairs a batch; results are comparable to the last digit at equal values only.
+        device: where the nets run.
+        progress: called after every batch.
+
+    Raises:
+        UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
+            or values that are not finite.
+        DamagedError: a clip ends early.
+    """
+    _check_alike(reference, decoded)
+    if isinstance(reference, ReferenceOutputs) and reference.fingerprint != stack.fingerprint:
+        raise UserError(
+            f"the reference outputs are of stack {reference.stack} ({reference.fingerprint[:12]}), "
+            f"not of {stack.name} ({stack.fingerprint[:12]}); make them again with this stack"
+        )
+    source_bytes = reference.source_bytes if source_bytes is None else source_bytes
+    if source_bytes <= 0:
+        raise UserError(f"the source's size is {source_bytes} bytes; give the source file's size")
+    seg, pose = _distortions(reference, decoded, stack, batch_pairs, device, progress)
+    score = Score(
+        seg=float(seg.mean(dtype=np.float64)),
+        pose=float(pose.mean(dtype=np.float64)),
+        rate=compressed_bytes / source_bytes,
+    )
+    return Evaluation(
+        score,
+        seg,
+        pose,
+        compressed_bytes,
+        source_bytes,
+        stack.name,
+        stack.fingerprint,
+        decoded.width,
+        decoded.height,
+        reference.fps,
+    )
+
+
+def _distortions(
+    reference: Clip | ReferenceOutputs,
+    decoded: Clip,
+    stack: Stack,
+    batch_pairs: int,
+    device: str,
+    progress: Progress | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Seg and pose distortion of every pair, ``(N,)`` each."""
+    total = _count_pairs(decoded.num_frames)
+    stack.to(torch.device(device))
+    judged = stack.judged if stack.has_pose else 0
+    seg, pose = [], []
+    done = 0
+    batches = prefetched(_side_by_side(reference, decoded, batch_pairs))
+    with torch.inference_mode(), closing(batches):
+        for source_pairs, pairs in batches:
+            if isinstance(reference, ReferenceOutputs):
+                kept = slice(done, done + len(pairs))
+                classes = reference.classes[kept].to(device)
+                poses = reference.poses[kept].to(device)
+            else:
+                assert source_pairs is not None
+                classes, poses = _outputs(source_pairs, stack, device)
+            decoded_classes, decoded_poses = _outputs(pairs, stack, device)
+            seg.append(seg_distortion(classes, decoded_classes).cpu())
+            pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
+            done += len(pairs)
+            if progress is not None:
+                progress(done / total, f"pair {done} of {total}")
+    return torch.cat(seg).numpy(), torch.cat(pose).numpy()
+
+
+def _outputs(pairs: Frames, stack: Stack, device: str) -> tuple[Tensor, Tensor]:
+    """Arg-max classes ``(B, h, w)`` and pose values ``(B, P)`` of pairs ``(B, 2, H, W, 3)``."""
+    writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
+    rgb = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
+    rgb = rgb.to(torch.float32, memory_format=torch.contiguous_format)
+    logits = stack.segment(rgb[:, 1])
+    classes = logits.argmax(dim=1)
+    classes = classes.to(torch.uint8 if logits.shape[1] <= 256 else torch.int16)
+    if stack.has_pose:
+        poses = stack.pose(rgb).float()
+    else:
+        poses = torch.zeros(len(pairs), 0, device=classes.device)
+    # NaN would compare as class 0 everywhere and pass for a perfect match.
+    if not (bool(torch.isfinite(logits).all()) and bool(torch.isfinite(poses).all())):
+        raise UserError(f"stack {stack.name} gives values that are not finite; check its weights")
+    return classes, poses
+
+
+def _side_by_side(
+    reference: Clip | ReferenceOutputs, decoded: Clip, batch_pairs: int
+) -> Iterator[tuple[Frames | None, Frames]]:
+    """Batches of pairs of both clips; None for a source whose outputs are known already."""
+    if isinstance(reference, ReferenceOutputs):
+        for pairs in _pairs(decoded, batch_pairs):
+            yield None, pairs
+    else:
+        yield from zip(_pairs(reference, batch_pairs), _pairs(decoded, batch_pairs), strict=True)
+
+
+def _pairs(clip: Clip, batch_pairs: int) -> Iterator[Frames]:
+    """Yield pairs, ``uint8 (B, 2, H, W, 3)``, of exactly the frames that the clip promises."""
+    seen = 0
+    for frames in clip.batches(2 * batch_pairs):
+        seen += len(frames)
+        whole = len(frames) // 2 * 2
+        if whole:
+            yield frames[:whole].reshape(-1, 2, *frames.shape[1:])
+    if seen != clip.num_frames:
+        raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
+
+
+def _count_pairs(num_frames: int) -> int:
+    if num_frames < 2:
+        raise UserError(
+            f"a clip of {num_frames} frame{'s' if num_frames != 1 else ''} forms no pair to "
+            "judge; a score needs two frames or more"
+        )
+    return num_frames // 2
+
+
+def _check_alike(reference: Clip | ReferenceOutputs, decoded: Clip) -> None:
+    """Refuse clips that cannot be compared frame by frame."""
+    if reference.num_frames != decoded.num_frames:
+        raise UserError(
+            f"the source has {reference.num_frames} frames, the decoded clip "
+            f"{decoded.num_frames}; they must agree"
+        )
+    if (reference.width, reference.height) != (decoded.width, decoded.height):
+        raise UserError(
+            f"the source is {reference.width}x{reference.height}, the decoded clip "
+            f"{decoded.width}x{decoded.height}; they must agree"
+        )

@@ -1,0 +1,60 @@
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from seesame.metric import Evaluation, Score, json_report, text_report
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    return Evaluation(
+        score=Score(seg=0.0125, pose=0.4, rate=0.025),
+        seg=np.array([0.0, 0.025], np.float32),
+        pose=np.array([0.3, 0.5], np.float32),
+        compressed_bytes=25_000,
+        source_bytes=1_000_000,
+        stack="tiny",
+        fingerprint="ab" * 32,
+        width=64,
+        height=48,
+        fps=Fraction(30000, 1001),
+    )
+
+
+def test_text_is_the_challenges_form(evaluation: Evaluation) -> None:
+    text = text_report(evaluation, {"device": "cpu", "batch_size": 16})
+    assert text == (
+        "=== Evaluation config ===\n"
+        "  batch_size: 16\n"
+        "  device: cpu\n"
+        "=== Evaluation results over 2 samples ===\n"
+        "  Average PoseNet Distortion: 0.40000000\n"
+        "  Average SegNet Distortion: 0.01250000\n"
+        "  Submission file size: 25,000 bytes\n"
+        "  Original uncompressed size: 1,000,000 bytes\n"
+        "  Compression Rate: 0.02500000\n"
+        "  Final score: 100*segnet_dist + sqrt(10*posenet_dist) + 25*rate = 3.88\n"
+        "  Score in full precision: 3.875\n"
+    )
+
+
+def test_text_without_config_names_the_stack(evaluation: Evaluation) -> None:
+    first, *lines = text_report(evaluation).splitlines()
+    assert first == "=== Evaluation config ==="
+    assert "  stack: tiny" in lines
+    assert "  size: 64x48" in lines
+
+
+def test_json_holds_every_figure_exactly(evaluation: Evaluation) -> None:
+    text = json_report(evaluation)
+    assert "\n" not in text
+    values = json.loads(text)
+    assert values["score"] == evaluation.score.total
+    assert values["samples"] == 2
+    assert values["pairs"]["seg"] == evaluation.seg.tolist()
+    assert values["pairs"]["pose"] == evaluation.pose.tolist()
+    assert (values["stack"], values["width"], values["height"]) == ("tiny", 64, 48)
+    assert "config" not in values
+    assert json.loads(json_report(evaluation, {"device": "cpu"}))["config"] == {"device": "cpu"}
