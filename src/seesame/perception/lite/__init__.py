@@ -1,0 +1,1 @@
+"""The ``lite`` stack: small nets that ship inside the package."""

@@ -1,0 +1,125 @@
+"""SegNet-lite and PoseNet-lite: small convolutional nets that run fast on two CPU cores.
+
+Both train with batch normalisation and ship with it folded into the convolutions, so that the
+shipped nets hold convolutions, rectifiers and nothing else.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CLASSES = ("road", "lane markings", "undrivable", "movable", "my car")
+INPUT_SIZE = (192, 256)
+POSE_VALUES = ("forward", "right", "down", "roll", "pitch", "yaw")
+
+
+class Block(nn.Module):
+    """3x3 convolution, batch normalisation (an identity once folded), rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, residual: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C', H/stride, W/stride)``."""
+        y = self.norm(self.conv(x))
+        return F.relu(x + y) if self.residual else F.relu(y)
+
+
+def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
+    blocks = [Block(inputs, outputs, 2)]
+    blocks += [Block(outputs, outputs, residual=True) for _ in range(depth - 1)]
+    return nn.Sequential(*blocks)
+
+
+class SegNetLite(nn.Module):
+    """A U-Net with additive skips whose last step goes from half to full size by pixel shuffle.
+
+    Input ``(B, 3, 192, 256)`` RGB in 0..255, output logits ``(B, 5, 192, 256)``. After U-Net
+    (Ronneberger et al. 2015) with sub-pixel output (Shi et al. 2016).
+    """
+
+    widths = (16, 32, 60, 96, 112)
+    depths = (1, 2, 2, 3, 2)
+
+    def __init__(self, classes: int = len(CLASSES)) -> None:
+        super().__init__()
+        channels = (3, *self.widths)
+        self.encoder = nn.ModuleList(
+            _stage(a, b, d) for a, b, d in zip(channels, self.widths, self.depths, strict=False)
+        )
+        pairs = list(zip(self.widths[1:], self.widths[:-1], strict=True))[::-1]
+        self.lateral = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairs)
+        # At half size a further convolution would cost a tenth of the budget: the head does it.
+        self.merge = nn.ModuleList(
+            Block(b, b, residual=True) if b != self.widths[0] else nn.ReLU() for _, b in pairs
+        )
+        self.head = nn.Conv2d(self.widths[0], 4 * classes, 3, 1, 1)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in 0..255, H and W multiples of 32, to logits ``(B, 5, H, W)``."""
+        x = (rgb - 127.5) / 64.0
+        skips = []
+        for stage in self.encoder:
+            x = stage(x)
+            skips.append(x)
+        for lateral, merge, skip in zip(self.lateral, self.merge, skips[-2::-1], strict=True):
+            x = F.interpolate(lateral(x), scale_factor=2.0, mode="nearest")
+            x = merge(x + skip)
+        return F.pixel_shuffle(self.head(x), 2)
+
+
+class PoseNetLite(nn.Module):
+    """Six ego-motion values, standardised, from the YUV6 planes of two frames.
+
+    Input ``(B, 12, 96, 128)`` in 0..255 (first frame's six planes, then the second's), output
+    ``(B, 6)`` in units of the training drives' standard deviations. The last map is flattened,
+    not averaged: where a motion is seen says which motion it is.
+    """
+
+    def __init__(self, values: int = len(POSE_VALUES)) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(Block(12, 32, 2), Block(32, 32, residual=True))
+        self.body = nn.Sequential(_stage(32, 48, 2), _stage(48, 64, 2), _stage(64, 72, 2))
+        self.squeeze = nn.Conv2d(72, 12, 1)
+        self.hidden = nn.Linear(12 * 48, 64)
+        self.out = nn.Linear(64, values)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """``(B, 12, 96, 128)`` in 0..255 to standardised pose values ``(B, 6)``."""
+        x = self.body(self.stem((planes - 127.5) / 64.0))
+        return self.out(F.relu(self.hidden(F.relu(self.squeeze(x)).flatten(1))))
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """Fold every batch normalisation into its convolution, in place; returns the net in eval."""
+    net.eval()
+    for block in net.modules():
+        if isinstance(block, Block) and isinstance(block.norm, nn.BatchNorm2d):
+            block.conv = fuse_conv_bn_eval(block.conv, block.norm)
+            block.norm = nn.Identity()
+    return net
+
+
+def count_macs(net: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-accumulates of one forward pass over an input of ``shape``."""
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += output[0].numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            total += output[0].numel() * module.in_features
+
+    hooks = [m.register_forward_hook(count) for m in net.modules()]
+    with torch.no_grad():
+        net.eval()(torch.zeros(*shape))
+    for hook in hooks:
+        hook.remove()
+    return total

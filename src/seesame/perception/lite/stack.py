@@ -1,0 +1,63 @@
+"""The lite stack: loads the shipped weights and presents them as a perception stack."""
+
+import hashlib
+from importlib.resources import files
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from seesame.perception.lite.nets import CLASSES, INPUT_SIZE, PoseNetLite, SegNetLite, fold
+from seesame.video.colour import rgb_to_yuv6
+from seesame.video.resize import resize
+
+WEIGHTS = "lite.safetensors"
+
+
+class LiteStack:
+    """SegNet-lite and PoseNet-lite behind the :class:`~seesame.perception.stack.Stack` protocol.
+
+    Args:
+        weights: bytes of a safetensors file with tensors ``seg.*``, ``pose.*``.
+    """
+
+    name = "lite"
+    classes = CLASSES
+    input_size = INPUT_SIZE
+    has_pose = True
+    judged = 6
+    differentiable = True
+
+    def __init__(self, weights: bytes) -> None:
+        tensors = {k: v.float() for k, v in load(weights).items()}
+        self.segnet, self.posenet = fold(SegNetLite()), fold(PoseNetLite())
+        for net, prefix in ((self.segnet, "seg."), (self.posenet, "pose.")):
+            net.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+            net.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.fingerprint = hashlib.sha256(weights + b"lite-1").hexdigest()
+
+    @classmethod
+    def load(cls) -> "LiteStack":
+        """The stack with the weights inside the package."""
+        return cls(files("seesame.perception.lite").joinpath(WEIGHTS).read_bytes())
+
+    def to(self, device: torch.device) -> "LiteStack":
+        """Move the nets; returns self."""
+        self.segnet.to(device)
+        self.posenet.to(device)
+        return self
+
+    def segment(self, rgb: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in 0..255 to class logits ``(B, 5, 192, 256)``."""
+        x = resize(rgb, self.input_size, "bilinear")
+        logits: Tensor = self.segnet(x.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    def pose(self, pairs: Tensor) -> Tensor:
+        """``(B, 2, 3, H, W)`` in 0..255 to six standardised motions ``(B, 6)``."""
+        planes = rgb_to_yuv6(resize(pairs.flatten(0, 1), self.input_size, "bilinear"))
+        x = planes.reshape(pairs.shape[0], -1, *planes.shape[-2:])
+        values: Tensor = self.posenet(x.contiguous(memory_format=torch.channels_last))
+        return values
