@@ -1,0 +1,145 @@
+"""Frequency tables made by integer arithmetic only, so that every machine makes the same ones.
+
+A table gives each symbol of an alphabet a positive count; the counts sum to :data:`TOTAL`. No
+float and no mathematical library takes part: roots are ``math.isqrt``, exponentials an integer
+Taylor series. ``docs/format.md`` gives the same steps in words.
+"""
+
+import math
+import operator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+"""Positive counts, one a symbol, that sum to :data:`TOTAL`."""
+
+PRECISION = 24
+"""Bits of a probability in constriction's default range coder."""
+TOTAL = 1 << PRECISION
+NUM_SCALES = 256
+MAX_LIMIT = 1 << 15
+"""Largest bound of a symmetric alphabet: 65,537 symbols in a total of 2**24."""
+
+_BITS = 64
+"""Fraction bits of the recurrences."""
+_GUARDED = 96
+"""Fraction bits while the base of the exponential is worked out."""
+
+
+def sigma(scale: int) -> float:
+    """The width that a one-byte scale index stands for: ``2 ** (scale / 8 - 4)``.
+
+    It is a Gaussian's sigma or a Laplace's b, in symbol steps. For people only: tables are made
+    from the index itself.
+    """
+    return float(2.0 ** (_checked_scale(scale) / 8 - 4))
+
+
+@lru_cache(maxsize=4096)
+def gaussian_counts(scale: int, limit: int) -> Counts:
+    """Counts of the discrete Gaussian ``p(k) ~ exp(-k**2 / (2 sigma**2))`` on -limit..limit.
+
+    Args:
+        scale: index of sigma, 0..255, see :func:`sigma`.
+        limit: 0..32768.
+
+    Returns:
+        int64 ``(2 * limit + 1,)``, read-only, each at least 1, summing to :data:`TOTAL`; the
+        count of symbol k is at ``k + limit``.
+
+    Raises:
+        ValueError: scale or limit out of range.
+    """
+    # 1 / (2 sigma**2) = 2 ** (7 - scale / 4); the ratio of neighbours falls geometrically.
+    ratio = exp_of_power(56 - 2 * _checked_scale(scale))
+    return _symmetric(ratio, ratio * ratio >> _BITS, _checked_limit(limit))
+
+
+@lru_cache(maxsize=4096)
+def laplace_counts(scale: int, limit: int) -> Counts:
+    """Counts of the symmetric Laplace ``p(k) ~ exp(-|k| / b)`` on -limit..limit, b = sigma(scale).
+
+    Arguments, result and errors are those of :func:`gaussian_counts`.
+    """
+    ratio = exp_of_power(32 - _checked_scale(scale))
+    return _symmetric(ratio, 1 << _BITS, _checked_limit(limit))
+
+
+def exp_of_power(eighths: int) -> int:
+    """``exp(-(2 ** (eighths / 8)))`` in units of 2**-64, rounded towards zero, by integers only."""
+    octave, step = divmod(eighths, 8)
+    x = _eighths()[step]
+    # Halve the argument below 1/2 for the series; the result is squared as often afterwards.
+    halvings = max(0, octave + 2)
+    x = x >> (halvings - octave)
+    value = term = 1 << _GUARDED
+    for n in range(1, 40):
+        term = (term * x >> _GUARDED) // n
+        value += -term if n % 2 else term
+    for _ in range(halvings):
+        value = value * value >> _GUARDED
+    return value >> (_GUARDED - _BITS)
+
+
+@lru_cache(maxsize=1)
+def _eighths() -> list[int]:
+    """``2 ** (j / 8)`` for j in 0..7 in units of 2**-96."""
+    one = 1 << _GUARDED
+    half = math.isqrt(2 * one * one)
+    quarter = math.isqrt(half * one)
+    eighth = math.isqrt(quarter * one)
+    values = []
+    for j in range(8):
+        value = one
+        for bit, root in ((4, half), (2, quarter), (1, eighth)):
+            if j & bit:
+                value = value * root >> _GUARDED
+        values.append(value)
+    return values
+
+
+def _symmetric(ratio: int, change: int, limit: int) -> Counts:
+    """Counts from ``f[k+1] = f[k] * r[k]``, ``r[k+1] = r[k] * change``, all in units of 2**-64."""
+    value = 1 << _BITS
+    weights = [value >> 32]
+    for _ in range(limit):
+        value = value * ratio >> _BITS
+        ratio = ratio * change >> _BITS
+        if value < 1 << 32:  # its weight, and every later one, is zero
+            break
+        weights.append(value >> 32)
+    half = np.zeros(limit + 1, np.int64)
+    half[: len(weights)] = weights
+    counts = counts_from_weights(np.concatenate([half[:0:-1], half]), remainder=limit)
+    counts.flags.writeable = False
+    return counts
+
+
+def counts_from_weights(weights: NDArray[np.int64], remainder: int) -> Counts:
+    """Share :data:`TOTAL` out in proportion to ``weights``, at least 1 to each symbol.
+
+    Every symbol gets ``1 + weight * (TOTAL - n) // sum(weights)``; what rounding leaves over goes
+    to the symbol at index ``remainder``.
+
+    Args:
+        weights: int64 ``(n,)``, 0..2**32 each, not all zero.
+        remainder: index of the symbol that takes what is left.
+    """
+    free = TOTAL - len(weights)
+    counts = 1 + weights * free // int(weights.sum())
+    counts[remainder] += TOTAL - int(counts.sum())
+    return counts
+
+
+def _checked_scale(scale: int) -> int:
+    if not 0 <= scale < NUM_SCALES:
+        raise ValueError(f"scale {scale} is not in 0..{NUM_SCALES - 1}")
+    return operator.index(scale)  # a numpy integer would overflow in the integer arithmetic
+
+
+def _checked_limit(limit: int) -> int:
+    if not 0 <= limit <= MAX_LIMIT:
+        raise ValueError(f"limit {limit} is not in 0..{MAX_LIMIT}")
+    return operator.index(limit)
