@@ -1,0 +1,100 @@
+"""Is a video file all there? What its container says about its own length, against the disk.
+
+FFmpeg plays a truncated file up to the cut without a word; these checks find the cut from the
+container's outermost sizes alone. Formats that declare no length (.ts, raw HEVC, a Matroska file
+written as a live stream) are left to the decoder.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from seesame.errors import DamagedError
+
+_TS_PACKETS = (188, 192, 204)
+
+
+def check_complete(path: Path, format_name: str) -> None:
+    """Refuse a file that ends before its container says so.
+
+    Args:
+        path: the file.
+        format_name: FFmpeg's name for the container, such as ``mov,mp4,m4a,3gp,3g2,mj2``.
+
+    Raises:
+        DamagedError: the file is truncated.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if "mp4" in format_name:
+            end = _end_of_boxes(file, size)
+        elif "matroska" in format_name:
+            end = _end_of_segment(file)
+        elif format_name == "avi":
+            end = _end_of_riff(file, size)
+        elif format_name == "mpegts":
+            end = size if any(size % packet == 0 for packet in _TS_PACKETS) else size + 1
+        else:
+            return
+    if end > size:
+        raise DamagedError(
+            f"{path}: truncated: the container goes on after the end of the file; get a whole copy"
+        )
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the last top-level box ends (ISO/IEC 14496-12, 4.2)."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(16)
+        if len(head) < 8:
+            return position + 8
+        length = int.from_bytes(head[:4], "big")
+        if length == 0:  # up to the end of the file
+            return size
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        position += max(length, 8)
+    return position
+
+
+def _end_of_segment(file: BinaryIO) -> int:
+    """Where the Matroska segment ends; 0 when it does not say (RFC 8794, 6; RFC 9559, 5.1)."""
+    _, length = _element(file)  # the EBML header
+    file.seek(length or 0, 1)
+    _, length = _element(file)
+    return 0 if length is None else file.tell() + length
+
+
+def _element(file: BinaryIO) -> tuple[int, int | None]:
+    """Id and length of the EBML element here; the length is None when unknown."""
+    first = file.read(1)
+    if not first:
+        return 0, None
+    file.seek(_leading_zeros(first[0]), 1)
+    head = file.read(1)
+    if not head:
+        return 0, None
+    more = _leading_zeros(head[0])
+    value = int.from_bytes(head + file.read(more), "big") & ((1 << (7 * (more + 1))) - 1)
+    unknown = value == (1 << (7 * (more + 1))) - 1
+    return first[0], None if unknown else value
+
+
+def _leading_zeros(byte: int) -> int:
+    return 8 - byte.bit_length() if byte else 7
+
+
+def _end_of_riff(file: BinaryIO, size: int) -> int:
+    """Where the last RIFF chunk ends: a large AVI has several."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8 or head[:4] != b"RIFF":
+            break
+        length = int.from_bytes(head[4:], "little")
+        if length == 0:  # a recorder that lost power before it came back to fill it in
+            return size + 1
+        position += 8 + length + length % 2
+    return position - 1 if position == size + 1 else position

@@ -1,0 +1,229 @@
+"""Reading clips: video files through PyAV, folders of pictures, headerless ``.raw``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from seesame.errors import DamagedError, UserError
+from seesame.video.clip import Clip, Frames
+from seesame.video.complete import check_complete
+from seesame.video.images import PICTURES, PictureClip
+from seesame.video.pixels import frame_to_rgb, upright
+from seesame.video.raw import CAMERA_SIZE, RawClip
+
+DEFAULT_FPS = Fraction(20)
+"""Of sources without timestamps: comma's cameras."""
+
+_BARE_STREAMS = {
+    ".hevc": "hevc",
+    ".h265": "hevc",
+    ".265": "hevc",
+    ".h264": "h264",
+    ".264": "h264",
+}
+
+_CONTAINERS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v"
+"""What FFmpeg may take a file for: never a playlist, which could name other files."""
+
+_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+"""Report damage instead of hiding it behind guessed pixels."""
+
+_counts: dict[tuple[str, int, int], int] = {}
+"""Frames of files already counted, by path, size and time of last change."""
+
+
+def open_clip(
+    path: Path | str, *, size: tuple[int, int] | None = None, fps: Fraction | int | None = None
+) -> Clip:
+    """Open a clip for lazy reading.
+
+    Args:
+        path: a video file, a folder of PNG or JPEG pictures, or a headerless ``.raw``.
+        size: ``(height, width)`` of a ``.raw``; comma's camera when None. Others know their size.
+        fps: overrides what the file says; sources that say nothing have 20.
+
+    Raises:
+        UserError: missing, not readable, no video in it.
+        DamagedError: empty, not a video, truncated, or not decodable.
+    """
+    path = Path(path)
+    rate = None if fps is None else Fraction(fps)
+    if rate is not None and rate <= 0:
+        raise UserError(f"{path}: {rate} frames a second; give a rate above 0")
+    try:
+        if path.is_dir():
+            return PictureClip(path, rate or DEFAULT_FPS)
+        if not path.exists():
+            raise UserError(f"{path}: not found")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DamagedError(f"{path}: empty file")
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror})") from error
+    if path.suffix.lower() == ".raw":
+        return RawClip(path, size or CAMERA_SIZE, rate or DEFAULT_FPS)
+    if path.suffix.lower() in PICTURES:
+        raise UserError(f"{path}: a single picture; give the folder that holds the clip's pictures")
+    return VideoClip(path, rate)
+
+
+class VideoClip:
+    """A video file. Its first frame is decoded on opening, so that most mistakes show at once.
+
+    Args:
+        path: the file.
+        fps: overrides what the file says.
+    """
+
+    def __init__(self, path: Path, fps: Fraction | None = None) -> None:
+        self.path = path
+        self.source_bytes = path.stat().st_size
+        with _errors(path), self._open() as (container, stream):
+            check_complete(path, container.format.name)
+            first = next(self._decode(container, stream), None)
+            if first is None:
+                raise DamagedError(f"{path}: holds no decodable frame")
+            self._layout = _layout(first)
+            self.height, self.width = upright(frame_to_rgb(first), _matrix(first)).shape[:2]
+            self.fps = fps or self._declared_fps(container, stream)
+
+    @property
+    def num_frames(self) -> int:
+        """Exact count: the file is decoded once for it, unless it was read to its end before."""
+        key = self._key()
+        if key not in _counts:
+            for _ in self._frames():
+                pass
+        return _counts[key]
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order."""
+        batch = np.empty((batch_size, self.height, self.width, 3), dtype=np.uint8)
+        filled = 0
+        for frame in self._frames():
+            with _errors(self.path):
+                batch[filled] = upright(frame_to_rgb(frame), _matrix(frame))
+            filled += 1
+            if filled == batch_size:
+                yield batch
+                batch, filled = np.empty_like(batch), 0
+        if filled:
+            yield batch[:filled].copy()
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        """Decode the whole file; count it on the way."""
+        count = 0
+        with _errors(self.path), self._open() as (container, stream):
+            for frame in self._decode(container, stream):
+                if _layout(frame) != self._layout:
+                    raise UserError(
+                        f"{self.path}: changes from {_text(self._layout)} to "
+                        f"{_text(_layout(frame))} at frame {count}; split it there"
+                    )
+                yield frame
+                count += 1
+        _counts[self._key()] = count
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Decode to the end; refuse what the demuxer or the decoder marks as damaged."""
+        packets = 0
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise DamagedError(f"{self.path}: damaged or truncated at packet {packets}")
+            packets += packet.size > 0
+            for frame in packet.decode():
+                assert isinstance(frame, VideoFrame)
+                if frame.is_corrupt:
+                    raise DamagedError(f"{self.path}: damaged frame near packet {packets}")
+                yield frame
+        declared = stream.frames if "mp4" in container.format.name else 0
+        if packets < declared and self._packets_without_edits() < declared:
+            raise DamagedError(
+                f"{self.path}: truncated: {packets} of {declared} frames; get a whole copy"
+            )
+
+    def _packets_without_edits(self) -> int:
+        """Packets in the file when its edit list, which may drop some, is not applied."""
+        with self._open({"ignore_editlist": "1"}) as (container, stream):
+            return sum(packet.size > 0 for packet in container.demux(stream))
+
+    @contextmanager
+    def _open(
+        self, options: dict[str, str] | None = None
+    ) -> Iterator[tuple[InputContainer, VideoStream]]:
+        bare = _BARE_STREAMS.get(self.path.suffix.lower())
+        # "file:" keeps a name with a colon from being taken for an address.
+        with av.open(
+            f"file:{self.path}",
+            format=bare,
+            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+            | (options or {}),
+        ) as container:
+            videos = [s for s in container.streams.video if not _is_cover(s)]
+            if not videos:
+                raise UserError(f"{self.path}: no video in this file")
+            stream = videos[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = _STRICT
+            yield container, stream
+
+    def _declared_fps(self, container: InputContainer, stream: VideoStream) -> Fraction:
+        if self.path.suffix.lower() in _BARE_STREAMS:
+            return DEFAULT_FPS
+        return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+
+    def _key(self) -> tuple[str, int, int]:
+        status = self.path.stat()
+        return str(self.path.resolve()), status.st_size, status.st_mtime_ns
+
+
+_Layout = tuple[int, int, str, tuple[int, int, int, int] | None]
+
+
+def _layout(frame: VideoFrame) -> _Layout:
+    """What must not change within a clip."""
+    return frame.width, frame.height, frame.format.name, _matrix(frame)
+
+
+def _text(layout: _Layout) -> str:
+    return f"{layout[0]}x{layout[1]} {layout[2]}"
+
+
+def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """The frame's display matrix as :func:`upright` takes it."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    assert isinstance(data, Buffer)
+    a, b, _, c, d, *_ = np.frombuffer(bytes(memoryview(data)), dtype=np.int32).tolist()
+    return a, b, c, d
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """A still picture that stands beside the sound, not a video."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Turn PyAV's errors and unsupported formats into one line with the file's name."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+    except av.error.PermissionError as error:
+        raise UserError(f"{path}: not readable (permission denied)") from error
+    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError) as error:
+        raise UserError(f"{path}: no decoder for this video; convert it to H.264 first") from error
+    except (av.error.FFmpegError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DamagedError(f"{path}: not a video, damaged or truncated ({reason})") from error
