@@ -99,3 +99,42 @@ def _quarters(plane: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         plane[..., 0::2, 1::2],
         plane[..., 1::2, 1::2],
     )
+
+
+def rgb_to_yuv420(
+    rgb: Frames,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Convert one RGB frame to 8-bit limited-range BT.601 4:2:0, for an encoder.
+
+    The inverse of :func:`yuv420_to_rgb` as far as 4:2:0 has one: chroma is the mean over 2x2
+    pixels, sited in their middle, as the bilinear upsampling takes it. At an odd edge the last row
+    or column is repeated.
+
+    Args:
+        rgb: ``uint8 (H, W, 3)``.
+
+    Returns:
+        ``Y (H, W)`` and ``U``, ``V`` ``(ceil(H/2), ceil(W/2))``, uint8.
+    """
+    y, u, v = _to_yuv(rgb)
+    height, width = y.shape
+    odd = (0, width % 2, 0, height % 2)
+    chroma = F.pad(torch.stack([u, v])[None], odd, mode="replicate")
+    chroma = F.avg_pool2d(chroma, 2)[0] * (224.0 / 255.0) + 128.0
+    return _byte(y), _byte(chroma[0]), _byte(chroma[1])
+
+
+def rgb_to_yuv444(
+    rgb: Frames,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """As :func:`rgb_to_yuv420`, but with chroma for every pixel."""
+    y, u, v = _to_yuv(rgb)
+    return _byte(y), _byte(u * (224.0 / 255.0) + 128.0), _byte(v * (224.0 / 255.0) + 128.0)
+
+
+def _to_yuv(rgb: Frames) -> tuple[Tensor, Tensor, Tensor]:
+    """Limited-range luma, and the two colour differences in -127.5..127.5."""
+    planes = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).float()
+    red, green, blue = planes
+    y = red * 0.299 + green * 0.587 + blue * 0.114
+    return y * (219.0 / 255.0) + 16.0, (blue - y) / 1.772, (red - y) / 1.402

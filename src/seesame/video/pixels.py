@@ -98,7 +98,8 @@ def _from_rgb(frame: VideoFrame) -> Frames:
     peak = 2 ** int(deep["bits"]) - 1
     green, blue, red = (_samples(plane, wide=True) for plane in frame.planes[:3])
     rgb = np.stack([red, green, blue], axis=-1).astype(np.float32)
-    return np.rint(rgb * np.float32(255.0 / peak)).astype(np.uint8)
+    shallow: Frames = np.rint(rgb * np.float32(255.0 / peak)).astype(np.uint8)
+    return shallow
 
 
 def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
@@ -121,8 +122,7 @@ def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     peak = 2.0**bits - 1
     luma = planes[0] * (255.0 / peak) if full else (planes[0] - 16 * step) * (255 / 219 / step)
     if len(planes) < 3 or name.startswith("gray"):
-        grey = luma.clamp(0.0, 255.0).round().to(torch.uint8)
-        return grey[..., None].expand(-1, -1, 3).contiguous().numpy()
+        return _rounded(luma[..., None].expand(-1, -1, 3))
     chroma = torch.stack(planes[1:])[None]
     chroma = F.interpolate(chroma, size=luma.shape, mode="bilinear", align_corners=False)[0]
     u, v = (chroma - 128 * step) * (255.0 / peak if full else 255 / 224 / step)
@@ -130,9 +130,12 @@ def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     red = luma + 2 * (1 - kr) * v
     blue = luma + 2 * (1 - kb) * u
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    rgb = torch.stack([red, green, blue], dim=-1)
-    rounded: Frames = rgb.clamp(0.0, 255.0).round().to(torch.uint8).numpy()
-    return rounded
+    return _rounded(torch.stack([red, green, blue], dim=-1))
+
+
+def _rounded(rgb: torch.Tensor) -> Frames:
+    frame: Frames = rgb.clamp(0.0, 255.0).round().to(torch.uint8).contiguous().numpy()
+    return frame
 
 
 def _luma_weights(frame: VideoFrame) -> tuple[float, float]:

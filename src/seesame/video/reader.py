@@ -1,5 +1,6 @@
 """Reading clips: video files through PyAV, folders of pictures, headerless ``.raw``."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -92,7 +94,7 @@ class VideoClip:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
             self.height, self.width = upright(frame_to_rgb(first), _matrix(first)).shape[:2]
-            self.fps = fps or self._declared_fps(container, stream)
+            self.fps = fps or self._declared_fps(stream)
 
     @property
     def num_frames(self) -> int:
@@ -134,6 +136,7 @@ class VideoClip:
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Decode to the end; refuse what the demuxer or the decoder marks as damaged."""
         packets = 0
+        end, longest = 0.0, 1 / float(self._declared_fps(stream))
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise DamagedError(f"{self.path}: damaged or truncated at packet {packets}")
@@ -142,12 +145,35 @@ class VideoClip:
                 assert isinstance(frame, VideoFrame)
                 if frame.is_corrupt:
                     raise DamagedError(f"{self.path}: damaged frame near packet {packets}")
+                if frame.time is not None:
+                    end, longest = frame.time, max(longest, frame.time - end)
                 yield frame
-        declared = stream.frames if "mp4" in container.format.name else 0
-        if packets < declared and self._packets_without_edits() < declared:
-            raise DamagedError(
-                f"{self.path}: truncated: {packets} of {declared} frames; get a whole copy"
-            )
+        self._check_end(container, stream, packets, end + 2 * longest)
+
+    def _check_end(
+        self, container: InputContainer, stream: VideoStream, packets: int, end: float
+    ) -> None:
+        """Compare what was read with what the container declares, where it declares anything.
+
+        Args:
+            container: just read to its end.
+            stream: the video in it.
+            packets: how many came.
+            end: seconds, the latest that the last frame's end may be.
+        """
+        if "mp4" in container.format.name:
+            declared = stream.frames
+            if packets < declared and self._packets_without_edits() < declared:
+                raise DamagedError(
+                    f"{self.path}: damaged: {packets} of {declared} frames; get a whole copy"
+                )
+        elif "matroska" in container.format.name:
+            seconds = _matroska_seconds(container, stream)
+            if end < seconds:
+                raise DamagedError(
+                    f"{self.path}: damaged: the video stops {seconds - end:.2f} s or more before "
+                    "its declared end; get a whole copy"
+                )
 
     def _packets_without_edits(self) -> int:
         """Packets in the file when its edit list, which may drop some, is not applied."""
@@ -174,7 +200,7 @@ class VideoClip:
             stream.codec_context.options = _STRICT
             yield container, stream
 
-    def _declared_fps(self, container: InputContainer, stream: VideoStream) -> Fraction:
+    def _declared_fps(self, stream: VideoStream) -> Fraction:
         if self.path.suffix.lower() in _BARE_STREAMS:
             return DEFAULT_FPS
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
@@ -204,6 +230,17 @@ def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     assert isinstance(data, Buffer)
     a, b, _, c, d, *_ = np.frombuffer(bytes(memoryview(data)), dtype=np.int32).tolist()
     return a, b, c, d
+
+
+def _matroska_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """When the video ends by the file's own word; 0 when it does not say."""
+    clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if clock:
+        return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    # The container's own duration may be that of a longer sound track.
+    if len(container.streams) > 1 or container.duration is None:
+        return 0.0
+    return container.duration / av.time_base
 
 
 def _is_cover(stream: VideoStream) -> bool:
