@@ -1,0 +1,5 @@
+"""``python -m seesame.cli`` is ``seesame``."""
+
+from seesame.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,238 @@
+"""``seesame compress``: a clip into an .ssm file, proved with a score."""
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seesame.cli.options import (
+    ClipArgument,
+    Device,
+    DeviceOption,
+    FpsOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    SizeOption,
+    StackOption,
+    parse_duration,
+    parse_fps,
+    parse_settings,
+    parse_size,
+    resolve_device,
+)
+from seesame.cli.output import print_figures, print_json
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    from seesame.cli.roundtrip import Encoded
+    from seesame.metric.evaluator import Evaluation
+    from seesame.video.clip import Clip
+
+HNERV = "hnerv"
+
+
+class Preset(StrEnum):
+    """How much effort hnerv takes; the times are for a short clip on two cores."""
+
+    draft = "draft"
+    fast = "fast"
+    medium = "medium"
+    slow = "slow"
+
+
+def compress(
+    clip: ClipArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")],
+    codec: Annotated[
+        str, typer.Option("--codec", metavar="CODEC", help="A name from `seesame codecs`.")
+    ] = HNERV,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            "--preset",
+            rich_help_panel="Flags of hnerv",
+            help="Effort of hnerv: draft takes about 2 minutes, fast 15, for ten seconds of "
+            "video on two cores; fast when left out.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            rich_help_panel="Flags of hnerv",
+            metavar="TIME",
+            help="Training time of hnerv, as 90s, 20m, 1.5h.",
+        ),
+    ] = None,
+    size_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes",
+            rich_help_panel="Flags of hnerv",
+            min=1,
+            metavar="N",
+            help="Size that hnerv aims at, in bytes.",
+        ),
+    ] = None,
+    pixel_weight: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-weight",
+            rich_help_panel="Flags of hnerv",
+            min=0.0,
+            metavar="W",
+            help="Weight of hnerv's pixel term; more keeps the picture viewable.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel="Flags of hnerv",
+            help="Go on with hnerv where an earlier run stopped.",
+        ),
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting of the codec, as crf=40; repeatable."
+        ),
+    ] = None,
+    no_score: Annotated[
+        bool, typer.Option("--no-score", help="Write the file without scoring it.")
+    ] = False,
+    stack: StackOption = "lite",
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = 0,
+    size: SizeOption = None,
+    fps: FpsOption = None,
+    json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compress a clip into an .ssm file and score what comes back from disk.
+
+    Ctrl-C while hnerv trains writes the best file so far; Ctrl-C again stops at once.
+
+    Examples:
+
+    seesame compress drive.mp4 -o drive.ssm --preset fast
+
+    seesame compress drive.mp4 -o drive.ssm --codec svtav1 --set crf=45
+    """
+    given = {
+        "preset": preset and preset.value,
+        "budget_s": parse_duration(budget),
+        "bytes": size_bytes,
+        "pixel_weight": pixel_weight,
+        "resume": resume or None,
+    }
+    chosen = _settings(codec, given, parse_settings(settings or []))
+    frame_size, frame_rate = parse_size(size), parse_fps(fps)
+    _check_paths(clip, out, overwrite)
+
+    from seesame.cli.roundtrip import encode_file, judge_file, open_source
+    from seesame.codecs.base import EncodeContext
+    from seesame.codecs.registry import get_codec
+    from seesame.perception.registry import load_stack
+
+    get_codec(codec)
+    where = resolve_device(device)
+    source = open_source(clip, frame_size, frame_rate)
+    if not no_score and source.num_frames < 2:
+        raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
+    needs_stack = codec == HNERV or not no_score
+    eyes = load_stack(stack, where) if needs_stack else None
+    work = out.parent / f"{out.stem}.work" if codec == HNERV else None
+    context = EncodeContext(eyes, where, seed, work=work)
+    encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
+    evaluation = None
+    if not no_score:
+        assert eyes is not None
+        evaluation = judge_file(source, out, eyes, where, quiet=quiet)
+    if json:
+        print_json(_values(clip, encoded, chosen, source, evaluation))
+    else:
+        _print_text(clip, encoded, source, evaluation, stack)
+
+
+def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> dict[str, object]:
+    """The codec's settings from flags and ``--set``."""
+    flags = {name: value for name, value in flags.items() if value is not None}
+    names = {"budget_s": "--budget"}
+    for name in flags:
+        flag = names.get(name, "--" + name.replace("_", "-"))
+        if codec != HNERV:
+            raise UserError(f"{flag} is for hnerv; --codec {codec} takes --set name=value")
+        if name in extra:
+            raise UserError(f"--set {name}: given by {flag} already")
+    if codec == HNERV:
+        flags.setdefault("preset", extra.pop("preset", Preset.fast.value))
+    return {**extra, **flags}
+
+
+def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
+    """Refuse, before anything is computed, an output that could not be written in the end."""
+    from seesame.files import check_output
+
+    if out.suffix != ".ssm":
+        raise UserError(f"{out}: the output of compress is an .ssm file; name it {out.stem}.ssm")
+    if clip.exists() and out.exists() and clip.samefile(out):
+        raise UserError(f"{out}: is the clip itself; choose another output")
+    check_output(out, overwrite)
+
+
+def _values(
+    clip: Path,
+    encoded: "Encoded",
+    settings: dict[str, object],
+    source: "Clip",
+    evaluation: "Evaluation | None",
+) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "clip": clip,
+        "file": encoded.path,
+        "codec": encoded.codec,
+        "settings": settings,
+        "bytes": encoded.bytes,
+        "source_bytes": source.source_bytes,
+        "rate": encoded.bytes / source.source_bytes,
+        "encode_s": encoded.seconds,
+    }
+    if evaluation is not None:
+        values |= {
+            "seg": evaluation.score.seg,
+            "pose": evaluation.score.pose,
+            "score": evaluation.score.total,
+            "pairs": evaluation.pairs,
+            "stack": evaluation.stack,
+            "fingerprint": evaluation.fingerprint,
+        }
+    return values
+
+
+def _print_text(
+    clip: Path, encoded: "Encoded", source: "Clip", evaluation: "Evaluation | None", stack: str
+) -> None:
+    from seesame.cli.roundtrip import describe
+
+    figures = {
+        "clip": f"{clip}  {describe(source)}",
+        "file": f"{encoded.path}  {encoded.bytes:,} bytes, {encoded.codec}, "
+        f"encoded in {encoded.seconds:.1f} s",
+        "rate": f"{encoded.bytes / source.source_bytes:.8f}",
+    }
+    if evaluation is not None:
+        figures |= {
+            "seg": f"{evaluation.score.seg:.8f}",
+            "pose": f"{evaluation.score.pose:.8f}",
+            "score": f"{evaluation.score.total:.8f}  "
+            f"(100*seg + 25*rate + sqrt(10*pose), stack {stack}; lower is better)",
+        }
+    print_figures(figures)
+    viewable = encoded.path.with_suffix(".mkv")
+    print("next: " + shlex.join(["seesame", "decompress", str(encoded.path), "-o", str(viewable)]))

@@ -1,0 +1,81 @@
+"""``seesame decompress``: an .ssm file back into a clip."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seesame.cli.options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SsmArgument,
+    resolve_device,
+)
+from seesame.cli.output import print_json
+
+
+def decompress(
+    file: SsmArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="A .mkv or .mp4, a headerless .raw, or a folder (PNG).",
+        ),
+    ],
+    crf: Annotated[
+        int | None,
+        typer.Option(
+            "--crf",
+            min=0,
+            max=51,
+            help="Quality of an .mkv or .mp4 (x264; 18 looks lossless); lossless when left out.",
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Decode an .ssm file into a video, a .raw or a folder of PNG at the source's size.
+
+    Example: seesame decompress drive.ssm -o drive.mkv
+    """
+    from seesame.cli.progress import progress
+    from seesame.cli.roundtrip import counted, decode_file
+    from seesame.files import check_output
+    from seesame.video.writer import write_clip
+
+    check_output(out, overwrite)
+    clip = decode_file(file, resolve_device(device))
+    with progress("decompress", quiet) as bar:
+        write_clip(
+            out,
+            counted(clip, bar),
+            fps=clip.fps,
+            width=clip.width,
+            height=clip.height,
+            crf=crf,
+            overwrite=overwrite,
+        )
+    if json:
+        print_json(
+            {
+                "file": file,
+                "out": out,
+                "width": clip.width,
+                "height": clip.height,
+                "fps": float(clip.fps),
+                "num_frames": clip.num_frames,
+            }
+        )
+        return
+    print(f"{out}  {clip.width}x{clip.height}, {float(clip.fps):.6g} fps, {clip.num_frames} frames")
+    command = ["seesame", "score", "CLIP", str(out), "--compressed", str(file)]
+    print("next: " + shlex.join(command) + "  (CLIP is the source)")

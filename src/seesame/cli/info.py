@@ -1,0 +1,55 @@
+"""``seesame info``: what an .ssm file is, and where every byte went."""
+
+from seesame.cli.options import JsonOption, SsmArgument
+from seesame.cli.output import print_figures, print_json, print_table
+
+
+def info(file: SsmArgument, json: JsonOption = False) -> None:
+    """Show what an .ssm file is and where every byte went.
+
+    The whole file is read and its checksums are verified; nothing is decoded.
+    """
+    from seesame.bitstream.container import Container
+    from seesame.codecs.registry import codec_by_id
+
+    container = Container.read(file)
+    codec = codec_by_id(container.codec_id)
+    layout = container.layout()
+    total = sum(size for _, size in layout)
+    config = container.config(str(file))
+    fps = float(container.fps)
+    if json:
+        print_json(
+            {
+                "file": file,
+                "bytes": total,
+                "codec": codec.name,
+                "profile": "contest" if container.contest else "ordinary",
+                "width": container.width,
+                "height": container.height,
+                "fps": fps,
+                "num_frames": container.num_frames,
+                "source_bytes": container.source_bytes,
+                "config": config,
+                "layout": [{"part": name, "bytes": size} for name, size in layout],
+            }
+        )
+        return
+    seconds = container.num_frames / fps
+    print_figures(
+        {
+            "file": f"{file}  {total:,} bytes, {8 * total / seconds / 1000:.3f} kbit/s",
+            "codec": f"{codec.name}  {codec.summary}",
+            "clip": f"{container.width}x{container.height}, {fps:.6g} fps, "
+            f"{container.num_frames} frames, {seconds:.3f} s",
+            "source": f"{container.source_bytes:,} bytes" if container.source_bytes else "unknown",
+            "profile": "contest" if container.contest else "ordinary",
+            "settings": ", ".join(f"{k}={v}" for k, v in sorted(config.items())) or "not stored",
+        }
+    )
+    print_table(
+        ("part", "bytes", "share"),
+        [(name, f"{size:,}", f"{size / total:.2%}") for name, size in layout],
+        right=("bytes", "share"),
+        footer=("whole file", f"{total:,}", "100.00%"),
+    )

@@ -1,0 +1,153 @@
+"""The ``seesame`` command: its subcommands, and every error as one line."""
+
+import errno
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from seesame import __version__
+from seesame.cli.codecs import codecs
+from seesame.cli.compress import compress
+from seesame.cli.decompress import decompress
+from seesame.cli.demo import demo
+from seesame.cli.fetch import fetch
+from seesame.cli.info import info
+from seesame.cli.score import score
+from seesame.cli.stacks import stacks
+from seesame.errors import UserError
+
+USAGE = 2
+"""Exit code for a mistake of the user or a bad input."""
+BUG = 1
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# Typer carries its own copy of click or uses the real one, depending on its version.
+_UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if "UsageErr" in str(c))
+
+app = typer.Typer(
+    name="seesame",
+    help="Compress driving video until the perception stack still sees the same.",
+    epilog="Begin with `seesame demo`, or `seesame compress CLIP -o OUT.ssm`.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (compress, decompress, score, info, demo, fetch, stacks, codecs):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"seesame {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    show_traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback",
+            help="Show where an error arose, for a bug report; "
+            "works after any command, as does SEESAME_TRACEBACK=1.",
+        ),
+    ] = False,
+) -> None:
+    """Compress driving video until the perception stack still sees the same."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: the words after ``seesame``; those of the process when None.
+
+    Returns:
+        Exit code: 0; 1 for a bug or too little memory; 2 for a user's mistake or a bad input;
+        130 after Ctrl-C; 141 when the reader of our output went away.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    show_traceback = "--traceback" in words or os.environ.get("SEESAME_TRACEBACK", "0") != "0"
+    words = [word for word in words if word != "--traceback"] or ["--help"]
+    if not show_traceback:
+        warnings.simplefilter("ignore")
+    try:
+        code = app(args=words, prog_name="seesame", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        if show_traceback:
+            traceback.print_exc()
+        return _report(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: BaseException) -> int:
+    """Say in one line on stderr what went wrong; returns the exit code."""
+    match error:
+        case KeyboardInterrupt() | typer.Abort():
+            return _say("interrupted", INTERRUPTED)
+        case BrokenPipeError():
+            _silence_stdout()
+            return BROKEN_PIPE
+        case UserError():
+            return _say(str(error), USAGE)
+        case _UsageError():
+            return _say(_usage(error), USAGE)
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else BUG
+        case OSError() if error.errno is not None:
+            if error.errno in (errno.ENOSPC, errno.EIO):
+                _silence_stdout()
+            return _say(_os_error(error), USAGE)
+    if _out_of_memory(error):
+        return _say("out of memory; try a smaller clip or close other programs", BUG)
+    what = f"{type(error).__name__}: {error}"
+    return _say(f"{what} (a bug in seesame; --traceback shows where it arose)", BUG)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"seesame: error: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _usage(error: Exception) -> str:
+    message = str(getattr(error, "format_message", lambda: error)()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path if context else 'seesame'} --help"
+
+
+def _os_error(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """True for Python's MemoryError and for what torch raises on the GPU and on the CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+    )
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: it would fail again, and print."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,54 @@
+"""Results on stdout: tables for people, one JSON object a line for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+PIPE_WIDTH = 160
+"""Columns of a table where stdout is no terminal: wide enough to cut nothing."""
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line; what JSON does not know (paths, fractions) as text."""
+    print(json.dumps(values, allow_nan=False, default=str))
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str | None = None,
+    right: Iterable[str] = (),
+    footer: Sequence[str] | None = None,
+) -> None:
+    """Print a table; ``right`` names the columns that align right, ``footer`` is a sum row."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(
+        file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH
+    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.show_footer = footer is not None
+    right = set(right)
+    for index, column in enumerate(columns):
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            footer=footer[index] if footer else "",
+            overflow="fold",
+        )
+    for row in rows:
+        # Text, not markup: names come from files.
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def print_figures(figures: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(len(name) for name in figures)
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {value}")

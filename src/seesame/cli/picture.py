@@ -1,0 +1,135 @@
+"""The demo's picture: source and decoded frames, what the stack sees, where it differs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesame.errors import DamagedError
+
+if TYPE_CHECKING:
+    from seesame.perception.stack import Stack
+    from seesame.video.clip import Clip, Frames
+
+# comma10k's colours for its five classes; other stacks take them in turn.
+PALETTE = np.array(
+    [
+        (0x40, 0x20, 0x20),
+        (0xFF, 0x00, 0x00),
+        (0x80, 0x80, 0x60),
+        (0x00, 0xFF, 0x66),
+        (0xCC, 0x00, 0xFF),
+        (0x20, 0x60, 0xFF),
+        (0xFF, 0xC0, 0x00),
+        (0x00, 0xC0, 0xC0),
+    ],
+    dtype=np.uint8,
+)
+DIFFERS = np.array((0xFF, 0x20, 0x20), dtype=np.uint8)
+SHADE = 0.35
+"""How bright the frame stays behind the marked differences."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One decoded clip in the picture."""
+
+    label: str
+    figures: str
+    clip: "Clip"
+
+
+def frame_at(clip: "Clip", index: int) -> "Frames":
+    """Frame number ``index`` as ``uint8 (H, W, 3)``, read from the start in small batches."""
+    seen = 0
+    for frames in clip.batches(8):
+        if index < seen + len(frames):
+            frame: Frames = frames[index - seen]
+            return frame
+        seen += len(frames)
+    raise DamagedError(f"frame {index} is missing: the clip has {seen}")
+
+
+def classes_of(frame: "Frames", stack: "Stack", device: str) -> NDArray[np.int64]:
+    """Arg-max classes ``(h, w)`` of one frame ``uint8 (H, W, 3)``."""
+    import torch
+
+    rgb = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        found: NDArray[np.int64] = stack.segment(rgb).argmax(dim=1)[0].cpu().numpy()
+    return found
+
+
+def differences(frame: "Frames", differs: NDArray[np.bool_]) -> "Frames":
+    """The frame in dim grey, with the pixels of the stack that changed class in red."""
+    height, width = frame.shape[:2]
+    rows = np.arange(height) * differs.shape[0] // height
+    columns = np.arange(width) * differs.shape[1] // width
+    shaded = (frame.mean(axis=2, keepdims=True) * SHADE).astype(np.uint8)
+    grey: Frames = shaded.repeat(3, axis=2)
+    grey[differs[rows][:, columns]] = DIFFERS
+    return grey
+
+
+def draw(
+    path: Path,
+    title: str,
+    source: "Clip",
+    shown: list[Shown],
+    index: int,
+    stack: "Stack",
+    device: str,
+) -> None:
+    """Draw one frame of the source and of each decoded clip into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    frame = frame_at(source, index)
+    seen = classes_of(frame, stack, device)
+    aspect = source.height / source.width
+    rows = 1 + len(shown)
+    figure = Figure(
+        figsize=(13.5, rows * (4.4 * aspect + 0.42) + 0.5), dpi=100, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=12)
+    axes = figure.subplots(rows, 3, squeeze=False)
+    _show(axes[0, 0], frame, "source")
+    _show_classes(axes[0, 1], seen, aspect, "what the stack sees in it")
+    _legend(axes[0, 2], stack.classes)
+    for row, item in zip(axes[1:], shown, strict=True):
+        decoded = frame_at(item.clip, index)
+        again = classes_of(decoded, stack, device)
+        differs = seen != again
+        _show(row[0], decoded, f"{item.label}\n{item.figures}")
+        _show_classes(row[1], again, aspect, "what the stack sees in it")
+        _show(row[2], differences(frame, differs), f"differs here: {differs.mean():.2%} of pixels")
+    figure.savefig(path, format="png")
+
+
+def _show(axis: Any, image: "Frames", title: str) -> None:
+    axis.imshow(image, interpolation="antialiased")
+    axis.set_title(title, fontsize=10)
+    axis.axis("off")
+
+
+def _show_classes(axis: Any, classes: NDArray[np.int64], aspect: float, title: str) -> None:
+    axis.imshow(
+        PALETTE[classes % len(PALETTE)],
+        interpolation="nearest",
+        aspect=aspect * classes.shape[1] / classes.shape[0],
+    )
+    axis.set_title(title, fontsize=10)
+    axis.axis("off")
+
+
+def _legend(axis: Any, classes: tuple[str, ...]) -> None:
+    from matplotlib.patches import Patch
+
+    names = [*classes[: len(PALETTE)], "differs from the source"]
+    colours = [*PALETTE[: len(names) - 1], DIFFERS]
+    patches = [Patch(color=c / 255.0, label=n) for n, c in zip(names, colours, strict=True)]
+    axis.legend(handles=patches, loc="center", frameon=False, fontsize=11)
+    axis.axis("off")

@@ -1,0 +1,17 @@
+"""``seesame stacks``: whose eyes can judge."""
+
+from seesame.cli.options import JsonOption
+from seesame.cli.output import print_json, print_table
+
+
+def stacks(json: JsonOption = False) -> None:
+    """List the perception stacks that --stack takes, and whether each is ready here."""
+    from seesame.perception import registry
+
+    known = registry.stacks()
+    if json:
+        for stack in known:
+            print_json({"stack": stack.name, "ready": stack.ready, "summary": stack.summary})
+        return
+    rows = [(stack.name, "yes" if stack.ready else "no", stack.summary) for stack in known]
+    print_table(("stack", "ready", "what it is"), rows)
