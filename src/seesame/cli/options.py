@@ -72,7 +72,6 @@ SizeOption = Annotated[
         metavar="WxH",
         help="Frame size of a headerless .raw clip.",
         rich_help_panel=SHARED,
-        rich_help_panel=SHARED,
     ),
 ]
 FpsOption = Annotated[
