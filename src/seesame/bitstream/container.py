@@ -169,7 +169,7 @@ class Container:
         if not contest:
             end = reader.position
             crc = reader.take(_CRC_BYTES, "the checksum")
-            if crc != _crc(data[:end]):
+            if crc != _crc(data, end):
                 raise reader.fail("is damaged: the checksum does not match")
         reader.finish()
         fps = Fraction(numerator, denominator) if denominator else Fraction(0)
@@ -280,8 +280,12 @@ class Container:
         return ""
 
 
-def _crc(data: bytes) -> bytes:
-    value: int = google_crc32c.value(data)
+def _crc(data: bytes, end: int | None = None) -> bytes:
+    """CRC32C of ``data[:end]``, taken block by block so that no large copy is made."""
+    value = 0
+    end = len(data) if end is None else end
+    for start in range(0, end, _BLOCK):
+        value = google_crc32c.extend(value, data[start : min(start + _BLOCK, end)])
     return value.to_bytes(_CRC_BYTES, "little")
 
 
