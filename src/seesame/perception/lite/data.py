@@ -21,7 +21,7 @@ from seesame.video.scene import Scene, SceneConfig
 
 IGNORE = 255
 MY_CAR = 4
-PAIRS_PER_DRIVE = 4
+PAIRS_PER_DRIVE = 14
 
 
 @dataclass

@@ -170,14 +170,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--cache", type=Path, default=Path("lite_pairs.npz"))
-    parser.add_argument("--drives", type=int, default=2000)
+    parser.add_argument("--drives", type=int, default=400)
     parser.add_argument("--only", choices=["seg", "pose"], default=None)
     parser.add_argument("--minutes", type=float, default=15.0, help="training time of each net")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name(WEIGHTS))
     args = parser.parse_args()
     pairs = cached_pairs(args.cache, args.drives)
-    tensors = load_file(args.output) if args.output.exists() else {}
     for part in ["seg", "pose"] if args.only is None else [args.only]:
         seconds = 60 * args.minutes
         net = (
@@ -185,10 +184,11 @@ def main() -> None:
             if part == "seg"
             else train_pose(pairs, seconds, args.seed)
         )
+        tensors = load_file(args.output) if args.output.exists() else {}
         tensors = {k: v for k, v in tensors.items() if not k.startswith(f"{part}.")}
         state = net.state_dict().items()
         tensors |= {f"{part}.{k}": v.half().contiguous() for k, v in state}
-    save_file(tensors, args.output)
+        save_file(tensors, args.output)
 
 
 if __name__ == "__main__":

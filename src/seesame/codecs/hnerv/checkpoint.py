@@ -1,0 +1,90 @@
+"""Checkpoints of a training run: safetensors and JSON in a work folder, replaced atomically."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from seesame.errors import UserError
+from seesame.files import replacing
+
+if TYPE_CHECKING:
+    from seesame.codecs.hnerv.train import Training
+
+NAME = "checkpoint.safetensors"
+
+
+class Checkpoint:
+    """One checkpoint in a folder.
+
+    Args:
+        folder: made when the first checkpoint is saved.
+        identity: what must agree for a checkpoint to be resumed (settings, clip, stack).
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.path = folder / NAME
+        self.identity = json.dumps(identity, sort_keys=True)
+
+    def save(self, training: "Training", share: float) -> None:
+        """Write the whole state of a run."""
+        tensors = {f"rep.{k}": v for k, v in training.rep.state_dict().items()}
+        for index, state in training.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors["random"] = training.random.get_state()
+        meta = {
+            "identity": self.identity,
+            "share": repr(share),
+            "pressure": repr(training.pressure),
+            "pose": repr(training.pose_term.mean),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.path, overwrite=True) as temporary:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=meta)
+
+    def load(self, training: "Training") -> float | None:
+        """Restore a run; returns the share it had reached, or None when there is no checkpoint.
+
+        Raises:
+            UserError: the checkpoint is damaged or belongs to another clip, stack or settings.
+        """
+        if not self.path.exists():
+            return None
+        from safetensors import safe_open
+
+        try:
+            with safe_open(self.path, "pt") as file:
+                meta = file.metadata()
+            tensors = load_file(self.path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{self.path}: not a readable checkpoint; remove it") from error
+        if meta.get("identity") != self.identity:
+            raise UserError(
+                f"{self.path}: belongs to another clip, stack or settings; "
+                "remove it or leave out --resume"
+            )
+        state = {k[4:]: v for k, v in tensors.items() if k.startswith("rep.")}
+        if any(k.startswith("quantizers.") for k in state):
+            training.rep.start_quantising()
+            training._add_quantizers()
+        training.rep.load_state_dict(state)
+        adam: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("adam."):
+                _, index, name = key.split(".", 2)
+                adam.setdefault(int(index), {})[name] = value
+        whole = training.optimiser.state_dict()
+        training.optimiser.load_state_dict({**whole, "state": adam})
+        training.random.set_state(tensors["random"])
+        training.pressure = float(meta["pressure"])
+        training.pose_term.mean = None if meta["pose"] == "None" else float(meta["pose"])
+        return float(meta["share"])
+
+    def remove(self) -> None:
+        """Remove the checkpoint, and its folder when that leaves it empty."""
+        self.path.unlink(missing_ok=True)
+        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()

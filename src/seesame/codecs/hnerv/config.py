@@ -1,0 +1,171 @@
+"""Settings of the hnerv codec: presets, the schedule, and the decoder's size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from seesame.codecs.hnerv.geometry import render_side
+from seesame.codecs.hnerv.model import Architecture
+from seesame.errors import UserError
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip
+
+BITS_A_WEIGHT = 3.4
+"""What a weight costs after training with the rate in the loss; only sizes the decoder."""
+
+PRESETS = {"draft": 100.0, "fast": 800.0, "medium": 2700.0, "slow": 10800.0}
+"""Wall time in seconds of a whole encode, reference pass and final check included."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Weights of the loss terms from ``start`` (share of training) on, linearly blended between.
+
+    Args:
+        start: share of the training, 0..1, at which these weights hold.
+        pixel: of the mean absolute pixel difference (0..255).
+        entropy: of the cross-entropy against the reference classes.
+        margin: of the softplus of the reference class's missing margin.
+        smooth: of the smooth disagreement (100 makes it the score's own term).
+        rate: of the rate, in units of its true weight.
+    """
+
+    start: float
+    pixel: float
+    entropy: float
+    margin: float
+    smooth: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The curriculum of one training, as shares of its length. Prints itself."""
+
+    phases: tuple[Phase, ...] = (
+        Phase(0.00, 0.20, 20.0, 0.0, 0.0, 0.0),
+        Phase(0.10, 0.05, 20.0, 10.0, 0.0, 0.0),
+        Phase(0.35, 0.02, 10.0, 30.0, 0.0, 0.0),
+        Phase(0.55, 0.01, 0.0, 20.0, 80.0, 1.0),
+        Phase(0.75, 0.00, 0.0, 0.0, 100.0, 1.0),
+        Phase(1.00, 0.00, 0.0, 0.0, 100.0, 1.0),
+    )
+    quantise_from: float = 0.35
+    evaluate_from: float = 0.80
+    evaluations: int = 4
+    batch_pairs: int = 6
+    peak_rate: float = 5e-3
+    temperature: tuple[float, float] = (0.6, 0.2)
+
+    def at(self, share: float) -> Phase:
+        """The weights at a share of the training."""
+        for left, right in zip(self.phases, self.phases[1:], strict=False):
+            if share <= right.start:
+                t = (share - left.start) / (right.start - left.start)
+                mixed = {
+                    f.name: (1 - t) * getattr(left, f.name) + t * getattr(right, f.name)
+                    for f in fields(Phase)
+                }
+                return Phase(**mixed)
+        return self.phases[-1]
+
+    def __str__(self) -> str:
+        head = "  share  pixel  entropy  margin  smooth  rate"
+        rows = [
+            f"  {p.start:5.0%}  {p.pixel:5.2f}  {p.entropy:7.1f}  {p.margin:6.1f}"
+            f"  {p.smooth:6.1f}  {p.rate:4.1f}"
+            for p in self.phases
+        ]
+        return "\n".join([head, *rows, f"  quantised from {self.quantise_from:.0%}"])
+
+
+@dataclass(frozen=True)
+class HnervSettings:
+    """What a user may set.
+
+    Args:
+        preset: how much effort: draft, fast, medium, slow.
+        budget_s: wall time in seconds instead of the preset's.
+        steps: number of training steps instead of a wall time (repeatable on one machine).
+        bytes: size to aim at; None chooses one from the clip.
+        pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
+        latent: values a pair.
+        resume: go on from the checkpoint in the work folder.
+    """
+
+    preset: str = "fast"
+    budget_s: float | None = None
+    steps: int | None = None
+    bytes: int | None = None
+    pixel_weight: float = 0.0
+    latent: int = 20
+    resume: bool = False
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> "HnervSettings":
+        """Check plain values and make settings of them.
+
+        Raises:
+            UserError: an unknown name or a value out of range.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise UserError(f"hnerv has no setting {name!r}; it has {', '.join(sorted(known))}")
+        made = replace(cls(), **{k: v for k, v in settings.items() if v is not None})
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if self.preset not in PRESETS:
+            raise UserError(f"unknown preset {self.preset!r}; one of {', '.join(PRESETS)}")
+        bounds = {
+            "budget_s": (10, 30 * 86400),
+            "steps": (1, 10**8),
+            "bytes": (500, 10**8),
+            "pixel_weight": (0, 1000),
+            "latent": (1, 128),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                raise UserError(f"hnerv: {name} must be between {low} and {high}, not {value!r}")
+        for name in ("steps", "bytes", "latent"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, int):
+                raise UserError(f"hnerv: {name} must be a whole number, not {value!r}")
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole encode."""
+        return PRESETS[self.preset] if self.budget_s is None else self.budget_s
+
+
+def target_bytes(num_pairs: int, source_bytes: int) -> int:
+    """A size that suits a clip: a few hundred bytes a pair, about one percent of the source."""
+    wanted = min(300 * num_pairs, int(0.0125 * source_bytes))
+    return max(4000, min(wanted, 400_000))
+
+
+def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
+    """The decoder for a clip: render size from the stack, widths from the bytes to spend."""
+    render = (
+        render_side(clip.height, stack.input_size[0]),
+        render_side(clip.width, stack.input_size[1]),
+    )
+    num_pairs = -(-clip.num_frames // 2)
+    wanted = settings.bytes or target_bytes(num_pairs, clip.source_bytes)
+    weights = max(3000.0, (wanted - 0.4 * settings.latent * num_pairs) * 8 / BITS_A_WEIGHT)
+    best = None
+    for hundredths in range(20, 500, 5):
+        widths = tuple(max(4, round(w * hundredths / 100)) for w in (24, 22, 20, 18, 16))
+        candidate = Architecture(render, settings.latent, widths)
+        if not candidate.valid():
+            break
+        if best is None or candidate.parameters() <= weights:
+            best = candidate
+    assert best is not None
+    return best

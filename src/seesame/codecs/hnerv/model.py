@@ -1,0 +1,93 @@
+"""The decoder: from a pair's latent to its two frames.
+
+After HNeRV (Chen et al. 2023, "HNeRV: A Hybrid Neural Representation for Videos"): a stem turns
+the latent into a small grid, stages of convolution and pixel shuffle double it up to the render
+size. Here the latents are free parameters of the file, with no encoder network, and one latent
+gives both frames of a pair, because the stack judges pairs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STAGES = 5
+MAX_SIDE = 2048
+MAX_CHANNELS = 256
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that fixes the decoder's shape; stored in the file.
+
+    Args:
+        render: ``(height, width)`` of the pictures the decoder makes.
+        latent: values a pair.
+        channels: width of the stem grid and after each of the first ``STAGES - 1`` stages.
+    """
+
+    render: tuple[int, int]
+    latent: int
+    channels: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Size of the stem's grid: the render size halved ``STAGES`` times, rounded up."""
+        step = 2**STAGES
+        return -(-self.render[0] // step), -(-self.render[1] // step)
+
+    def valid(self) -> bool:
+        """Whether a decoder of this shape may be built (bounds on memory)."""
+        return (
+            len(self.channels) == STAGES
+            and all(1 <= c <= MAX_CHANNELS for c in self.channels)
+            and 1 <= self.latent <= MAX_CHANNELS
+            and all(1 <= side <= MAX_SIDE for side in self.render)
+        )
+
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(p.numel() for p in Decoder(self, meta=True).parameters())
+
+
+class Decoder(nn.Module):
+    """Latents ``(B, latent)`` to frames ``(B, 2, 3, height, width)`` in 0..255 (not clamped)."""
+
+    def __init__(self, architecture: Architecture, meta: bool = False) -> None:
+        super().__init__()
+        self.architecture = architecture
+        device = "meta" if meta else "cpu"
+        height, width = architecture.grid
+        first = architecture.channels[0]
+        self.stem = nn.Linear(architecture.latent, first * height * width, device=device)
+        widths = architecture.channels
+        self.stages = nn.ModuleList(
+            nn.Conv2d(a, 4 * b, 3, padding=1, device=device)
+            for a, b in zip(widths, (*widths[1:], 6), strict=True)
+        )
+        if not meta:
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """Unit variance through the sines and a grey first picture."""
+        nn.init.normal_(self.stem.weight, std=self.architecture.latent**-0.5)
+        nn.init.zeros_(self.stem.bias)
+        for stage in self.stages:
+            assert isinstance(stage, nn.Conv2d)
+            nn.init.normal_(stage.weight, std=(9 * stage.in_channels) ** -0.5 * 1.3)
+            nn.init.zeros_(stage.bias)  # type: ignore[arg-type]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """``(B, latent)`` to ``(B, 2, 3, height, width)``."""
+        height, width = self.architecture.grid
+        x = F.gelu(self.stem(latents)).view(-1, self.architecture.channels[0], height, width)
+        x = x.contiguous(memory_format=torch.channels_last)
+        last = len(self.stages) - 1
+        for i, stage in enumerate(self.stages):
+            x = F.pixel_shuffle(stage(x), 2)
+            if i != last:
+                x = F.gelu(x)
+        top, left = self.architecture.render
+        frames = 127.5 + 64.0 * x[:, :, :top, :left]
+        return frames.reshape(-1, 2, 3, top, left)

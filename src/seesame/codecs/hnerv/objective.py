@@ -1,0 +1,60 @@
+"""The loss: the score itself, with differentiable twins of its terms."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seesame.codecs.hnerv.config import Phase
+
+
+def margins(logits: Tensor, classes: Tensor) -> Tensor:
+    """How far the reference class leads the best other one: ``(B, C, h, w)`` to ``(B, h, w)``.
+
+    Negative exactly where the arg-max differs from ``classes (B, h, w)``.
+    """
+    index = classes.long()[:, None]
+    own = logits.gather(1, index)[:, 0]
+    others = logits.scatter(1, index, float("-inf")).amax(1)
+    return own - others
+
+
+class PoseTerm:
+    """``sqrt(10·pose)`` with a steady gradient.
+
+    The root of a batch's mean is a biased and jumpy stand-in for the root of the clip's mean, so
+    the outer derivative ``5 / sqrt(10·p)`` is taken at a running mean of p.
+    """
+
+    def __init__(self, decay: float = 0.95) -> None:
+        self.mean: float | None = None
+        self.decay = decay
+
+    def __call__(self, values: Tensor, reference: Tensor) -> Tensor:
+        """Judged values ``(B, P)`` against the reference's; a scalar with the right gradient."""
+        batch = (values - reference).square().mean()
+        now = float(batch.detach())
+        self.mean = now if self.mean is None else self.decay * self.mean + (1 - self.decay) * now
+        root = math.sqrt(10 * max(self.mean, 1e-8))
+        return 5 * batch / root + 0.5 * root
+
+
+def seg_term(logits: Tensor, classes: Tensor, phase: Phase, temperature: float) -> Tensor:
+    """Cross-entropy, missing margin and smooth disagreement, weighted by the phase."""
+    logits = logits.float()
+    total = logits.new_zeros(())
+    if phase.entropy:
+        total = total + phase.entropy * F.cross_entropy(logits, classes.long())
+    if phase.margin or phase.smooth:
+        lead = margins(logits, classes)
+        if phase.margin:
+            total = total + phase.margin * F.softplus(1.0 - 2 * lead).mean()
+        if phase.smooth:
+            total = total + phase.smooth * torch.sigmoid(-lead / temperature).mean()
+    return total
+
+
+def pixel_term(frames: Tensor, reference: Tensor) -> Tensor:
+    """Mean absolute difference in grey levels."""
+    return (frames - reference).abs().mean()

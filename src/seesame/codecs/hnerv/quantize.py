@@ -1,0 +1,91 @@
+"""Quantisation with training in the loop, and the rate it costs.
+
+Every tensor is split in rows (output channels). A row has a step δ = 2^(e/8) with an integer
+exponent e, and its symbols q = round(w/δ) are coded with a discrete Gaussian whose σ is the row's
+own root mean square: p(q) = exp(-q²/2σ²) / Z(σ). Rounding passes its gradient straight through
+(Bengio et al. 2013), the step learns as in LSQ (Esser et al. 2020), and the rate is the exact
+code length of that Gaussian, so that the optimiser pays for bits while it trains.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+EXPONENTS = 8  # steps an octave, as the coder's scale index
+LN2 = math.log(2.0)
+
+
+def straight_through(value: Tensor, target: Tensor) -> Tensor:
+    """``target`` in the forward pass, the gradient of ``value`` in the backward pass."""
+    return value + (target - value).detach()
+
+
+def log_normaliser(sigma: Tensor) -> Tensor:
+    """ln Z(σ), Z = Σ_k exp(-k²/2σ²): by direct sum for small σ, else by Poisson summation."""
+    small = sigma.clamp(max=0.8)
+    direct = torch.ones_like(sigma)
+    for k in range(1, 7):
+        direct = direct + 2 * torch.exp(-(k * k) / (2 * small * small))
+    large = sigma.clamp(min=0.8)
+    dual = 1 + 2 * torch.exp(-2 * (math.pi * large) ** 2)
+    dual = dual * large * math.sqrt(2 * math.pi)
+    return torch.where(sigma < 0.8, direct.log(), dual.log())
+
+
+def gaussian_bits(symbols: Tensor) -> Tensor:
+    """Code length in bits of rows of symbols ``(R, n)``, each row with its own best σ: ``(R,)``.
+
+    σ is the maximum-likelihood one and held constant in the backward pass: at the optimum its
+    own gradient is zero.
+    """
+    power = symbols.square().mean(1)
+    # The moment equals σ² but for very small σ, where the lattice keeps nearly all at zero:
+    # there p(1)/p(0) = exp(-1/2σ²) gives it.
+    small = 0.5 / torch.log(2 / power.clamp(1e-6, 0.5) - 2).clamp(min=0.25)
+    sigma = torch.where(power < 0.3, small, power).clamp(min=1 / 64).sqrt().detach()
+    nats = symbols.square() / (2 * sigma * sigma)[:, None] + log_normaliser(sigma)[:, None]
+    return nats.sum(1) / LN2
+
+
+def exponent_of(log_step: Tensor) -> Tensor:
+    """Integer exponent ``e`` of a learned log2 step."""
+    return (log_step * EXPONENTS).round()
+
+
+class RowQuantizer(nn.Module):
+    """Learned steps of one tensor seen as rows.
+
+    Args:
+        rows: ``(R, n)`` values at the moment quantisation begins; the first step is a quarter of
+            each row's standard deviation.
+    """
+
+    def __init__(self, rows: Tensor, share: float = 0.25) -> None:
+        super().__init__()
+        spread = rows.detach().square().mean(1).sqrt().clamp(min=1e-4)
+        self.log_step = nn.Parameter(torch.log2(spread * share))
+
+    def step(self) -> Tensor:
+        """The steps ``(R, 1)`` on their grid, with gradient to the learned logarithm."""
+        grid = exponent_of(self.log_step) / EXPONENTS
+        return torch.exp2(straight_through(self.log_step, grid))[:, None]
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows to ``(quantised rows, symbols)``, both with straight-through gradient."""
+        step = self.step()
+        scaled = rows / step
+        symbols = straight_through(scaled, scaled.round())
+        return symbols * step, symbols
+
+
+def as_rows(name: str, tensor: Tensor, grid_cells: int) -> Tensor:
+    """A decoder tensor as rows: the stem by output channel, convolutions by output channel.
+
+    Each tensor's bias is one row.
+    """
+    if name.endswith("bias"):
+        return tensor.reshape(1, -1)
+    if name.startswith("stem"):
+        return tensor.reshape(tensor.shape[0] // grid_cells, -1)
+    return tensor.reshape(tensor.shape[0], -1)

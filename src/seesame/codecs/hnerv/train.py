@@ -1,0 +1,231 @@
+"""The training loop: one clip, one stack, a schedule bounded by wall time or by steps."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seesame.codecs.base import EncodeContext
+from seesame.codecs.hnerv.checkpoint import Checkpoint
+from seesame.codecs.hnerv.config import HnervSettings, Schedule
+from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seg_term
+from seesame.codecs.hnerv.quantize import straight_through
+from seesame.codecs.hnerv.representation import Representation
+from seesame.errors import UserError
+from seesame.metric.evaluator import ReferenceOutputs
+from seesame.perception.stack import Stack
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass
+class Material:
+    """What training reads: frames at render size and what the stack sees in the source.
+
+    Args:
+        frames: ``uint8 (N, 2, 3, h, w)``; a trailing odd frame stands twice in its pair.
+        outputs: the stack's outputs on the source; they cover the whole pairs only.
+        source_bytes: denominator of the rate.
+    """
+
+    frames: Tensor
+    outputs: ReferenceOutputs
+    source_bytes: int
+
+
+@dataclass
+class Candidate:
+    """A file that could be written, and its true score."""
+
+    score: float
+    data: bytes
+
+
+class Clock:
+    """Share of the training that is done, by steps or by wall time."""
+
+    def __init__(self, seconds: float, steps: int | None, done: float = 0.0) -> None:
+        self.seconds, self.steps, self.count = seconds, steps, 0
+        self.start = time.monotonic() - done * seconds
+        self.offset = done
+
+    def share(self) -> float:
+        """0..1."""
+        if self.steps is not None:
+            return min(1.0, self.offset + self.count / self.steps)
+        return min(1.0, (time.monotonic() - self.start) / self.seconds)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time spent inside does not count."""
+        before = time.monotonic()
+        yield
+        self.start += time.monotonic() - before
+
+
+class Training:
+    """State of one training run.
+
+    Args:
+        representation: what is trained, in place.
+        material: the clip.
+        stack: the frozen nets; must be differentiable.
+        settings: the user's.
+        schedule: the curriculum.
+        context: device, seed, progress.
+    """
+
+    def __init__(
+        self,
+        representation: Representation,
+        material: Material,
+        stack: Stack,
+        settings: HnervSettings,
+        schedule: Schedule,
+        context: EncodeContext,
+    ) -> None:
+        if not stack.differentiable:
+            raise UserError(f"stack {stack.name} has no gradients; hnerv cannot train against it")
+        self.rep, self.material, self.stack = representation, material, stack
+        self.settings, self.schedule, self.context = settings, schedule, context
+        self.device = torch.device(context.device)
+        self.rep.to(self.device)
+        self.random = torch.Generator().manual_seed(context.seed)
+        self.pose_term = PoseTerm()
+        self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
+        self.low_precision = _low_precision(self.device)
+        self.optimiser = torch.optim.Adam(
+            [
+                {"params": list(self.rep.decoder.parameters()), "scale": 1.0},
+                {"params": [self.rep.latents], "scale": 3.0},
+            ],
+            betas=(0.9, 0.98),
+        )
+        if self.rep.quantizers is not None:
+            self._add_quantizers()
+
+    def _add_quantizers(self) -> None:
+        assert self.rep.quantizers is not None
+        self.rep.quantizers.to(self.device)
+        group = {"params": list(self.rep.quantizers.parameters()), "scale": 1.0}
+        self.optimiser.add_param_group(group)
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Endless batches of pair numbers, every pair once an epoch."""
+        count = len(self.material.frames)
+        size = min(self.schedule.batch_pairs, count)
+        while True:
+            order = torch.randperm(count, generator=self.random)
+            # The last, short batch of an epoch is filled from its beginning.
+            for start in range(0, count, size):
+                yield torch.arange(start, start + size).remainder(count).apply_(
+                    lambda i, order=order: int(order[i])
+                )
+
+    def run(
+        self,
+        clock: Clock,
+        evaluate: Callable[[], Candidate],
+        stop: Callable[[], bool],
+        checkpoint: Checkpoint | None,
+    ) -> Candidate:
+        """Train to the end of the clock; returns the best file by its true score.
+
+        Args:
+            clock: when to end.
+            evaluate: packs, decodes and scores the present state.
+            stop: asked after every step; true ends the training early.
+            checkpoint: where the state is kept, or None.
+        """
+        best: Candidate | None = None
+        marks = list(
+            np.linspace(self.schedule.evaluate_from, 1.0, self.schedule.evaluations)[:-1]
+        )
+        marks = [m for m in marks if m > clock.share()]
+        saved = time.monotonic()
+        for batch in self._batches():
+            share = clock.share()
+            if share >= 1.0 or stop():
+                break
+            if share >= self.schedule.quantise_from and self.rep.quantizers is None:
+                self.rep.start_quantising()
+                self._add_quantizers()
+            if marks and share >= marks[0]:
+                marks.pop(0)
+                with clock.paused():
+                    best = _better(best, evaluate())
+            text = self._step(batch, share)
+            clock.count += 1
+            self.context.progress(share, text)
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                checkpoint.save(self, share)
+                saved = time.monotonic()
+        if self.rep.quantizers is None:
+            self.rep.start_quantising()
+            self.rep.quantizers.to(self.device)  # type: ignore[union-attr]
+        return _better(best, evaluate())
+
+    def _rate_of_learning(self, share: float) -> float:
+        """Warm-up over 2 % of the training, then a cosine to a fiftieth."""
+        fall = 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * share)))
+        return self.schedule.peak_rate * min(1.0, share / 0.02 + 0.05) * fall
+
+    def _step(self, batch: Tensor, share: float) -> str:
+        phase = self.schedule.at(share)
+        hot, cold = self.schedule.temperature
+        temperature = hot + (cold - hot) * share
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate_of_learning(share) * group["scale"]
+        parameters, latents, bits = self.rep.quantised()
+        frames = self.rep.decode(parameters, latents[batch.to(self.device)])
+        seen = straight_through(frames, frames.clamp(0, 255).round())
+        outputs = self.material.outputs
+        judged = batch < len(outputs.classes)
+        which = batch[judged]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+            logits = self.stack.segment(seen[judged, 1])
+            values = self.stack.pose(seen[judged]) if self.stack.has_pose else None
+        loss = seg_term(logits, outputs.classes[which].to(self.device), phase, temperature)
+        if values is not None:
+            loss = loss + self.pose_term(
+                values.float()[:, : self.stack.judged],
+                outputs.poses[which, : self.stack.judged].to(self.device),
+            )
+        pixel = max(phase.pixel, self.settings.pixel_weight)
+        if pixel:
+            target = self.material.frames[batch].to(self.device).float()
+            loss = loss + pixel * pixel_term(frames, target)
+        weight = self._rate_weight(phase.rate, float(bits.detach()) / 8)
+        if self.rep.quantizers is not None:
+            loss = loss + weight * 25 * bits / 8 / self.material.source_bytes
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        size = f", {float(bits.detach()) / 8:,.0f} bytes" if self.rep.quantizers is not None else ""
+        return f"loss {float(loss.detach()):.3f}{size}"
+
+    def _rate_weight(self, scheduled: float, size: float) -> float:
+        """The rate's weight; with a size to aim at, raised or lowered until the size is met."""
+        wanted = self.settings.bytes
+        if wanted is None or not scheduled or not size:
+            return scheduled
+        self.pressure = float(np.clip(self.pressure + 0.02 * np.log(size / wanted), -3, 5))
+        return scheduled * float(np.exp(self.pressure))
+
+
+def _better(left: Candidate | None, right: Candidate) -> Candidate:
+    return right if left is None or right.score <= left.score else left
+
+
+def _low_precision(device: torch.device) -> bool:
+    """Whether the frozen nets run in bfloat16 while training (never when judging).
+
+    Only where the processor has matrix units for it; elsewhere it is slower.
+    """
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
