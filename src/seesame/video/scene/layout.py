@@ -62,6 +62,7 @@ class Layout:
     shade: float = 0.0
     asphalt: Colour = (0.4, 0.4, 0.4)
     rough: float = 0.06
+    ragged: float = 0.03
     seams: float = 0.0
     verge: tuple[Colour, Colour] = ((0.3, 0.4, 0.2), (0.4, 0.45, 0.25))
     leaf: Colour = (0.2, 0.3, 0.12)
@@ -215,7 +216,8 @@ def _draw_colours(rng: np.random.Generator, out: Layout) -> None:
     out.seams = 1.0 if grey > 0.44 and out.kind != "forest" and rng.random() < 0.7 else 0.0
     warm = rng.normal(0, 0.02)
     out.asphalt = (grey * (1.0 + warm), grey * 1.0, grey * (1.01 - warm))
-    out.rough = _mix(rng, 0.05, 0.13)
+    out.rough = _mix(rng, 0.04, 0.10)
+    out.ragged = _mix(rng, 0.01, 0.03) if out.kind in ("motorway", "highway") else 0.09
     verges: list[tuple[Colour, Colour]] = [
         ((0.22, 0.31, 0.13), (0.36, 0.42, 0.20)),
         ((0.26, 0.34, 0.15), (0.44, 0.45, 0.26)),
@@ -261,7 +263,7 @@ def _draw_picture(rng: np.random.Generator, out: Layout, config: SceneConfig) ->
     tone = _mix(rng, 0.03, 0.16)
     out.hood_colour = (tone * 0.85, tone * 0.95, tone * 1.15)
     warm = rng.normal(0, 0.05)
-    expose = {"day": _mix(rng, 0.6, 1.1), "dusk": _mix(rng, 0.5, 0.9), "night": 1.0}[out.light]
+    expose = {"day": _mix(rng, 0.65, 1.2), "dusk": _mix(rng, 0.6, 1.1), "night": 1.0}[out.light]
     out.gain = (expose * (1 + warm), expose, expose * (1 - warm))
     out.contrast = _mix(rng, 0.9, 1.25)
     out.saturation = _mix(rng, 0.6, 1.15)

@@ -45,15 +45,21 @@ class Lens:
         base = np.asarray(layout.hood_colour, np.float32)
         tone = np.full((*np.broadcast_shapes(below.shape, x.shape), 1), 1.0, np.float32)
         out = tone * base
-        shine = np.exp(-below / rng.uniform(0.01, 0.05))[..., None]
-        out += shine * layout.hood_shine * 0.6 * np.asarray(layout.horizon, np.float32)
-        for _ in range(int(rng.integers(1, 4))):  # edges of the dashboard and wipers
-            at, wide = rng.uniform(0.02, 0.16), rng.uniform(0.002, 0.01)
-            tilt = rng.normal(0, 0.01)
-            line = np.exp(-(((below - at - tilt * x) / wide) ** 2))[..., None]
-            out += line * float(rng.normal(0.0, 0.10))
-        dark = rng.uniform(0.06, 0.2)
-        out *= 1 - 0.75 * np.clip((below[..., None] - dark) * 30, 0, 1)
+        sky = np.asarray(layout.horizon, np.float32)
+        # The hood proper shines with the sky; below it the dashboard is dark.
+        deep = rng.uniform(0.03, 0.13) if rng.random() < 0.75 else 0.4
+        metal = rng.uniform(0.03, 0.30) * (1 + 0.5 * np.exp(-below / 0.012)) + (
+            layout.hood_shine * 0.5 * np.exp(-below / rng.uniform(0.008, 0.04))
+        )
+        bend = rng.normal(0, 0.03)
+        cut = np.clip((below - deep - bend * x * x) * 60, 0, 1)[..., None]
+        out = (1 - cut) * (out + metal[..., None] * sky) + cut * out * rng.uniform(0.3, 1.0)
+        for _ in range(int(rng.integers(2, 6))):  # edges of the dashboard, wipers, reflections
+            at, wide = rng.uniform(0.005, 0.16), rng.uniform(0.0015, 0.008)
+            tilt, middle = rng.normal(0, 0.012), rng.uniform(-1, 1)
+            line = np.exp(-(((below - at - tilt * x + 0.02 * (x - middle) ** 2) / wide) ** 2))
+            line = line * np.clip(1.4 - np.abs(x - middle) * rng.uniform(0.3, 2.0), 0, 1)
+            out += line[..., None] * float(rng.normal(0.0, 0.16)) * (0.3 + sky)
         noise = smooth_noise(rng, 64, 64, 8, 24)
         rows = (np.clip(below, 0, 0.3) / 0.3 * 63).astype(int)
         cols = ((x + 1) / 2 * 63).astype(int)

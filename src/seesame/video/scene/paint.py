@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seesame.video.scene.camera import View
-from seesame.video.scene.config import Array, Array64
+from seesame.video.scene.config import Array
 from seesame.video.scene.texture import Ripmap
+
+NEAR = 0.8  # metres before the camera where pictures are cut off
 
 
 class Frame:
@@ -20,32 +21,43 @@ class Frame:
         self.width, self.height = width, height
 
 
-def _blend(
-    frame: Frame, rows: slice, cols: slice, rgba: Array, depth: Array, kind: int, write: bool
-) -> None:
+def _blend(frame: Frame, rows: slice, cols: slice, rgba: Array, depth: Array, kind: int) -> None:
     """Blend premultiplied ``rgba`` where nothing nearer stands; ``depth`` is one per column."""
     behind = frame.depth[rows, cols]
-    cover = rgba[..., 3] * (depth[None, :] < behind * np.float32(1.02) + np.float32(0.6))
-    share = np.where(rgba[..., 3] > 1e-6, cover / np.maximum(rgba[..., 3], 1e-6), 0)
+    seen = depth < behind * np.float32(1.02) + np.float32(0.6)
+    rgba *= seen[..., None]
+    cover = rgba[..., 3]
     image = frame.image[rows, cols]
     image *= (1 - cover)[..., None]
-    image += rgba[..., :3] * share[..., None]
+    image += rgba[..., :3]
     solid = cover > 0.5
-    frame.mask[rows, cols][solid] = kind
-    if write:
-        behind[solid] = np.broadcast_to(depth[None, :], solid.shape)[solid]
+    np.copyto(frame.mask[rows, cols], kind, where=solid)
+    np.copyto(behind, depth, where=solid)
+
+
+def _lerp(grid: Array, at: Array, axis: int) -> Array:
+    """Linear look-up of ``grid`` along one axis at texel places ``at`` (centres at halves)."""
+    size = grid.shape[axis]
+    at = np.minimum(np.maximum(at - 0.5, 0), size - 1)
+    low = at.astype(np.intp)
+    part = (at - low).astype(np.float32)
+    part = part[:, None, None] if axis == 0 else part[None, :, None]
+    first = grid.take(low, axis=axis)
+    first += part * (grid.take(np.minimum(low + 1, size - 1), axis=axis) - first)
+    return first
 
 
 def upright(
     frame: Frame,
     view: View,
-    corners: tuple[Array64, Array64],
+    corners: tuple[tuple[float, float, float], tuple[float, float, float]],
     heights: tuple[float, float],
     texture: Ripmap,
     kind: int,
     haze: tuple[Array, float],
     tone: Array | float = 1.0,
     stop: int | None = None,
+    mirror: bool = False,
 ) -> None:
     """Paint ``texture`` on the upright rectangle between two foot points.
 
@@ -59,52 +71,119 @@ def upright(
         haze: the haze's colour and its length in metres.
         tone: what the colours are multiplied with.
         stop: rows from here on are not painted.
+        mirror: whether the picture is turned left to right.
     """
-    left, right = corners
-    x = np.array([left[0], right[0]])
-    y = np.array([left[1], right[1]])
-    z = np.array([left[2], right[2]])
-    depth = x * view.cos_pitch + z * view.sin_pitch
-    near = 0.8
-    if (depth < near).all():
+    ends = [_foot(view, corner, heights) for corner in corners]
+    share = [1.0, 0.0] if mirror else [0.0, 1.0]
+    for k in (0, 1):
+        if ends[k][3] >= NEAR:
+            continue
+        if ends[1 - k][3] < NEAR:
+            return
+        # Cut off what is beside or behind the camera.
+        cut = (NEAR - ends[k][3]) / (ends[1 - k][3] - ends[k][3]) + 1e-6
+        here, there = corners[k], corners[1 - k]
+        moved = tuple(h + cut * (o - h) for h, o in zip(here, there, strict=True))
+        ends[k] = _foot(view, (moved[0], moved[1], moved[2]), heights)
+        share[k] += cut * (share[1 - k] - share[k])
+    (u0, high0, low0, near0), (u1, high1, low1, near1) = ends
+    if u1 - u0 < 0.05 or max(low0 - high0, low1 - high1) < 0.7:
         return
-    share = np.array([0.0, 1.0])
-    if (depth < near).any():  # cut off what is beside or behind the camera
-        cut = (near - depth[0]) / (depth[1] - depth[0])
-        k = int(depth[1] < near)
-        for value in (x, y, z, share):
-            value[k] = value[0] + cut * (value[1] - value[0])
-        depth[k] = near
-    u, low, depth = view.project(x, y, z + heights[0])
-    u_top, high, _ = view.project(x, y, z + heights[1])
-    u = (u + u_top) / 2
-    if u[1] - u[0] < 0.05:
-        return
-    bottom = frame.height if stop is None else stop
-    c0, c1 = max(0, math.floor(u[0])), min(frame.width, math.ceil(u[1]))
-    r0 = max(0, math.floor(high.min()))
-    r1 = min(bottom, math.ceil(low.max()))
+    c0, c1 = max(0, math.floor(u0)), min(frame.width, math.ceil(u1))
+    r0 = max(0, math.floor(min(high0, high1)))
+    r1 = min(frame.height if stop is None else stop, math.ceil(max(low0, low1)))
     if c0 >= c1 or r0 >= r1:
         return
+    tall = max(low0 - high0, low1 - high1)
+    grid = texture.grid(
+        texture.height / tall, texture.width * abs(share[1] - share[0]) / (u1 - u0)
+    )
     col = np.arange(c0, c1) + 0.5
-    at = np.clip((col - u[0]) / (u[1] - u[0]), 0, 1)
-    inverse = (1 - at) / depth[0] + at / depth[1]
-    along = ((1 - at) * share[0] / depth[0] + at * share[1] / depth[1]) / inverse
-    top = high[0] + at * (high[1] - high[0])
-    tall = np.maximum(low[0] + at * (low[1] - low[0]) - top, 1e-3)
-    edge = np.clip(np.minimum(col + 0.5, u[1]) - np.maximum(col - 0.5, u[0]), 0, 1)
-    row = np.arange(r0, r1, dtype=np.float32)[:, None] + 0.5
-    top32, tall32 = top.astype(np.float32)[None, :], tall.astype(np.float32)[None, :]
-    v = (row - top32) / tall32
-    foot_y = np.float32(texture.height) / tall32.mean(keepdims=True)
-    foot_x = np.full((1, 1), texture.width * abs(share[1] - share[0]) / (u[1] - u[0]), np.float32)
-    tex_x = (along * texture.width).astype(np.float32)[None, :]
-    rgba = texture.look(v * np.float32(texture.height), tex_x, foot_y, foot_x)
-    cover = np.minimum(row + 0.5, top32 + tall32) - np.maximum(row - 0.5, top32)
-    rgba *= (np.clip(cover, 0, 1) * edge.astype(np.float32))[..., None]
-    far = (1 / inverse).astype(np.float32)
+    row = np.arange(r0, r1) + 0.5
+    at = np.minimum(np.maximum((col - u0) / (u1 - u0), 0), 1)
+    edge = np.minimum(np.minimum(col + 0.5, u1) - np.maximum(col - 0.5, u0), 1)
+    if abs(near0 - near1) < 0.01 * near0 and abs(high0 - high1) < 0.3:
+        along = share[0] + at * (share[1] - share[0])
+        top, down = (high0 + high1) / 2, (low0 + low1) / 2
+        rgba = _lerp(grid, (row - top) * (grid.shape[0] / (down - top)), 0)
+        rgba = _lerp(rgba, along * grid.shape[1], 1)
+        cover = np.minimum(np.minimum(row + 0.5, down) - np.maximum(row - 0.5, top), 1)
+        both = cover[:, None] * edge
+        far = np.full(1, (near0 + near1) / 2, np.float32)
+    else:
+        inverse = (1 - at) / near0 + at / near1
+        along = ((1 - at) * share[0] / near0 + at * share[1] / near1) / inverse
+        tops = high0 + at * (high1 - high0)
+        downs = low0 + at * (low1 - low0)
+        strips = _lerp(grid, along * grid.shape[1], 1)
+        v = (row[:, None] - tops) * (grid.shape[0] / (downs - tops)) - 0.5
+        np.clip(v, 0, grid.shape[0] - 1, out=v)
+        i = v.astype(np.intp)
+        part = (v - i).astype(np.float32)[..., None]
+        k_col = np.arange(len(col))
+        rgba = strips[i, k_col]
+        rgba += part * (strips[np.minimum(i + 1, grid.shape[0] - 1), k_col] - rgba)
+        cover = np.minimum(row[:, None] + 0.5, downs) - np.maximum(row[:, None] - 0.5, tops)
+        both = np.clip(cover, 0, 1) * edge
+        far = (1 / inverse).astype(np.float32)
+    rgba *= both.astype(np.float32)[..., None]
     _tint(rgba, tone, far, haze)
-    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far, kind, True)
+    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far, kind)
+
+
+def _foot(
+    view: View, place: tuple[float, float, float], heights: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Column, upper and lower row and depth of one upright edge."""
+    x, y, z = place
+    depth = x * view.cos_pitch + z * view.sin_pitch
+    safe = max(depth, 1e-3)
+    u = view.focal * y / safe
+    low = view.focal * (x * view.sin_pitch - (z + heights[0]) * view.cos_pitch) / safe
+    top_depth = max(x * view.cos_pitch + (z + heights[1]) * view.sin_pitch, 1e-3)
+    high = view.focal * (x * view.sin_pitch - (z + heights[1]) * view.cos_pitch) / top_depth
+    column = view.cos_roll * u + view.sin_roll * low + view.width / 2
+    turn = view.height / 2 - view.sin_roll * u
+    return column, view.cos_roll * high + turn, view.cos_roll * low + turn, depth
+
+
+def shadow(frame: Frame, view: View, corners: list[tuple[float, float]], dark: float, stop: int) -> None:
+    """Darken the road inside a convex polygon of pixel corners (clockwise), softly."""
+    xs, ys = [c[0] for c in corners], [c[1] for c in corners]
+    c0, c1 = max(0, math.floor(min(xs))), min(frame.width, math.ceil(max(xs)) + 1)
+    r0, r1 = max(0, math.floor(min(ys))), min(stop, math.ceil(max(ys)) + 1)
+    if c0 >= c1 or r0 >= r1 or max(ys) - min(ys) < 0.5:
+        return
+    x = np.arange(c0, c1, dtype=np.float32)[None, :] + 0.5
+    y = np.arange(r0, r1, dtype=np.float32)[:, None] + 0.5
+    soft = max(1.0, 0.12 * (max(ys) - min(ys)))
+    inside = np.float32(soft)
+    for (xa, ya), (xb, yb) in zip(corners, corners[1:] + corners[:1], strict=True):
+        ex, ey = xb - xa, yb - ya
+        long = math.hypot(ex, ey) + 1e-9
+        inside = np.minimum(inside, (ex / long) * (y - ya) - (ey / long) * (x - xa) + soft / 2)
+    frame.image[r0:r1, c0:c1] *= (1 - dark * np.clip(inside / soft, 0, 1))[..., None]
+
+
+def glow(
+    frame: Frame, place: tuple[float, float, float], radius: float, colour: Array, stop: int
+) -> None:
+    """Add a round light at column, row, depth, hidden by what stands before it."""
+    u, v, depth = place
+    reach = 3 * radius + 1
+    c0, c1 = max(0, math.floor(u - reach)), min(frame.width, math.ceil(u + reach))
+    r0, r1 = max(0, math.floor(v - reach)), min(stop, math.ceil(v + reach))
+    if c0 >= c1 or r0 >= r1 or depth < NEAR:
+        return
+    i, k = min(max(int(v), 0), frame.height - 1), min(max(int(u), 0), frame.width - 1)
+    if frame.depth[i, k] < depth * 0.9 - 1:
+        return
+    size = max(radius, 0.6)
+    gain = min(1.0, (radius / size) ** 2 + 0.15)
+    x = np.exp(-((np.arange(c0, c1) + 0.5 - u) ** 2) / (2 * size * size))
+    y = np.exp(-((np.arange(r0, r1) + 0.5 - v) ** 2) / (2 * size * size))
+    light = (gain * y[:, None] * x[None, :]).astype(np.float32)
+    frame.image[r0:r1, c0:c1] += light[..., None] * colour
 
 
 def _tint(rgba: Array, tone: Array | float, far: Array, haze: tuple[Array, float]) -> None:
@@ -183,7 +262,4 @@ def strip(
     rgba *= np.clip(cover, 0, 1)[..., None]
     far32 = far.astype(np.float32)
     _tint(rgba, tone, far32, haze)
-    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far32, kind, True)
-
-
-Mask = NDArray[np.uint8]
+    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far32, kind)

@@ -1,6 +1,5 @@
 """The synthetic drive: sky, ground, things, cars and the camera's own marks, put together."""
 
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -11,10 +10,10 @@ from seesame.video.clip import Frames
 from seesame.video.scene import layout as layouts
 from seesame.video.scene import sprites
 from seesame.video.scene.camera import Pose, View
-from seesame.video.scene.config import MOVABLE, UNDRIVABLE, Array, Array64, SceneConfig, SceneFrame
+from seesame.video.scene.config import MOVABLE, UNDRIVABLE, Array64, SceneConfig, SceneFrame
 from seesame.video.scene.lens import Lens
 from seesame.video.scene.objects import Stock, Vehicle
-from seesame.video.scene.paint import Frame, strip, upright
+from seesame.video.scene.paint import Frame, glow, shadow, strip, upright
 from seesame.video.scene.road import Ground
 from seesame.video.scene.sky import Sky
 
@@ -44,6 +43,7 @@ class Scene:
             (sprites.foliage(rng, self.layout.leaf), across, height)
             for across, height, _ in self.layout.forests
         ]
+        self.night = self.layout.light == "night"
         self.haze = (np.asarray(self.layout.horizon, np.float32), self.layout.haze)
 
     def pose(self, index: int) -> Pose:
@@ -78,59 +78,88 @@ class Scene:
 
     def _strips(self, frame: Frame, view: View, stop: int) -> None:
         here = view.pose.across
-        night = self.layout.light == "night"
-        tone = 0.04 if night else 1.0
         todo = [(abs(a - here), t, 64.0, a, h) for t, a, h in self.forests]
         todo += [(abs(a - here), t, span, a, h) for (t, span), a, h in self.barriers]
         for _, texture, span, across, height in sorted(todo, key=lambda item: -item[0]):
-            strip(frame, view, across, (0.0, height), texture, span, UNDRIVABLE, self.haze, tone,
+            strip(frame, view, across, (0.0, height), texture, span, UNDRIVABLE, self.haze,
+                  self._lit(8 + 4 * abs(across - here)),
                   stop)
 
     def _things(self, frame: Frame, view: View, index: int, stop: int) -> None:
         along = view.pose.along
-        todo: list[tuple[float, object]] = [
-            (t.ahead, t) for t in self.stock.things(along, REACH)
-        ]
         time = index / self.config.fps
-        todo += [(v.ahead, v) for v in self.stock.vehicles(time, along, REACH)]
-        todo.sort(key=lambda item: -item[0])
-        for ahead, thing in todo:
-            if isinstance(thing, Vehicle):
-                self._vehicle(frame, view, thing, stop)
+        things = list(self.stock.things(along, REACH))
+        cars = list(self.stock.vehicles(time, along, REACH))
+        ahead = np.array([t.ahead for t in things] + [0.0])
+        x, y, z = (p.tolist() for p in view.place(ahead, np.array([t.across for t in things] + [0.0])))
+        order = [(t.ahead, k, True) for k, t in enumerate(things)]
+        order += [(c.ahead, k, False) for k, c in enumerate(cars)]
+        for where, k, still in sorted(order, reverse=True):
+            if not still:
+                self._vehicle(frame, view, cars[k], stop)
                 continue
-            half = thing.wide / 2  # type: ignore[attr-defined]
-            centre = view.place(np.array(ahead), np.array(thing.across))  # type: ignore[attr-defined]
-            left = (centre[0], centre[1] - half, centre[2])
-            right = (centre[0], centre[1] + half, centre[2])
-            upright(frame, view, (left, right), (thing.low, thing.high), thing.texture, UNDRIVABLE,  # type: ignore[attr-defined]
-                    self.haze, self._lit(ahead), stop)
+            thing = things[k]
+            if view.focal * thing.high < where:  # lower than a pixel
+                continue
+            half = thing.wide / 2
+            upright(frame, view, ((x[k], y[k] - half, z[k]), (x[k], y[k] + half, z[k])),
+                    (thing.low, thing.high), thing.texture, UNDRIVABLE, self.haze,
+                    self._lit(where), stop)
+            if self.night and thing.texture is self.stock.lamp:
+                u, v, depth = view.project(
+                    np.array(x[k]), np.array(y[k] + 0.9), np.array(z[k] + 8.8))
+                glow(frame, (float(u), float(v), float(depth)), view.focal * 0.25 / where,
+                     np.array([1.5, 1.2, 0.8], np.float32), stop)
+        self._lights(frame, view, cars, stop)
 
     def _lit(self, ahead: float) -> float:
         """How bright a thing at this distance is: the headlights' reach at night."""
-        if self.layout.light == "night":
-            return 0.03 + 0.5 / (1 + (ahead / 14) ** 2)
-        return 0.6 if self.layout.light == "dusk" else 1.0
+        if self.night:
+            return 0.025 + 0.4 / (1 + (ahead / 16) ** 2)
+        return 0.55 if self.layout.light == "dusk" else 1.0
 
     def _vehicle(self, frame: Frame, view: View, car: Vehicle, stop: int) -> None:
         long, wide, tall = car.size
         a, b = car.ahead, car.ahead + long
         left, right = car.across - wide / 2, car.across + wide / 2
-        ends = np.array([a, a, b, b])
-        x, y, z = view.place(ends, np.array([left, right, left, right]))
-        corner = [(x[k], y[k], z[k]) for k in range(4)]
+        x, y, z = view.place(np.array([a, a, b, b]), np.array([left, right, left, right]))
+        corner = [(float(x[k]), float(y[k]), float(z[k])) for k in range(4)]
         same = car.direction > 0
-        lit = self._lit(a)
-        near = car.rear if same else car.front
-        if left > view.pose.across:  # its left side is seen
-            side = (corner[2], corner[0])
+        lit = self._lit(max(a, 0.0))
+        if a > 1.0 and a < 120:
+            u, v, _ = view.project(x, y, z)
+            spread = 0.08 * (u[1] - u[0])
+            shadow(frame, view, [(u[2], v[2]), (u[3], v[3]), (u[1] + spread, v[1] + spread / 2),
+                                 (u[0] - spread, v[0] + spread / 2)], 0.65, stop)
+        if left > view.pose.across:  # its left side is seen, its near end to the right
+            upright(frame, view, (corner[2], corner[0]), (0.0, tall), car.side, MOVABLE, self.haze,
+                    lit * 0.8, stop, mirror=same)
         elif right < view.pose.across:
-            side = (corner[1], corner[3])
-        else:
-            side = None
-        if side is not None:
-            upright(frame, view, side, (0.0, tall), car.side, MOVABLE, self.haze, lit * 0.8, stop)
+            upright(frame, view, (corner[1], corner[3]), (0.0, tall), car.side, MOVABLE, self.haze,
+                    lit * 0.8, stop, mirror=not same)
+        near = car.rear if same else car.front
         upright(frame, view, (corner[0], corner[1]), (0.0, tall), near, MOVABLE, self.haze, lit,
                 stop)
+
+    def _lights(self, frame: Frame, view: View, cars: list[Vehicle], stop: int) -> None:
+        """Head and tail lights of the other cars, in the dark."""
+        if self.layout.light == "day":
+            return
+        strength = 1.0 if self.night else 0.5
+        for car in cars:
+            if car.ahead < 2:
+                continue
+            same = car.direction > 0
+            off = 0.38 * car.size[0 + 1]
+            x, y, z = view.place(
+                np.array([car.ahead] * 2), car.across + np.array([-off, off]))
+            u, v, depth = view.project(x, y, z + (0.85 if same else 0.68))
+            radius = view.focal * (0.09 if same else 0.16) / car.ahead
+            colour = np.array([1.2, 0.14, 0.08] if same else [1.6, 1.5, 1.3], np.float32)
+            for k in (0, 1):
+                place = (float(u[k]), float(v[k]), float(depth[k]))
+                glow(frame, place, radius, strength * colour, stop)
+                glow(frame, place, 3 * radius, 0.18 * strength * colour, stop)
 
 
 class SceneClip:
@@ -170,4 +199,3 @@ class SceneClip:
 
 
 __all__ = ["Scene", "SceneClip"]
-_ = (math, Array)

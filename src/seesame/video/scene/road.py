@@ -32,8 +32,8 @@ class Ground:
 
     def _asphalt(self, rng: np.random.Generator) -> Array:
         layout = self.layout
-        tex = 0.8 * fractal(rng, 2048, 512, (40, 12, 4), 0.7)
-        tex += 0.5 * smooth_noise(rng, 2048, 512, 300, 6)  # streaks along the road
+        tex = 0.45 * fractal(rng, 2048, 512, (60, 12, 3), 0.6)
+        tex += 0.7 * smooth_noise(rng, 2048, 512, 260, 5)  # streaks along the road
         for _ in range(int(rng.integers(4, 26))):  # patches of newer or older asphalt
             y, x = int(rng.integers(0, 2000)), int(rng.integers(0, 500))
             tall, wide = int(rng.integers(10, 160)), int(rng.integers(6, 50))
@@ -154,7 +154,14 @@ class Ground:
         colour, cover = self._surface(s_tile, d, foot, foot_d)
         paint, painted = self._markings(view, s, d, foot, foot_d, colour)
         light = self._shade(s_tile, d, foot, foot_d)
+        if layout.light == "night":
+            light *= _beam(far, right * foot_d)
+        elif layout.light == "dusk":
+            light *= np.float32(0.6)
         colour *= light[..., None]
+        keep = np.exp(far * np.float32(-1 / layout.haze))[..., None]
+        colour *= keep
+        colour += (1 - keep) * np.asarray(layout.horizon, np.float32)
         rows = slice(first, stop)
         seen = ramp(level - np.float32(top) + 0.5)
         image[rows] += seen[..., None] * (colour - image[rows])
@@ -172,10 +179,10 @@ class Ground:
         coarse = self.coarse.look(s * q, d * q, foot * q, foot_d * q)
         q = np.float32(64.0)
         fine = self.fine.look(s * q, d * q, foot * q, foot_d * q)
-        tone = np.exp(np.float32(layout.rough) * (coarse + 0.9 * fine))
+        tone = np.exp(np.float32(layout.rough) * (coarse + 0.8 * fine))
         q = np.float32(16.0)
         grass = self.grass.look(s * q, d * q, foot * q, foot_d * q)
-        wobble = grass * np.float32(0.10)
+        wobble = grass * np.float32(layout.ragged)
         cover = np.zeros_like(s)
         sharp = 1 / np.maximum(foot_d, 0.01)
         for low, high in layout.roads:
@@ -223,6 +230,13 @@ class Ground:
         q = np.float32(4.0)
         dark = self.shade.look(s * q, d * q, foot * q, foot_d * q)
         return 1.0 - np.float32(min(0.65, self.layout.shade)) * dark
+
+
+def _beam(far: Array, aside: Array) -> Array:
+    """The own headlights on the road: bright close ahead, fading outwards and far away."""
+    turn = np.abs(aside + 0.05 * far) / (3.0 + 0.22 * far)
+    near = np.clip((far - 3.0) / 5.0, 0.15, 1)
+    return np.asarray(0.02 + 0.75 * near * np.exp(-far / 22) * np.exp(-turn * turn), np.float32)
 
 
 def dashes(s: Array, foot: Array, dash: float, period: float) -> Array:

@@ -99,12 +99,15 @@ def bush(rng: Generator, leaf: Colour) -> Ripmap:
 
 def foliage(rng: Generator, leaf: Colour) -> Ripmap:
     """A closed wall of trees, repeating along its length: 64 m by its height."""
-    rough = fractal(rng, 128, 1024, (30, 12, 5, 3), 0.85)
-    crowns = smooth_noise(rng, 1, 1024, 1, 50) + 0.6 * smooth_noise(rng, 1, 1024, 1, 16)
+    rough = np.zeros((128, 1024), np.float32)
+    for cell, weight in ((18, 1.0), (8, 0.8), (4, 0.6), (2, 0.4)):
+        rough += weight * smooth_noise(rng, 128, 1024, cell, 2 * cell)
+    rough /= rough.std()
+    crowns = smooth_noise(rng, 1, 1024, 1, 110) + 0.4 * smooth_noise(rng, 1, 1024, 1, 40)
     y = ((np.arange(128) + 0.5) / 128)[:, None]
     top = 0.30 + 0.10 * crowns
-    cover = np.clip((y - top) * 14 + 0.9 * rough, 0, 1)
-    lift = smooth_noise(rng, 128, 1024, 26, 26)
+    cover = np.clip((y - top) * 20 + 0.8 * rough, 0, 1)
+    lift = smooth_noise(rng, 128, 1024, 26, 60)
     tone = np.clip(0.80 + 0.26 * rough + 0.22 * lift - 0.45 * (y - 0.45), 0.10, 1.9)[..., None]
     rgb = np.asarray(leaf, np.float32) * tone
     rgba = np.concatenate([rgb * cover[..., None], cover[..., None]], axis=2)

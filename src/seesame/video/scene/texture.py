@@ -5,6 +5,8 @@ grazing angle is averaged a lot along the road and little across it. (McReynolds
 "Advanced Graphics Programming Using OpenGL", 2005, section on anisotropic filtering.)
 """
 
+import math
+
 import numpy as np
 
 from seesame.video.scene.config import Array
@@ -64,6 +66,14 @@ class Ripmap:
         self.flat = np.concatenate(flats)
         if self.channels == 1:
             self.flat = self.flat[:, 0]
+
+    def grid(self, foot_y: float, foot_x: float) -> Array:
+        """The averaged copy ``(h, w, C)`` that fits one pixel footprint (in full texels)."""
+        ly = min(max(round(math.log2(max(foot_y, 1e-6))), 0), self.levels_y - 1)
+        lx = min(max(round(math.log2(max(foot_x, 1e-6))), 0), self.levels_x - 1)
+        at = int(self.offset[ly, lx])
+        height, width = self.height >> ly, self.width >> lx
+        return self.flat[at : at + height * width].reshape(height, width, self.channels)
 
     def level(self, footprint: Array, axis: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """The level whose texels are as big as ``footprint`` (in texels of the full texture)."""
