@@ -1,10 +1,13 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+
+from command import Ran
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REQUIRE_SHARED = "SEESAME_REQUIRE_SHARED"
@@ -32,3 +35,29 @@ def shared() -> Path:
     if not (SHARED / "data" / "clips").is_dir():
         pytest.skip("needs ../shared (the real clips) beside the checkout")
     return SHARED
+
+
+@pytest.fixture
+def seesame(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run the real command line in this process: ``seesame("info", path)``."""
+    from seesame.cli.main import main
+
+    def run(*words: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic drive of twelve small frames, as a camera's file: ``drive.mp4``, 160x120."""
+    from seesame.video.scene import SceneClip, SceneConfig
+    from seesame.video.writer import write_clip
+
+    scene = SceneClip(SceneConfig(width=160, height=120, seed=3), 12)
+    path = tmp_path_factory.mktemp("drive") / "drive.mp4"
+    write_clip(path, scene.batches(4), fps=scene.fps, width=160, height=120, crf=18)
+    return path

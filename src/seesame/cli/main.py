@@ -82,10 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = "--traceback" in words or os.environ.get("SEESAME_TRACEBACK", "0") != "0"
     words = [word for word in words if word != "--traceback"] or ["--help"]
-    if not show_traceback:
-        warnings.simplefilter("ignore")
     try:
-        code = app(args=words, prog_name="seesame", standalone_mode=False)
+        with warnings.catch_warnings():
+            if not show_traceback:
+                warnings.simplefilter("ignore")
+            code = app(args=words, prog_name="seesame", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:
         if show_traceback:

@@ -64,7 +64,10 @@ OverwriteOption = Annotated[
         rich_help_panel=SHARED,
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=SHARED),
+]
 SizeOption = Annotated[
     str | None,
     typer.Option(

@@ -11,7 +11,14 @@ def stacks(json: JsonOption = False) -> None:
     known = registry.stacks()
     if json:
         for stack in known:
-            print_json({"stack": stack.name, "ready": stack.ready, "summary": stack.summary})
+            print_json(
+                {
+                    "stack": stack.name,
+                    "available": stack.available,
+                    "summary": stack.summary,
+                    "hint": stack.hint,
+                }
+            )
         return
-    rows = [(stack.name, "yes" if stack.ready else "no", stack.summary) for stack in known]
-    print_table(("stack", "ready", "what it is"), rows)
+    rows = [(s.name, "yes" if s.available else "no", s.summary, s.hint) for s in known]
+    print_table(("stack", "ready", "what it is", "what to do"), rows)

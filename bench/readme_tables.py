@@ -1,0 +1,156 @@
+"""Rewrite the tables and the picture of README.md from measured results.
+
+    python bench/readme_tables.py            # from out/demo and bench/results
+    python bench/readme_tables.py --check    # exit code 1 when README.md is not up to date
+
+``make demo`` makes ``out/demo/demo.json`` and ``demo.png``; the scripts in ``bench/`` write one
+JSON object a line into ``bench/results/*.jsonl``. A line of a result with ``clip``, ``codec``,
+``bytes``, ``seg``, ``pose``, ``rate`` and ``score`` becomes a candidate for the results table: for
+each clip and codec (and preset) the best score is shown.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "bench" / "results"
+DEMO = ROOT / "out" / "demo"
+NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
+
+Values = Mapping[str, Any]
+
+
+def read_lines(paths: Iterable[Path]) -> list[Values]:
+    """The JSON objects of several files of JSON lines."""
+    return [
+        json.loads(line)
+        for path in sorted(paths)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
+
+
+def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], left: int = 1) -> str:
+    """A Markdown table; the first ``left`` columns align left, the others right."""
+    rule = ["---"] * left + ["---:"] * (len(columns) - left)
+    lines = [columns, tuple(rule), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figures(values: Values) -> tuple[str, ...]:
+    """The cells that every table has."""
+    return (
+        f"{values['bytes']:,}",
+        f"{values['seg']:.5f}",
+        f"{values['pose']:.5f}",
+        f"{values['rate']:.5f}",
+        f"{values['score']:.3f}",
+    )
+
+
+def optional(values: Values, name: str, digits: int) -> str:
+    """A figure that not every script measures."""
+    return f"{values[name]:.{digits}f}" if values.get(name) is not None else ""
+
+
+def demo_table(rows: list[Values]) -> str:
+    """The table that ``seesame demo`` prints."""
+    columns = ("codec", "bytes", "seg", "pose", "rate", "score", "encode s", "decode fps")
+    body = table(
+        columns,
+        [
+            (
+                row["label"],
+                *figures(row),
+                optional(row, "encode_s", 1),
+                optional(row, "decode_fps", 0),
+            )
+            for row in rows
+        ],
+    )
+    first = rows[0]
+    source = (
+        f"{first['width']}x{first['height']}, {first['fps']:.6g} fps, "
+        f"{first['num_frames']} frames, {first['source_bytes']:,} bytes; stack `{first['stack']}`."
+    )
+    return f"{body}\n\nSource: {source}"
+
+
+def name_of(row: Values) -> str:
+    """Codec and, where there is one, preset."""
+    preset = row.get("preset") or row.get("settings", {}).get("preset")
+    return f"{row['codec']} {preset}" if preset else str(row["codec"])
+
+
+def results_table(rows: list[Values]) -> str:
+    """The best score of each codec on each clip and stack, with how many settings were tried."""
+    groups: dict[tuple[str, str, str], list[Values]] = {}
+    for row in rows:
+        if all(row.get(name) is not None for name in NEEDED):
+            key = (str(row["clip"]), str(row.get("stack", "lite")), name_of(row))
+            groups.setdefault(key, []).append(row)
+    if not groups:
+        return "No results yet: run the scripts in `bench/`."
+    best = {key: min(group, key=lambda row: row["score"]) for key, group in groups.items()}
+    ordered = sorted(best, key=lambda key: (key[0], key[1], best[key]["score"]))
+    columns = ("clip", "stack", "codec", "settings", "bytes", "seg", "pose", "rate", "score")
+    columns += ("encode s",)
+    return table(
+        columns,
+        [
+            (
+                Path(key[0]).name,
+                *key[1:],
+                f"best of {len(groups[key])}" if len(groups[key]) > 1 else "one",
+                *figures(best[key]),
+                optional(best[key], "encode_s", 1),
+            )
+            for key in ordered
+        ],
+        left=4,
+    )
+
+
+def replace_block(text: str, name: str, body: str) -> str:
+    """Replace what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``.
+
+    Raises:
+        ValueError: the markers are missing.
+    """
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md needs one {start} and one {end}")
+    head, rest = text.split(start)
+    _, tail = rest.split(end)
+    return f"{head}{start}\n{body}\n{end}{tail}"
+
+
+def main() -> int:
+    """Rewrite README.md and docs/demo.png, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demo", type=Path, default=DEMO, help="folder that the demo made")
+    parser.add_argument("--check", action="store_true", help="change nothing, only compare")
+    arguments = parser.parse_args()
+    old = new = README.read_text(encoding="utf-8")
+    lines = arguments.demo / "demo.json"
+    if lines.is_file():
+        new = replace_block(new, "demo", demo_table(read_lines([lines])))
+    results = read_lines(RESULTS.glob("*.jsonl"))
+    new = replace_block(new, "results", results_table(results))
+    if arguments.check:
+        return int(new != old)
+    README.write_text(new, encoding="utf-8")
+    picture = arguments.demo / "demo.png"
+    if picture.is_file():
+        shutil.copyfile(picture, ROOT / "docs" / "demo.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

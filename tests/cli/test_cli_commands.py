@@ -1,0 +1,160 @@
+"""The subcommands from end to end on a small drive."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from command import Ran
+from seesame.bitstream.container import Container
+from seesame.video.reader import open_clip
+
+Run = Callable[..., Ran]
+X264 = ("--codec", "x264", "--set", "crf=36")
+
+
+def values(ran: Ran) -> list[dict[str, Any]]:
+    """The JSON objects that a command printed, one a line."""
+    assert ran.code == 0, ran
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+@pytest.fixture
+def ssm(seesame: Run, drive: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "drive.ssm"
+    assert seesame("compress", drive, "-o", path, *X264, "--no-score").code == 0
+    return path
+
+
+def test_compress_score_and_decompress_agree(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    ssm, mkv = tmp_path / "drive.ssm", tmp_path / "drive.mkv"
+    (made,) = values(seesame("compress", drive, "-o", ssm, *X264, "--json"))
+    assert made["bytes"] == ssm.stat().st_size
+    assert made["rate"] == made["bytes"] / drive.stat().st_size
+    expected = 100 * made["seg"] + 25 * made["rate"] + (10 * made["pose"]) ** 0.5
+    assert made["score"] == pytest.approx(expected, abs=1e-12)
+    assert made["seg"] > 0
+    (direct,) = values(seesame("score", drive, ssm, "--json"))
+    assert seesame("decompress", ssm, "-o", mkv).code == 0
+    (decoded,) = values(seesame("score", drive, mkv, "--compressed", ssm, "--json"))
+    for name in ("seg", "pose", "rate", "score"):
+        assert direct[name] == made[name]
+        assert decoded[name] == made[name]
+
+
+def test_a_clip_scored_against_itself(seesame: Run, drive: Path) -> None:
+    (same,) = values(seesame("score", drive, drive, "--json"))
+    assert (same["seg"], same["pose"], same["rate"], same["score"]) == (0, 0, 1, 25)
+
+
+def test_score_prints_pairs_and_writes_the_report(
+    seesame: Run, drive: Path, ssm: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.txt"
+    lines = values(seesame("score", drive, ssm, "--json", "--per-pair", "--report", report))
+    assert len(lines) == 1 + 6
+    assert np.mean([line["seg"] for line in lines[1:]]) == pytest.approx(lines[0]["seg"])
+    plain = seesame("score", drive, ssm)
+    assert plain.out == report.read_text()
+    assert "Average SegNet Distortion" in plain.out
+    table = seesame("score", drive, ssm, "--per-pair").out
+    assert table.startswith(plain.out)
+    assert f"{lines[6]['seg']:.8f}" in table
+
+
+def test_compress_prints_the_next_command(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    ssm = tmp_path / "a drive.ssm"
+    ran = seesame("compress", drive, "-o", ssm, *X264)
+    assert ran.code == 0, ran
+    assert f"next: seesame decompress '{ssm}' -o '{ssm.with_suffix('.mkv')}'" in ran.out
+    assert f"{ssm.stat().st_size:,} bytes" in ran.out
+
+
+def test_no_score_needs_no_pair(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    frames = next(open_clip(drive).batches(1))
+    (tmp_path / "one").mkdir()
+    Image.fromarray(frames[0]).save(tmp_path / "one" / "0.png")
+    words = ("compress", tmp_path / "one", "-o", tmp_path / "one.ssm", *X264)
+    assert seesame(*words).code == 2
+    assert seesame(*words, "--no-score").code == 0
+    assert Container.read(tmp_path / "one.ssm").num_frames == 1
+
+
+def test_overwrite(seesame: Run, drive: Path, ssm: Path) -> None:
+    before = ssm.read_bytes()
+    words = ("compress", drive, "-o", ssm, "--codec", "x264", "--set", "crf=45", "--no-score")
+    assert seesame(*words).code == 2
+    assert ssm.read_bytes() == before
+    assert seesame(*words, "--overwrite").code == 0
+    assert ssm.read_bytes() != before
+
+
+def test_a_raw_clip_with_its_size(seesame: Run, drive: Path, ssm: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "back.raw"
+    assert seesame("decompress", ssm, "-o", raw).code == 0
+    assert raw.stat().st_size == 12 * 160 * 120 * 3
+    words = ("compress", raw, "-o", tmp_path / "raw.ssm", *X264, "--no-score")
+    assert seesame(*words, "--size", "160x120", "--fps", "10").code == 0
+    made = Container.read(tmp_path / "raw.ssm")
+    assert (made.width, made.height, made.fps, made.num_frames) == (160, 120, 10, 12)
+    assert seesame("score", drive, raw, "--compressed", ssm).code == 0
+
+
+def test_info_accounts_for_every_byte(seesame: Run, ssm: Path) -> None:
+    (told,) = values(seesame("info", ssm, "--json"))
+    assert sum(part["bytes"] for part in told["layout"]) == told["bytes"] == ssm.stat().st_size
+    assert (told["codec"], told["width"], told["height"], told["num_frames"]) == (
+        "x264",
+        160,
+        120,
+        12,
+    )
+    shown = seesame("info", ssm).out
+    assert "stream" in shown
+    assert f"{told['bytes']:,}" in shown
+
+
+def test_lists(seesame: Run) -> None:
+    names = [line["codec"] for line in values(seesame("codecs", "--json"))]
+    assert {"copy", "x264", "x265", "svtav1", "vp9", "hnerv"} <= set(names)
+    shown = seesame("codecs").out
+    assert all(name in shown for name in names)
+    stacks = {line["stack"]: line for line in values(seesame("stacks", "--json"))}
+    assert stacks["lite"]["available"]
+    assert "comma" in seesame("stacks").out
+
+
+def test_fetch_from_a_folder_verifies(seesame: Run, tmp_path: Path) -> None:
+    (tmp_path / "segnet.safetensors").write_bytes(b"not the net")
+    ran = seesame("fetch", "comma", "--from", tmp_path, "--to", tmp_path / "nets")
+    assert ran.code == 2
+    assert "segnet.safetensors" in ran.err
+    assert list((tmp_path / "nets").iterdir()) == []
+
+
+def test_demo(seesame: Run, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    words = ("demo", "--seconds", "0.6", "--size", "160x120", "--budget", "4s", "--out", out)
+    ran = seesame(*words)
+    assert ran.code == 0, ran
+    rows = [json.loads(line) for line in (out / "demo.json").read_text().splitlines()]
+    assert [row["codec"] for row in rows] == ["svtav1", "hnerv"]
+    for row in rows:
+        assert row["bytes"] == (out / row["file"]).stat().st_size
+        assert row["source_bytes"] == (out / "source.mkv").stat().st_size
+        assert row["num_frames"] == 12
+        assert row["decode_fps"] > 0
+        assert f"{row['score']:.3f}" in ran.out
+    with Image.open(out / "demo.png") as picture:
+        assert min(picture.size) > 500
+        assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 100
+    best = min(
+        values(seesame("score", out / "source.mkv", file, "--json"))[0]["score"]
+        for file in out.glob("AV1*.ssm")
+    )
+    assert rows[0]["score"] == best
+    assert seesame(*words).code == 2

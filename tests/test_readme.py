@@ -1,0 +1,163 @@
+"""The README's commands exist, its short ones run, its tables can be filled, its links lead on."""
+
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+
+from command import Ran
+from seesame.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = ("hnerv", "demo", "fetch")
+MAX_FAST_SECONDS = 4
+
+
+def blocks(page: str, language: str = "") -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words of every ``seesame`` command in a page's fenced blocks."""
+    lines = [line for block in blocks(page) for line in block.splitlines()]
+    return [
+        shlex.split(line, comments=True)
+        for line in lines
+        if re.match(r"(\S*/)?seesame ", line.removeprefix("$ "))
+    ]
+
+
+ALL = [(page.name, words) for page in PAGES for words in commands(page.read_text("utf-8"))]
+
+
+def flags_of(name: str) -> set[str]:
+    """All flags of a subcommand."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    return {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
+
+
+@pytest.mark.parametrize(("page", "words"), ALL, ids=[f"{p}: {' '.join(w)}" for p, w in ALL])
+def test_every_command_and_flag_exists(page: str, words: list[str]) -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert words[1] in known
+    used = {word.partition("=")[0] for word in words[2:] if word.startswith("-")}
+    assert used <= flags_of(words[1])
+
+
+def test_readme_shows_every_command() -> None:
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert {words[1] for words in commands(README)} == known
+
+
+def test_the_commands_run_in_order(
+    seesame: Callable[..., Ran],
+    drive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of README's commands but the long ones; hnerv gets a budget of seconds, once."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(drive, tmp_path / "drive.mp4")
+    trained = False
+    for words in commands(README):
+        line = words[1:]
+        if line[0] in ("demo", "fetch") or "comma" in line:
+            continue
+        if line[0] == "compress":
+            if "--codec" not in line:
+                if trained:
+                    continue
+                trained = True
+                line += ["--budget", f"{MAX_FAST_SECONDS}s"]
+            line += ["--overwrite"]
+        ran = seesame(*line, "--quiet") if "--quiet" in flags_of(line[0]) else seesame(*line)
+        assert ran.code == 0, (line, ran.err)
+        assert ran.out
+    assert trained
+
+
+def test_the_python_example_runs(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(drive, tmp_path / "drive.mp4")
+    (example,) = blocks(README, "python")
+    exec(compile(example, "README.md", "exec"), {})
+    assert "Score(seg=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    used = set(re.findall(r"^make ([a-z-]+)", "\n".join(blocks(README)), re.MULTILINE))
+    assert {"demo", "test"} <= used <= targets
+
+
+@pytest.fixture
+def tables() -> ModuleType:
+    """The script ``bench/readme_tables.py``."""
+    spec = importlib.util.spec_from_file_location(
+        "readme_tables", ROOT / "bench" / "readme_tables.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(**more: object) -> dict[str, object]:
+    plain = {"clip": "a.mp4", "codec": "svtav1", "stack": "lite", "bytes": 1234, "seg": 0.01}
+    return {**plain, "pose": 0.02, "rate": 0.003, "score": 1.5, **more}
+
+
+def test_the_script_fills_the_marked_blocks(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme, results, demo = tmp_path / "README.md", tmp_path / "results", tmp_path / "demo"
+    results.mkdir()
+    demo.mkdir()
+    (tmp_path / "docs").mkdir()
+    readme.write_text(README, encoding="utf-8")
+    lines = [
+        row(),
+        row(score=1.25, bytes=4321),
+        row(codec="hnerv", preset="fast", score=0.5),
+        {"net": "segnet", "iou": 0.8},
+    ]
+    (results / "first.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    shown = row(label="AV1", width=64, height=48, fps=20.0, num_frames=9, source_bytes=77)
+    (demo / "demo.json").write_text(json.dumps({**shown, "encode_s": 2.0, "decode_fps": 50.0}))
+    (demo / "demo.png").write_bytes(b"picture")
+    for name, value in (("ROOT", tmp_path), ("README", readme), ("RESULTS", results)):
+        monkeypatch.setattr(tables, name, value)
+    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--demo", str(demo)])
+    assert tables.main() == 0
+    text = readme.read_text(encoding="utf-8")
+    best = "| a.mp4 | lite | svtav1 | best of 2 | 4,321 | 0.01000 | 0.02000 | 0.00300 | 1.250 |"
+    assert best in text
+    assert text.index("hnerv fast | one") < text.index(best)
+    assert "| AV1 | 1,234 | 0.01000 | 0.02000 | 0.00300 | 1.500 | 2.0 | 50 |" in text
+    assert (tmp_path / "docs" / "demo.png").read_bytes() == b"picture"
+    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--demo", str(demo), "--check"])
+    assert tables.main() == 0
+    readme.write_text(text.replace("4,321", "1"), encoding="utf-8")
+    assert tables.main() == 1
