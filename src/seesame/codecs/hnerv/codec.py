@@ -165,9 +165,7 @@ class _Job:
         self, material: Material, start: float, look: float, stop: threading.Event
     ) -> Candidate:
         schedule = Schedule()
-        training = Training(
-            self.rep, material, self.stack, self.settings, schedule, self.context
-        )
+        training = Training(self.rep, material, self.stack, self.settings, schedule, self.context)
         checkpoint = self._checkpoint()
         done = 0.0
         if self.settings.resume:
@@ -202,9 +200,7 @@ class _Job:
         """Pack the present state, decode the bytes, and score what comes out."""
         data = self.pack().to_bytes()
         decoded = HnervClip(Container.from_bytes(data), self.context.device)
-        found = evaluate(
-            self.outputs, decoded, self.stack, len(data), device=self.context.device
-        )
+        found = evaluate(self.outputs, decoded, self.stack, len(data), device=self.context.device)
         return Candidate(found.score.total, data)
 
     def pack(self) -> Container:

@@ -29,7 +29,7 @@ def enlarge_matrix(source: int, rendered: int) -> Tensor:
     Its product with the stack's resize matrix is the identity.
     """
     if source == rendered:
-        return torch.eye(source)
+        return torch.eye(source)  # type: ignore[no-any-return]
     if source < 2 * rendered:
         up = resize_matrix(source, rendered, "bilinear").double()
         down = resize_matrix(rendered, source, "bilinear").double()
@@ -53,4 +53,5 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """``(..., h, w)`` to ``(..., height, width)``; the caller clamps and rounds."""
     rows = enlarge_matrix(size[0], frames.shape[-2]).to(frames.device)
     columns = enlarge_matrix(size[1], frames.shape[-1]).to(frames.device)
-    return rows @ (frames @ columns.T)
+    enlarged: Tensor = rows @ (frames @ columns.T)
+    return enlarged

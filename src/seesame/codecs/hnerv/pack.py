@@ -126,7 +126,9 @@ def pack_latents(latents: Rows) -> bytes:
     The choice is made row by row, whichever takes fewer bits, and costs one bit.
     """
     moved = difference(latents.symbols)
-    use = np.array([_row_bits(d) < _row_bits(s) for s, d in zip(latents.symbols, moved, strict=True)])
+    use = np.array(
+        [_row_bits(d) < _row_bits(s) for s, d in zip(latents.symbols, moved, strict=True)]
+    )
     coder = SymbolEncoder()
     coder.uniform(use.astype(np.int64), 2)
     _encode_rows(coder, Rows(np.where(use[:, None], moved, latents.symbols), latents.exponents))

@@ -17,9 +17,7 @@ def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
     """Shapes of the decoder's tensors as rows, in the order of the WEIGHTS section."""
     cells = architecture.grid[0] * architecture.grid[1]
     named = Decoder(architecture, meta=True).named_parameters()
-    return {
-        name: cast(tuple[int, int], tuple(as_rows(name, p, cells).shape)) for name, p in named
-    }
+    return {name: cast(tuple[int, int], tuple(as_rows(name, p, cells).shape)) for name, p in named}
 
 
 class Representation(nn.Module):
@@ -56,7 +54,7 @@ class Representation(nn.Module):
 
         Before quantisation starts: the floats themselves, and 0 bits.
         """
-        named = dict(self.decoder.named_parameters())
+        named: Parameters = dict(self.decoder.named_parameters())
         if self.quantizers is None:
             return named, self.latents, torch.zeros(())
         bits = torch.zeros(())

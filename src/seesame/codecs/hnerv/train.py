@@ -122,8 +122,10 @@ class Training:
             order = torch.randperm(count, generator=self.random)
             # The last, short batch of an epoch is filled from its beginning.
             for start in range(0, count, size):
-                yield torch.arange(start, start + size).remainder(count).apply_(
-                    lambda i, order=order: int(order[i])
+                yield (
+                    torch.arange(start, start + size)
+                    .remainder(count)
+                    .apply_(lambda i, order=order: int(order[i]))
                 )
 
     def run(
@@ -142,9 +144,7 @@ class Training:
             checkpoint: where the state is kept, or None.
         """
         best: Candidate | None = None
-        marks = list(
-            np.linspace(self.schedule.evaluate_from, 1.0, self.schedule.evaluations)[:-1]
-        )
+        marks = list(np.linspace(self.schedule.evaluate_from, 1.0, self.schedule.evaluations)[:-1])
         marks = [m for m in marks if m > clock.share()]
         saved = time.monotonic()
         for batch in self._batches():
@@ -166,7 +166,7 @@ class Training:
                 saved = time.monotonic()
         if self.rep.quantizers is None:
             self.rep.start_quantising()
-            self.rep.quantizers.to(self.device)  # type: ignore[union-attr]
+            self._add_quantizers()
         return _better(best, evaluate())
 
     def _rate_of_learning(self, share: float) -> float:

@@ -34,7 +34,7 @@ class Frame:
 
 @dataclass
 class PairSet:
-    """Synthetic pairs: frames ``(N, 2, H, W, 3)``, second masks ``(N, H, W)``, motions ``(N, 6)``."""
+    """Synthetic pairs: frames ``(N, 2, H, W, 3)``, masks ``(N, H, W)``, motions ``(N, 6)``."""
 
     frames: NDArray[np.uint8]
     masks: NDArray[np.uint8]

@@ -93,7 +93,8 @@ class PoseNetLite(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         """``(B, 12, 96, 128)`` in 0..255 to standardised pose values ``(B, 6)``."""
         x = self.body(self.stem((planes - 127.5) / 64.0))
-        return self.out(F.relu(self.hidden(F.relu(self.squeeze(x)).flatten(1))))
+        values: Tensor = self.out(F.relu(self.hidden(F.relu(self.squeeze(x)).flatten(1))))
+        return values
 
 
 def fold(net: nn.Module) -> nn.Module:

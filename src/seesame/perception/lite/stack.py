@@ -35,7 +35,7 @@ class LiteStack:
             net.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
-            net.requires_grad_(False).to(memory_format=torch.channels_last)
+            net.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fingerprint = hashlib.sha256(weights + b"lite-1").hexdigest()
 
     @classmethod

@@ -56,7 +56,9 @@ class Trainer:
     def __init__(self, net: nn.Module, seconds: float, peak: float) -> None:
         self.net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = torch.optim.swa_utils.AveragedModel(
-            net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+            net,
+            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998),  # type: ignore[no-untyped-call]
+            use_buffers=True,
         )
         self.optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=1e-2)
         self.peak, self.seconds, self.start, self.steps = peak, seconds, time.monotonic(), 0
@@ -72,7 +74,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.peak * max(rate, 1e-3)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
         self.optimiser.step()
         self.average.update_parameters(self.net)
@@ -145,7 +147,8 @@ def train_pose(pairs: PairSet, seconds: float, seed: int) -> nn.Module:
         planes = pose_planes(torch.stack(views)).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             values = trainer.net(planes)
-        trainer.step(F.smooth_l1_loss(values.float(), torch.from_numpy(np.stack(targets)), beta=0.3))
+        truth = torch.from_numpy(np.stack(targets))
+        trainer.step(F.smooth_l1_loss(values.float(), truth, beta=0.3))
     return trainer.result()
 
 
