@@ -1,0 +1,1 @@
+"""Perception: the frozen nets whose outputs must hold. See ``stack.py`` and ``registry.py``."""
