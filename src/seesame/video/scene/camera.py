@@ -141,9 +141,7 @@ class Drive:
 
     def travelled(self, time: Array64 | float) -> Array64:
         """Distance along the road at ``time`` (s), in m."""
-        return np.asarray(
-            self.start + self.speed * (np.asarray(time) + self.change.integral(time))
-        )
+        return np.asarray(self.start + self.speed * (np.asarray(time) + self.change.integral(time)))
 
     def pace(self, time: float) -> float:
         """Speed in m/s at ``time``."""
@@ -234,9 +232,7 @@ class View:
         y = np.interp(ahead, self.ahead, self.y) + across * np.cos(angle)
         return x, y, np.interp(ahead, self.ahead, self.z)
 
-    def project(
-        self, x: Array64, y: Array64, z: Array64
-    ) -> tuple[Array64, Array64, Array64]:
+    def project(self, x: Array64, y: Array64, z: Array64) -> tuple[Array64, Array64, Array64]:
         """Column, row (pixel corners at whole numbers) and depth of points of :meth:`place`."""
         depth = x * self.cos_pitch + z * self.sin_pitch
         safe = np.maximum(depth, 1e-3)

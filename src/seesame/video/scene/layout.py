@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seesame.video.scene.camera import Course, Drive, Waves
-from seesame.video.scene.config import Array64, SceneConfig
+from seesame.video.scene.config import SceneConfig
 
 Colour = tuple[float, float, float]
 WHITE: Colour = (0.88, 0.88, 0.86)
@@ -52,13 +52,12 @@ class Layout:
     lane_width: float = 3.6
     edges: tuple[float, float] = (0.0, 0.0)
     barriers: list[tuple[str, float, float]] = field(default_factory=list)  # kind, across, height
-    forests: list[tuple[float, float, float]] = field(default_factory=list)  # across, height, gaps
+    forests: list[tuple[float, float]] = field(default_factory=list)  # across, height
     trees: float = 0.3
     bushes: float = 0.3
     posts: float = 0.3
     signs: float = 0.2
-    houses: float = 0.0
-    overpass: float = 0.0
+    overpass: bool = False
     shade: float = 0.0
     asphalt: Colour = (0.4, 0.4, 0.4)
     rough: float = 0.06
@@ -121,7 +120,9 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
     out.lane_width = wide
     own = int(rng.integers(0, lanes))
     out.own = (own + 0.5) * wide
-    left, right = (_mix(rng, 0.6, 3.0), _mix(rng, 1.0, 3.6)) if divided else (0.3, _mix(rng, 0.2, 1.2))
+    left, right = _mix(rng, 0.6, 3.0), _mix(rng, 1.0, 3.6)
+    if not divided:
+        left, right = 0.3, _mix(rng, 0.2, 1.2)
     line = _mix(rng, 0.1, 0.2)
     dash = float(rng.choice([3.0, 3.05, 6.0, 2.5]))
     period = dash * float(rng.choice([2.0, 3.0, 4.0]))
@@ -129,10 +130,9 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
     white_edges = rng.random() < (0.95 if divided else 0.7)
     traffic = float(rng.beta(1.2, 2.0)) if config.traffic is None else config.traffic
     gap = 14 + 220 * (1 - traffic) ** 2 + (1000 * (0.03 - traffic) / 0.03 if traffic < 0.03 else 0)
-    jam = lambda: float(gap * rng.uniform(0.8, 1.6))  # noqa: E731
     for lane in range(1, lanes):
         out.markings.append(
-            Marking(lane * wide, line * _mix(rng, 0.8, 1.1), WHITE, dash, period, _mix(rng, 0, period))
+            Marking(lane * wide, line * _mix(rng, 0.8, 1.1), WHITE, dash, period, dash * lane)
         )
     if white_edges:
         out.markings.append(Marking(lanes * wide - 0.05, line * 1.1, WHITE))
@@ -140,7 +140,8 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
         mine = lane == own
         if traffic > 0:
             pace = 1.0 if mine else _mix(rng, 0.85, 1.12)
-            out.lanes.append(Lane((lane + 0.5) * wide, 1, jam(), pace, _mix(rng, 0, 1), mine))
+            spacing = gap * _mix(rng, 0.8, 1.6)
+            out.lanes.append(Lane((lane + 0.5) * wide, 1, spacing, pace, _mix(rng, 0, 1), mine))
     if divided:
         out.markings.append(Marking(0.05, line * 1.1, YELLOW if yellow else WHITE))
         out.roads.append((-left, lanes * wide + right))
@@ -155,7 +156,7 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
         out.edges = (-left, lanes * wide + right)
         if median < 3.0 or rng.random() < 0.35:
             kind = str(rng.choice(["concrete", "rail"]))
-            out.barriers.append((kind, -left - min(0.4, median / 2), 0.85 if kind == "concrete" else 0.75))
+            out.barriers.append((kind, -left - min(0.4, median / 2), 0.8))
         far = start - left
     else:
         if rng.random() < 0.8:
@@ -174,7 +175,13 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
     for lane in range(lanes):
         if traffic > 0:
             out.lanes.append(
-                Lane(far - (lane + 0.5) * wide, -1, 1.6 * jam(), _mix(rng, 0.9, 1.15), _mix(rng, 0, 1))
+                Lane(
+                    across=far - (lane + 0.5) * wide,
+                    direction=-1,
+                    spacing=1.6 * gap * _mix(rng, 0.8, 1.6),
+                    pace=_mix(rng, 0.9, 1.15),
+                    phase=_mix(rng, 0, 1),
+                )
             )
 
 
@@ -182,6 +189,8 @@ def _draw_sides(rng: np.random.Generator, out: Layout) -> None:
     left = min(low for low, _ in out.roads)
     right = max(high for _, high in out.roads)
     for side, edge in ((-1, left), (1, right)):
+        if out.kind == "street" and rng.random() < 0.75:
+            out.barriers.append(("houses", edge + side * _mix(rng, 5, 11), _mix(rng, 6, 11)))
         chance = rng.random()
         limits = {"motorway": (0.35, 0.5, 0.68), "highway": (0.35, 0.4, 0.46)}
         rail, low, wall = limits.get(out.kind, (0.12, 0.14, 0.18))
@@ -195,18 +204,18 @@ def _draw_sides(rng: np.random.Generator, out: Layout) -> None:
         elif chance < wall + 0.12 and out.kind != "forest":
             out.barriers.append(("fence", at + side * _mix(rng, 2, 5), _mix(rng, 1.2, 2.2)))
         if out.kind == "forest":
-            out.forests.append((edge + side * _mix(rng, 5, 8), _mix(rng, 11, 18), 0.0))
-            out.forests.append((edge + side * _mix(rng, 2.5, 4), _mix(rng, 1.5, 3.5), 0.2))
+            out.forests.append((edge + side * _mix(rng, 5, 8), _mix(rng, 11, 18)))
+            out.forests.append((edge + side * _mix(rng, 2.5, 4), _mix(rng, 1.5, 3.5)))
         elif rng.random() < 0.75:
-            out.forests.append((edge + side * _mix(rng, 14, 45), _mix(rng, 5, 13), _mix(rng, 0, 0.6)))
+            out.forests.append((edge + side * _mix(rng, 12, 40), _mix(rng, 5, 13)))
         if rng.random() < 0.3:
-            out.forests.append((edge + side * _mix(rng, 5, 12), _mix(rng, 1, 2.5), _mix(rng, 0.2, 0.7)))
-    out.trees = {"forest": 0.9, "street": 0.5, "country": 0.45}.get(out.kind, 0.3) * _mix(rng, 0.2, 1.3)
+            out.forests.append((edge + side * _mix(rng, 5, 12), _mix(rng, 1, 2.5)))
+    usual = {"forest": 0.9, "street": 0.5, "country": 0.45}.get(out.kind, 0.3)
+    out.trees = usual * _mix(rng, 0.2, 1.3)
     out.bushes = _mix(rng, 0.0, 0.8)
     out.posts = _mix(rng, 0.0, 0.8)
     out.signs = _mix(rng, 0.0, 0.6)
-    out.houses = _mix(rng, 0.4, 0.9) if out.kind == "street" else 0.0
-    out.overpass = 1.0 if out.kind in ("motorway", "highway") and rng.random() < 0.3 else 0.0
+    out.overpass = out.kind in ("motorway", "highway") and bool(rng.random() < 0.3)
     out.shade = out.trees * _mix(rng, 0.2, 1.0) if rng.random() < 0.7 else 0.0
     out.hills = _mix(rng, 0.0, 0.09) if rng.random() < 0.6 else 0.01
 
@@ -296,13 +305,13 @@ def _draw_motion(
     tall = config.height / config.width  # the horizon's place holds at every shape of picture
     pitch = math.atan((level - 0.5) * tall * config.width / out.focal)
     drive = Drive(
-        rng, Course(curve, hill), speed, halts, out.own + float(rng.normal(0, 0.15)), 0.35,
-        _mix(rng, 1.2, 1.5), pitch,
+        rng,
+        Course(curve, hill),
+        speed,
+        halts,
+        across=out.own + float(rng.normal(0, 0.15)),
+        room=0.35,
+        up=_mix(rng, 1.2, 1.5),
+        pitch=pitch,
     )
     return drive.course, drive
-
-
-def sun_side(rng: np.random.Generator) -> Array64:
-    """Unit direction of the sun across the road, for shading."""
-    angle = rng.uniform(0, 2 * np.pi)
-    return np.array([math.cos(angle), math.sin(angle)])

@@ -66,7 +66,7 @@ class Lens:
         out *= (1 + 0.15 * noise[rows, cols])[..., None]
         return np.asarray(np.clip(out, 0.004, 1) * light, np.float32)
 
-    def finish(self, frame: Frame, index: int) -> None:
+    def finish(self, frame: Frame) -> None:
         """Lay the own car over the frame."""
         if self.layout.hood and self.first < frame.height:
             rows = slice(self.first, frame.height)

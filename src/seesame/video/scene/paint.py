@@ -95,9 +95,7 @@ def upright(
     if c0 >= c1 or r0 >= r1:
         return
     tall = max(low0 - high0, low1 - high1)
-    grid = texture.grid(
-        texture.height / tall, texture.width * abs(share[1] - share[0]) / (u1 - u0)
-    )
+    grid = texture.grid(texture.height / tall, texture.width * abs(share[1] - share[0]) / (u1 - u0))
     col = np.arange(c0, c1) + 0.5
     row = np.arange(r0, r1) + 0.5
     at = np.minimum(np.maximum((col - u0) / (u1 - u0), 0), 1)
@@ -147,7 +145,9 @@ def _foot(
     return column, view.cos_roll * high + turn, view.cos_roll * low + turn, depth
 
 
-def shadow(frame: Frame, view: View, corners: list[tuple[float, float]], dark: float, stop: int) -> None:
+def shadow(
+    frame: Frame, view: View, corners: list[tuple[float, float]], dark: float, stop: int
+) -> None:
     """Darken the road inside a convex polygon of pixel corners (clockwise), softly."""
     xs, ys = [c[0] for c in corners], [c[1] for c in corners]
     c0, c1 = max(0, math.floor(min(xs))), min(frame.width, math.ceil(max(xs)) + 1)
@@ -241,8 +241,11 @@ def strip(
     top, base = np.interp(col, u, high), np.interp(col, u, low)
     inverse = np.interp(col, u, 1 / depth)
     far = 1 / inverse
-    s = np.interp(far, depth[:: -1 if depth[0] > depth[-1] else 1],
-                  far_s[:: -1 if depth[0] > depth[-1] else 1])
+    s = np.interp(
+        far,
+        depth[:: -1 if depth[0] > depth[-1] else 1],
+        far_s[:: -1 if depth[0] > depth[-1] else 1],
+    )
     bottom = frame.height if stop is None else stop
     r0, r1 = max(0, math.floor(top.min())), min(bottom, math.ceil(base.max()))
     if r0 >= r1:

@@ -41,7 +41,7 @@ class Scene:
         ]
         self.forests = [
             (sprites.foliage(rng, self.layout.leaf), across, height)
-            for across, height, _ in self.layout.forests
+            for across, height in self.layout.forests
         ]
         self.night = self.layout.light == "night"
         self.haze = (np.asarray(self.layout.horizon, np.float32), self.layout.haze)
@@ -65,6 +65,11 @@ class Scene:
 
     def frame(self, index: int) -> SceneFrame:
         """Render frame ``index`` (0 or more)."""
+        frame = self.paint(index)
+        return SceneFrame(self.lens.digitise(frame.image, index), frame.mask)
+
+    def paint(self, index: int) -> Frame:
+        """Frame ``index`` before exposure and noise, with each pixel's depth in metres."""
         view = self.view(index)
         frame = Frame(view.width, view.height)
         stop = self.lens.stop
@@ -72,18 +77,26 @@ class Scene:
         self.ground.render(view, frame.image, frame.mask, frame.depth, stop)
         self._strips(frame, view, stop)
         self._things(frame, view, index, stop)
-        self.lens.finish(frame, index)
-        rgb = self.lens.digitise(frame.image, index)
-        return SceneFrame(rgb, frame.mask)
+        self.lens.finish(frame)
+        return frame
 
     def _strips(self, frame: Frame, view: View, stop: int) -> None:
         here = view.pose.across
         todo = [(abs(a - here), t, 64.0, a, h) for t, a, h in self.forests]
         todo += [(abs(a - here), t, span, a, h) for (t, span), a, h in self.barriers]
         for _, texture, span, across, height in sorted(todo, key=lambda item: -item[0]):
-            strip(frame, view, across, (0.0, height), texture, span, UNDRIVABLE, self.haze,
-                  self._lit(8 + 4 * abs(across - here)),
-                  stop)
+            strip(
+                frame,
+                view,
+                across,
+                (0.0, height),
+                texture,
+                span,
+                UNDRIVABLE,
+                self.haze,
+                self._lit(8 + 4 * abs(across - here)),
+                stop,
+            )
 
     def _things(self, frame: Frame, view: View, index: int, stop: int) -> None:
         along = view.pose.along
@@ -91,7 +104,8 @@ class Scene:
         things = list(self.stock.things(along, REACH))
         cars = list(self.stock.vehicles(time, along, REACH))
         ahead = np.array([t.ahead for t in things] + [0.0])
-        x, y, z = (p.tolist() for p in view.place(ahead, np.array([t.across for t in things] + [0.0])))
+        across = np.array([t.across for t in things] + [0.0])
+        x, y, z = (p.tolist() for p in view.place(ahead, across))
         order = [(t.ahead, k, True) for k, t in enumerate(things)]
         order += [(c.ahead, k, False) for k, c in enumerate(cars)]
         for where, k, still in sorted(order, reverse=True):
@@ -102,14 +116,28 @@ class Scene:
             if view.focal * thing.high < where:  # lower than a pixel
                 continue
             half = thing.wide / 2
-            upright(frame, view, ((x[k], y[k] - half, z[k]), (x[k], y[k] + half, z[k])),
-                    (thing.low, thing.high), thing.texture, UNDRIVABLE, self.haze,
-                    self._lit(where), stop)
+            upright(
+                frame,
+                view,
+                ((x[k], y[k] - half, z[k]), (x[k], y[k] + half, z[k])),
+                (thing.low, thing.high),
+                thing.texture,
+                UNDRIVABLE,
+                self.haze,
+                self._lit(where),
+                stop,
+            )
             if self.night and thing.texture is self.stock.lamp:
                 u, v, depth = view.project(
-                    np.array(x[k]), np.array(y[k] + 0.9), np.array(z[k] + 8.8))
-                glow(frame, (float(u), float(v), float(depth)), view.focal * 0.25 / where,
-                     np.array([1.5, 1.2, 0.8], np.float32), stop)
+                    np.array(x[k]), np.array(y[k] + 0.9), np.array(z[k] + 8.8)
+                )
+                glow(
+                    frame,
+                    (float(u), float(v), float(depth)),
+                    view.focal * 0.25 / where,
+                    np.array([1.5, 1.2, 0.8], np.float32),
+                    stop,
+                )
         self._lights(frame, view, cars, stop)
 
     def _lit(self, ahead: float) -> float:
@@ -129,17 +157,48 @@ class Scene:
         if a > 1.0 and a < 120:
             u, v, _ = view.project(x, y, z)
             spread = 0.08 * (u[1] - u[0])
-            shadow(frame, view, [(u[2], v[2]), (u[3], v[3]), (u[1] + spread, v[1] + spread / 2),
-                                 (u[0] - spread, v[0] + spread / 2)], 0.65, stop)
+            shadow(
+                frame,
+                view,
+                [
+                    (u[2], v[2]),
+                    (u[3], v[3]),
+                    (u[1] + spread, v[1] + spread / 2),
+                    (u[0] - spread, v[0] + spread / 2),
+                ],
+                0.65,
+                stop,
+            )
         if left > view.pose.across:  # its left side is seen, its near end to the right
-            upright(frame, view, (corner[2], corner[0]), (0.0, tall), car.side, MOVABLE, self.haze,
-                    lit * 0.8, stop, mirror=same)
+            upright(
+                frame,
+                view,
+                (corner[2], corner[0]),
+                (0.0, tall),
+                car.side,
+                MOVABLE,
+                self.haze,
+                lit * 0.8,
+                stop,
+                mirror=same,
+            )
         elif right < view.pose.across:
-            upright(frame, view, (corner[1], corner[3]), (0.0, tall), car.side, MOVABLE, self.haze,
-                    lit * 0.8, stop, mirror=not same)
+            upright(
+                frame,
+                view,
+                (corner[1], corner[3]),
+                (0.0, tall),
+                car.side,
+                MOVABLE,
+                self.haze,
+                lit * 0.8,
+                stop,
+                mirror=not same,
+            )
         near = car.rear if same else car.front
-        upright(frame, view, (corner[0], corner[1]), (0.0, tall), near, MOVABLE, self.haze, lit,
-                stop)
+        upright(
+            frame, view, (corner[0], corner[1]), (0.0, tall), near, MOVABLE, self.haze, lit, stop
+        )
 
     def _lights(self, frame: Frame, view: View, cars: list[Vehicle], stop: int) -> None:
         """Head and tail lights of the other cars, in the dark."""
@@ -151,8 +210,7 @@ class Scene:
                 continue
             same = car.direction > 0
             off = 0.38 * car.size[0 + 1]
-            x, y, z = view.place(
-                np.array([car.ahead] * 2), car.across + np.array([-off, off]))
+            x, y, z = view.place(np.array([car.ahead] * 2), car.across + np.array([-off, off]))
             u, v, depth = view.project(x, y, z + (0.85 if same else 0.68))
             radius = view.focal * (0.09 if same else 0.16) / car.ahead
             colour = np.array([1.2, 0.14, 0.08] if same else [1.6, 1.5, 1.3], np.float32)

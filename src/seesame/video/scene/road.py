@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seesame.video.scene.camera import View
 from seesame.video.scene.config import MARKING, ROAD, UNDRIVABLE, Array
@@ -109,12 +110,9 @@ class Ground:
         return table, top, step, n
 
     def render(
-        self, view: View, image: Array, mask: np.ndarray, depth: Array, stop: int
-    ) -> tuple[int, Array]:
-        """Paint the ground into ``image``, ``mask`` and ``depth`` down to row ``stop``.
-
-        Returns the first row painted and the distance ahead (its rows only).
-        """
+        self, view: View, image: Array, mask: NDArray[np.uint8], depth: Array, stop: int
+    ) -> None:
+        """Paint the ground into ``image``, ``mask`` and ``depth`` down to row ``stop``."""
         layout = self.layout
         table, top, step, n = self.table(view)
         u = (np.arange(view.width, dtype=np.float32) + 0.5 - view.width / 2)[None, :]
@@ -123,7 +121,7 @@ class Ground:
         first = int(np.floor(top - float(np.abs(slant).max()) + view.height / 2)) - 1
         first = min(max(first, 0), stop)
         if first >= stop:
-            return first, np.zeros((0, view.width), np.float32)
+            return
         level = slant + np.float32(view.cos_roll) * v[first:stop, None]
         at = (level - np.float32(top)) * np.float32(1 / step)
         np.clip(at, 0, n - 1.001, out=at)
@@ -152,7 +150,7 @@ class Ground:
         base = view.pose.along % PERIOD
         s_tile = s + np.float32(base)
         colour, cover = self._surface(s_tile, d, foot, foot_d)
-        paint, painted = self._markings(view, s, d, foot, foot_d, colour)
+        painted = self._markings(view, s, d, foot, foot_d, colour)
         light = self._shade(s_tile, d, foot, foot_d)
         if layout.light == "night":
             light *= _beam(far, right * foot_d)
@@ -170,8 +168,6 @@ class Ground:
         there = seen > 0.5
         mask[rows] = np.where(there, kind, UNDRIVABLE)
         depth[rows] = np.where(there, far, np.float32(1e6))
-        del paint
-        return first, dist
 
     def _surface(self, s: Array, d: Array, foot: Array, foot_d: Array) -> tuple[Array, Array]:
         layout = self.layout
@@ -201,7 +197,7 @@ class Ground:
 
     def _markings(
         self, view: View, s: Array, d: Array, foot: Array, foot_d: Array, colour: Array
-    ) -> tuple[None, np.ndarray]:
+    ) -> NDArray[np.bool_]:
         painted = np.zeros(s.shape, bool)
         flat = colour.reshape(-1, 3)
         for line in self.layout.markings:
@@ -222,7 +218,7 @@ class Ground:
             cover *= np.clip(wear, 0.25, 1.0)
             paint = np.asarray(line.colour, np.float32)
             flat[pick] += cover[:, None] * (paint - flat[pick])
-        return None, painted
+        return painted
 
     def _shade(self, s: Array, d: Array, foot: Array, foot_d: Array) -> Array:
         if not self.layout.shade:

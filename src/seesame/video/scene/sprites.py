@@ -50,7 +50,9 @@ class Canvas:
         """Cover of an ellipse."""
         height, width = self.size
         dist = np.hypot((self.x - x) / rx, (self.y - y) / ry)
-        return np.asarray(np.clip((1 - dist) * min(rx * width, ry * height) + 0.5, 0, 1), np.float32)
+        return np.asarray(
+            np.clip((1 - dist) * min(rx * width, ry * height) + 0.5, 0, 1), np.float32
+        )
 
     def done(self) -> Ripmap:
         """The finished texture."""
@@ -63,8 +65,10 @@ def tree(rng: Generator, leaf: Colour) -> Ripmap:
     kind = rng.random()
     rough = fractal(rng, 128, 128, (24, 10, 5, 3), 0.8)
     trunk = 0.02 if kind > 0.3 else 0.015
-    pic.put(pic.shape([(0.5 - trunk, 0.3), (0.5 + trunk, 0.3), (0.52 + trunk, 1), (0.48 - trunk, 1)]),
-            (0.16, 0.13, 0.10))
+    pic.put(
+        pic.shape([(0.5 - trunk, 0.3), (0.5 + trunk, 0.3), (0.52 + trunk, 1), (0.48 - trunk, 1)]),
+        (0.16, 0.13, 0.10),
+    )
     if kind < 0.3:
         wide = 0.05 + 0.32 * (pic.y / 0.95)
         body = 1 - np.abs(pic.x - 0.5) / wide - np.where(pic.y > 0.93, 3.0, 0.0)
@@ -121,7 +125,10 @@ def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
         pic.put(pic.box(0.45, 0.2, 0.50, 1.0, 0.0), (0.30, 0.28, 0.26))
         grey = _level(rng, 0.45, 0.66)
         beam = 0.75 + 0.35 * np.sin((pic.y - 0.02) * 2 * np.pi / 0.21)
-        pic.put(pic.box(-0.5, 0.02, 1.5, 0.46, 0.0), np.asarray([grey] * 3, np.float32) * beam[..., None])
+        pic.put(
+            pic.box(-0.5, 0.02, 1.5, 0.46, 0.0),
+            np.asarray([grey] * 3, np.float32) * beam[..., None],
+        )
         span = 4.0
     elif kind == "fence":
         pic = Canvas(64, 128)
@@ -131,6 +138,15 @@ def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
             pic.put(0.45 * pic.box(-1, 0.1 + k / 9, 2, 0.12 + k / 9, 0.0), (0.35, 0.35, 0.34))
         pic.put(pic.box(0.49, 0.0, 0.515, 1.0, 0.0), (0.28, 0.27, 0.26))
         span = 3.0
+    elif kind == "houses":
+        pic = Canvas(128, 512)
+        for start, wide in ((0, 150), (170, 128), (330, 160)):
+            front = house(rng).grid(1.0, 1.0)
+            drop = int(rng.integers(0, 50))
+            columns = np.arange(wide) * 128 // wide
+            rows = np.arange(128 - drop) * 128 // (128 - drop)
+            pic.rgba[drop:, start : start + wide] = front[np.ix_(rows, columns)]
+        span = 50.0
     else:
         pic = Canvas(64, 256)
         base = _level(rng, 0.38, 0.64)
@@ -158,8 +174,14 @@ def _level(rng: Generator, low: float, high: float) -> float:
 def car(rng: Generator, truck: bool) -> tuple[Ripmap, Ripmap, Ripmap, tuple[float, float, float]]:
     """Rear, front and side pictures of a vehicle, and its length, width and height in metres."""
     paints: list[Colour] = [
-        (0.75, 0.75, 0.74), (0.48, 0.49, 0.50), (0.06, 0.06, 0.07), (0.20, 0.21, 0.23),
-        (0.42, 0.07, 0.06), (0.08, 0.13, 0.28), (0.30, 0.29, 0.25), (0.62, 0.61, 0.58),
+        (0.75, 0.75, 0.74),
+        (0.48, 0.49, 0.50),
+        (0.06, 0.06, 0.07),
+        (0.20, 0.21, 0.23),
+        (0.42, 0.07, 0.06),
+        (0.08, 0.13, 0.28),
+        (0.30, 0.29, 0.25),
+        (0.62, 0.61, 0.58),
     ]
     paint = np.asarray(paints[int(rng.integers(0, len(paints)))], np.float32)
     paint = paint * rng.uniform(0.8, 1.15)
@@ -167,7 +189,11 @@ def car(rng: Generator, truck: bool) -> tuple[Ripmap, Ripmap, Ripmap, tuple[floa
         size = (_level(rng, 8, 15), 2.5, _level(rng, 3.3, 4.0))
         return _truck(rng, paint, True), _truck(rng, paint, False), _truck_side(rng, paint), size
     tall = rng.random() < 0.45
-    size = (_level(rng, 4.2, 5.0), _level(rng, 1.75, 1.95), _level(rng, 1.65, 1.85) if tall else 1.45)
+    size = (
+        _level(rng, 4.2, 5.0),
+        _level(rng, 1.75, 1.95),
+        _level(rng, 1.65, 1.85) if tall else 1.45,
+    )
     return _face(rng, paint, tall, True), _face(rng, paint, tall, False), _side(paint, tall), size
 
 
@@ -181,12 +207,21 @@ def _face(rng: Generator, paint: Array, tall: bool, rear: bool) -> Ripmap:
     waist = 0.44 if tall else 0.46
     pic.put(pic.box(0.06, 0.70, 0.24, 1.0, 0.03), (0.03, 0.03, 0.03))
     pic.put(pic.box(0.76, 0.70, 0.94, 1.0, 0.03), (0.03, 0.03, 0.03))
-    narrow = 0.13 if tall else 0.19
+    narrow = 0.09 if tall else 0.13
     _body(pic, pic.shape([(narrow, 0.03), (1 - narrow, 0.03), (0.97, waist), (0.03, waist)]), paint)
     _body(pic, pic.box(0.02, waist - 0.04, 0.98, 0.86, 0.07), paint)
     glass = (0.10, 0.12, 0.14) if rear else (0.16, 0.20, 0.24)
-    pic.put(pic.shape([(narrow + 0.06, 0.08), (0.94 - narrow, 0.08), (0.87, waist - 0.03),
-                       (0.13, waist - 0.03)]), glass)
+    pic.put(
+        pic.shape(
+            [
+                (narrow + 0.06, 0.08),
+                (0.94 - narrow, 0.08),
+                (0.87, waist - 0.03),
+                (0.13, waist - 0.03),
+            ]
+        ),
+        glass,
+    )
     pic.put(pic.box(0.05, 0.80, 0.95, 0.90, 0.03), (0.07, 0.07, 0.07))
     if rear:
         for x in (0.04, 0.78):
@@ -208,8 +243,15 @@ def _side(paint: Array, tall: bool) -> Ripmap:
     _body(pic, pic.shape([(back + 0.05, 0.03), (0.62, 0.03), (0.76, waist), (back, waist)]), paint)
     _body(pic, pic.box(0.005, waist - 0.03, 0.995, 0.84, 0.05), paint)
     glass = (0.11, 0.13, 0.15)
-    pic.put(pic.shape([(back + 0.09, 0.10), (0.38, 0.10), (0.38, waist - 0.02), (back + 0.05, waist - 0.02)]), glass)
-    pic.put(pic.shape([(0.41, 0.10), (0.60, 0.10), (0.71, waist - 0.02), (0.41, waist - 0.02)]), glass)
+    pic.put(
+        pic.shape(
+            [(back + 0.09, 0.10), (0.38, 0.10), (0.38, waist - 0.02), (back + 0.05, waist - 0.02)]
+        ),
+        glass,
+    )
+    pic.put(
+        pic.shape([(0.41, 0.10), (0.60, 0.10), (0.71, waist - 0.02), (0.41, waist - 0.02)]), glass
+    )
     for x in (0.19, 0.81):
         pic.put(pic.disc(x, 0.79, 0.085, 0.21), (0.03, 0.03, 0.03))
         pic.put(pic.disc(x, 0.79, 0.05, 0.12), (0.32, 0.32, 0.33))
@@ -255,8 +297,13 @@ def sign(rng: Generator) -> Ripmap:
     pic = Canvas(128, 64)
     pic.put(pic.box(0.47, 0.2, 0.53, 1.0, 0.0), (0.42, 0.42, 0.42))
     kind = int(rng.integers(0, 5))
-    colours: list[Colour] = [(0.80, 0.80, 0.78), (0.80, 0.58, 0.08), (0.05, 0.36, 0.20),
-                             (0.62, 0.08, 0.08), (0.08, 0.20, 0.50)]
+    colours: list[Colour] = [
+        (0.80, 0.80, 0.78),
+        (0.80, 0.58, 0.08),
+        (0.05, 0.36, 0.20),
+        (0.62, 0.08, 0.08),
+        (0.08, 0.20, 0.50),
+    ]
     if kind == 1:
         pic.put(pic.shape([(0.5, 0.0), (0.98, 0.2), (0.5, 0.4), (0.02, 0.2)]), colours[1])
     elif kind == 3:
@@ -286,7 +333,12 @@ def post(lamp: bool) -> Ripmap:
 def house(rng: Generator) -> Ripmap:
     """A house front with rows of windows."""
     pic = Canvas(128, 128)
-    walls: list[Colour] = [(0.62, 0.58, 0.50), (0.50, 0.32, 0.25), (0.66, 0.66, 0.64), (0.55, 0.50, 0.38)]
+    walls: list[Colour] = [
+        (0.62, 0.58, 0.50),
+        (0.50, 0.32, 0.25),
+        (0.66, 0.66, 0.64),
+        (0.55, 0.50, 0.38),
+    ]
     rough = fractal(rng, 128, 128, (30, 10, 4), 0.7)
     wall = np.asarray(walls[int(rng.integers(0, 4))], np.float32) * rng.uniform(0.7, 1.1)
     pic.put(np.ones((128, 128), np.float32), wall * (1 + 0.04 * rough)[..., None])
@@ -296,4 +348,14 @@ def house(rng: Generator) -> Ripmap:
             x, y = (c + 0.25) / cols, (r + 0.25) / rows
             pic.put(pic.box(x, y, x + 0.5 / cols, y + 0.55 / rows, 0.0), (0.14, 0.16, 0.19))
     pic.put(pic.box(-0.5, -0.5, 1.5, 0.04, 0.0), (0.25, 0.2, 0.18))
+    return pic.done()
+
+
+def deck(dark: bool) -> Ripmap:
+    """The side of a bridge across the road, or the shade below it."""
+    pic = Canvas(16, 64)
+    tone = 0.05 if dark else 0.50
+    pic.put(np.ones((16, 64), np.float32), (tone, tone * 0.98, tone * 0.93))
+    if not dark:
+        pic.put(0.6 * pic.box(-0.5, 0.30, 1.5, 0.40, 0.0), (0.2, 0.2, 0.2))
     return pic.done()

@@ -6,6 +6,7 @@ grazing angle is averaged a lot along the road and little across it. (McReynolds
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -14,15 +15,31 @@ from seesame.video.scene.config import Array
 Generator = np.random.Generator
 
 
-def smooth_noise(rng: Generator, height: int, width: int, cell_y: int, cell_x: int) -> Array:
-    """Tileable noise with features of ``cell_y x cell_x`` texels: zero mean, unit deviation."""
-    raw = rng.standard_normal((height, width)).astype(np.float32)
+@cache
+def _noise_tile(height: int, width: int, cell_y: int, cell_x: int, variant: int) -> Array:
+    """One fixed tile of smooth noise; kept, since its transforms cost more than all the rest."""
+    rng = np.random.default_rng([height, width, cell_y, cell_x, variant])
+    raw = rng.standard_normal((height, width), dtype=np.float32)
     fy = np.fft.fftfreq(height)[:, None] * cell_y
     fx = np.fft.rfftfreq(width)[None, :] * cell_x
-    spectrum = np.fft.rfft2(raw) * np.exp(-4.0 * (fy * fy + fx * fx))
+    spectrum = np.fft.rfft2(raw) * np.exp(-4.0 * (fy * fy + fx * fx)).astype(np.float32)
     out = np.fft.irfft2(spectrum, s=(height, width))
     out -= out.mean()
-    return np.asarray(out / (out.std() + 1e-9), np.float32)
+    out /= out.std() + 1e-9
+    return np.asarray(out, np.float32)
+
+
+def smooth_noise(rng: Generator, height: int, width: int, cell_y: int, cell_x: int) -> Array:
+    """Tileable noise with features of ``cell_y x cell_x`` texels: zero mean, unit deviation.
+
+    It is one of a few fixed tiles, moved, mirrored and signed as drawn.
+    """
+    variant, flip, sign = (int(rng.integers(0, n)) for n in (3, 2, 2))
+    tile = _noise_tile(height, width, cell_y, cell_x, variant)
+    if flip:
+        tile = tile[:, ::-1]
+    tile = np.roll(tile, (int(rng.integers(0, height)), int(rng.integers(0, width))), (0, 1))
+    return np.negative(tile, out=tile) if sign else tile
 
 
 def fractal(
