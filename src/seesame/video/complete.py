@@ -11,6 +11,9 @@ from typing import BinaryIO
 from seesame.errors import DamagedError
 
 _TS_PACKETS = (188, 192, 204)
+_BOXES = frozenset(
+    b"ftyp styp moov moof mdat free skip wide sidx mfra meta uuid pdin emsg prft".split()
+)
 
 
 def check_complete(path: Path, format_name: str) -> None:
@@ -32,7 +35,8 @@ def check_complete(path: Path, format_name: str) -> None:
         elif format_name == "avi":
             end = _end_of_riff(file, size)
         elif format_name == "mpegts":
-            end = size if any(size % packet == 0 for packet in _TS_PACKETS) else size + 1
+            whole = any(size % packet == 0 for packet in _TS_PACKETS)
+            end = size if whole else size + 1
         else:
             return
     if end > size:
@@ -50,11 +54,11 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
         if len(head) < 8:
             return position + 8
         length = int.from_bytes(head[:4], "big")
-        if length == 0:  # up to the end of the file
-            return size
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        position += max(length, 8)
+        if length < 8 or head[4:8] not in _BOXES:
+            return size  # a box up to the end of the file, or something appended that is none
+        position += length
     return position
 
 

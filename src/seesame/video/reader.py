@@ -37,6 +37,8 @@ _CONTAINERS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,m
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 """Report damage instead of hiding it behind guessed pixels."""
 
+_NO_DECODER = "no decoder for this kind of video; convert it to H.264 first"
+
 _counts: dict[tuple[str, int, int], int] = {}
 """Frames of files already counted, by path, size and time of last change."""
 
@@ -189,6 +191,7 @@ class VideoClip:
         with av.open(
             f"file:{self.path}",
             format=bare,
+            metadata_errors="replace",
             options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
             | (options or {}),
         ) as container:
@@ -196,6 +199,8 @@ class VideoClip:
             if not videos:
                 raise UserError(f"{self.path}: no video in this file")
             stream = videos[0]
+            if stream.codec_context is None:
+                raise UserError(f"{self.path}: {_NO_DECODER}")
             stream.thread_type = "AUTO"
             stream.codec_context.options = _STRICT
             yield container, stream
@@ -260,7 +265,7 @@ def _errors(path: Path) -> Iterator[None]:
     except av.error.PermissionError as error:
         raise UserError(f"{path}: not readable (permission denied)") from error
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError) as error:
-        raise UserError(f"{path}: no decoder for this video; convert it to H.264 first") from error
+        raise UserError(f"{path}: {_NO_DECODER}") from error
     except (av.error.FFmpegError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DamagedError(f"{path}: not a video, damaged or truncated ({reason})") from error

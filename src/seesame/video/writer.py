@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from seesame.errors import UserError
+from seesame.errors import DamagedError, UserError
 from seesame.files import replacing
 from seesame.video.clip import Frames
 from seesame.video.colour import rgb_to_yuv420, rgb_to_yuv444
@@ -61,21 +61,24 @@ def write_clip(
         )
     if crf is not None and (suffix not in _VIDEO or not 0 <= crf <= 51):
         raise UserError(f"{path}: crf {crf} is for .mkv and .mp4, from 0 (best) to 51")
+    encoder = _encoder(path, (height, width), crf) if suffix in _VIDEO else None
     frames = _frames(batches, height, width)
     with replacing(path, overwrite) as temporary:
         try:
-            if suffix == ".raw":
-                count = _write_raw(temporary, frames)
-            elif suffix == "":
-                count = _write_pictures(temporary, frames)
+            if encoder is not None:
+                count = _write_video(temporary, frames, fps, (height, width), encoder)
+                whole = not count or _packets(temporary) == count
             else:
-                count = _write_video(temporary, frames, fps, (height, width), crf)
+                writer = _write_raw if suffix == ".raw" else _write_pictures
+                count, whole = writer(temporary, frames), True
         except av.error.FFmpegError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError(f"{path}: no space left on the device") from error
             raise UserError(f"{path}: cannot be encoded ({error.strerror})") from error
         if not count:
             raise UserError(f"{path}: there are no frames to write")
+        if not whole:
+            raise UserError(f"{path}: did not reach the disk whole; free some space")
         return count
 
 
@@ -109,17 +112,21 @@ def _write_pictures(path: Path, frames: Iterator[Frames]) -> int:
     return count
 
 
+_Encoder = tuple[str, dict[str, str], str]
+"""Its name, its options, and the pixel format it is fed."""
+
+
 def _write_video(
-    path: Path, frames: Iterator[Frames], fps: Fraction, size: tuple[int, int], crf: int | None
+    path: Path, frames: Iterator[Frames], fps: Fraction, size: tuple[int, int], encoder: _Encoder
 ) -> int:
     count = 0
+    codec, options, pixels = encoder
     with av.open(f"file:{path}", "w") as container:
-        codec, options, pixels = _encoder(path, size, crf)
         stream = container.add_stream(codec, rate=fps.limit_denominator(100_000), options=options)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = size
         stream.pix_fmt = pixels
-        if crf is not None:
+        if pixels.startswith("yuv"):
             stream.color_range = av.video.reformatter.ColorRange.MPEG
             stream.colorspace = stream.color_primaries = stream.color_trc = _BT601
         for rgb in frames:
@@ -129,20 +136,17 @@ def _write_video(
             count += 1
         if count:
             container.mux(stream.encode(None))
-    if count:
-        _verify(path, count)
     return count
 
 
-def _encoder(path: Path, size: tuple[int, int], crf: int | None) -> tuple[str, dict[str, str], str]:
-    """The encoder, its options and the pixel format it is fed."""
+def _encoder(path: Path, size: tuple[int, int], crf: int | None) -> _Encoder:
     if crf is not None:
         odd = size[0] % 2 or size[1] % 2
         return "libx264", {"crf": str(crf), "preset": "medium"}, "yuv444p" if odd else "yuv420p"
     if "libx264rgb" in av.codecs_available:
         return "libx264rgb", {"qp": "0", "preset": "veryfast"}, "rgb24"
     if path.suffix.lower() == ".mkv":
-        return "ffv1", {"level": "3", "slicecrc": "1"}, "gbrp"
+        return "ffv1", {"level": "3", "slicecrc": "1"}, "bgr0"
     raise UserError(
         f"{path}: this PyAV has no lossless encoder for .mp4; write .mkv, or give a crf"
     )
@@ -162,10 +166,11 @@ def _to_frame(rgb: Frames, pixels: str) -> VideoFrame:
     return frame
 
 
-def _verify(path: Path, count: int) -> None:
-    """Refuse a file that lost its end on the way to the disk."""
-    with av.open(f"file:{path}") as container:
-        check_complete(path, container.format.name)
-        packets = sum(packet.size > 0 for packet in container.demux(video=0))
-    if packets != count:
-        raise UserError(f"{path}: only {packets} of {count} frames reached the disk; is it full?")
+def _packets(path: Path) -> int:
+    """Frames in a file just written, by its packets; -1 when it lost its end."""
+    try:
+        with av.open(f"file:{path}") as container:
+            check_complete(path, container.format.name)
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except DamagedError:
+        return -1
