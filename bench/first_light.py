@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from common import SHARED, Results
-
 from seesame.bitstream.container import Container
 from seesame.codecs.base import EncodeContext, no_progress
 from seesame.codecs.registry import codec_by_id, get_codec
