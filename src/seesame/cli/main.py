@@ -5,8 +5,9 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -39,8 +40,25 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compress, decompress, score, info, demo, fetch, stacks, codecs):
-    app.command()(command)
+
+
+class _Passed(Exception):
+    """Carries an error past typer, which has its own ways with Ctrl-C and broken pipes."""
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def run(*values: Any, **named: Any) -> None:
+        try:
+            command(*values, **named)
+        except (OSError, KeyboardInterrupt) as error:
+            raise _Passed from error
+
+    return run
+
+
+for _command in (compress, decompress, score, info, demo, fetch, stacks, codecs):
+    app.command()(_guarded(_command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
             code = app(args=words, prog_name="seesame", standalone_mode=False)
         sys.stdout.flush()
-    except BaseException as error:
+    except BaseException as raised:
+        error = raised.__cause__ if isinstance(raised, _Passed) and raised.__cause__ else raised
         if show_traceback:
             traceback.print_exc()
         return _report(error)

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seesame.cli.progress import Progress, progress
+from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.codecs.base import EncodeContext
@@ -42,6 +44,31 @@ def is_ssm(path: Path) -> bool:
         return False
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before an error: a codec does not know where its bytes came from."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+class _NamedClip:
+    """A decoded clip whose errors name its file."""
+
+    def __init__(self, clip: "Clip", path: Path) -> None:
+        self.clip, self.path = clip, path
+        self.width, self.height = clip.width, clip.height
+        self.fps, self.num_frames = clip.fps, clip.num_frames
+        self.source_bytes = clip.source_bytes
+
+    def batches(self, batch_size: int) -> "Iterator[Frames]":
+        with _named(self.path):
+            yield from self.clip.batches(batch_size)
+
+
 def open_source(
     path: Path, size: tuple[int, int] | None = None, fps: Fraction | None = None
 ) -> "Clip":
@@ -55,15 +82,10 @@ def decode_file(path: Path, device: str) -> "Clip":
     """The clip inside an .ssm file, decoded lazily. Raises UserError or DamagedError."""
     from seesame.bitstream.container import Container
     from seesame.codecs.registry import codec_by_id
-    from seesame.errors import DamagedError
 
     container = Container.read(path)
-    try:
-        return codec_by_id(container.codec_id).decode(container, device)
-    except DamagedError as error:
-        # A codec does not know the name of the file that its bytes came from.
-        text = str(error)
-        raise error if str(path) in text else DamagedError(f"{path}: {text}") from error
+    with _named(path):
+        return _NamedClip(codec_by_id(container.codec_id).decode(container, device), path)
 
 
 def encode_file(
