@@ -51,7 +51,7 @@ def test_any_size(width: int, height: int, seed: int) -> None:
 
 def test_classes_where_they_belong() -> None:
     seen: set[int] = set()
-    for seed in range(8):
+    for seed in range(5):
         mask = Scene(SceneConfig(width=160, height=120, seed=seed, hood=True)).frame(10).mask
         seen |= set(np.unique(mask).tolist())
         assert (mask[-1] == 4).all()
@@ -63,14 +63,14 @@ def test_classes_where_they_belong() -> None:
 
 
 def test_no_cars_without_traffic() -> None:
-    for seed in range(4):
+    for seed in range(2):
         scene = Scene(SceneConfig(width=96, height=72, seed=seed, traffic=0.0))
         assert not (scene.frame(0).mask == 3).any()
 
 
 def test_markings_are_brighter_than_the_road() -> None:
     tried = 0
-    for seed in range(6):
+    for seed in range(4):
         frame = Scene(SceneConfig(width=320, height=240, seed=seed, **PLAIN)).frame(2)
         grey = frame.rgb.max(axis=2).astype(float)
         near = np.zeros(frame.mask.shape, bool)
@@ -79,7 +79,7 @@ def test_markings_are_brighter_than_the_road() -> None:
         if line.sum() > 100:
             tried += 1
             assert grey[line].mean() > grey[road].mean() + 15
-    assert tried >= 3
+    assert tried >= 2
 
 
 def test_lights_order_the_brightness() -> None:
@@ -87,7 +87,7 @@ def test_lights_order_the_brightness() -> None:
         light: np.mean(
             [
                 Scene(SceneConfig(width=64, height=48, seed=s, light=light)).frame(0).rgb.mean()
-                for s in range(6)
+                for s in range(3)
             ]
         )
         for light in ("day", "dusk", "night")

@@ -56,7 +56,9 @@ class Course:
     curve: Waves
     hill: Waves
 
-    def step(self, start: Array64, end: Array64, heading: float) -> tuple[Array64, Array64]:
+    def step(
+        self, start: Array64 | float, end: Array64 | float, heading: float
+    ) -> tuple[Array64, Array64]:
         """Displacement from distance ``start`` to ``end`` in axes turned to ``heading``.
 
         Gauss-Legendre quadrature of the tangent with eight nodes.
@@ -172,7 +174,7 @@ class Drive:
         Forward, right, down in metres; roll, pitch, yaw in radians (ZYX order).
         """
         course = self.course
-        north, east = course.step(np.float64(before.along), np.float64(after.along), 0.0)
+        north, east = course.step(before.along, after.along, 0.0)
         turn_a = float(course.curve.integral(before.along))
         turn_b = float(course.curve.integral(after.along))
         north += before.across * math.sin(turn_a) - after.across * math.sin(turn_b)

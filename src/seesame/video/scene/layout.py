@@ -65,6 +65,7 @@ class Layout:
     seams: float = 0.0
     verge: tuple[Colour, Colour] = ((0.3, 0.4, 0.2), (0.4, 0.45, 0.25))
     leaf: Colour = (0.2, 0.3, 0.12)
+    lamp: Colour = (1.0, 1.0, 1.0)
     zenith: Colour = (0.3, 0.5, 0.8)
     horizon: Colour = (0.75, 0.83, 0.9)
     cloud: float = 0.3
@@ -258,6 +259,8 @@ def _draw_colours(rng: np.random.Generator, out: Layout) -> None:
         out.cloud, out.shade = _mix(rng, 0.2, 0.9), 0.0
     else:
         glow = _mix(rng, 0.3, 1.5)
+        amber, power = _mix(rng, 0.0, 0.45), _mix(rng, 0.6, 1.3)
+        out.lamp = (power, power * (1 - 0.5 * amber), power * (1 - amber))
         out.zenith, out.horizon = (0.012, 0.012, 0.02), (0.05 * glow, 0.04 * glow, 0.045 * glow)
         out.cloud, out.shade = 0.2, 0.0
     out.haze = math.exp(_mix(rng, math.log(400), math.log(4000)))

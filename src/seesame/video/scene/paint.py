@@ -157,11 +157,12 @@ def shadow(
     x = np.arange(c0, c1, dtype=np.float32)[None, :] + 0.5
     y = np.arange(r0, r1, dtype=np.float32)[:, None] + 0.5
     soft = max(1.0, 0.12 * (max(ys) - min(ys)))
-    inside = np.float32(soft)
+    inside: Array = np.full((r1 - r0, c1 - c0), soft, np.float32)
     for (xa, ya), (xb, yb) in zip(corners, corners[1:] + corners[:1], strict=True):
         ex, ey = xb - xa, yb - ya
         long = math.hypot(ex, ey) + 1e-9
-        inside = np.minimum(inside, (ex / long) * (y - ya) - (ey / long) * (x - xa) + soft / 2)
+        edge = (ex / long) * (y - ya) - (ey / long) * (x - xa) + soft / 2
+        inside = np.asarray(np.minimum(inside, edge), np.float32)
     frame.image[r0:r1, c0:c1] *= (1 - dark * np.clip(inside / soft, 0, 1))[..., None]
 
 
@@ -259,7 +260,7 @@ def strip(
     row = np.arange(r0, r1, dtype=np.float32)[:, None] + 0.5
     v = np.clip((row - top32) / tall, 0.5 / texture.height, 1 - 0.5 / texture.height)
     rgba = texture.look(
-        v * np.float32(texture.height), tex_x, np.float32(texture.height) / tall, foot_x
+        np.asarray(v * texture.height, np.float32), tex_x, np.float32(texture.height) / tall, foot_x
     )
     cover = np.minimum(row + 0.5, top32 + tall) - np.maximum(row - 0.5, top32)
     rgba *= np.clip(cover, 0, 1)[..., None]

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.video.scene.camera import View
-from seesame.video.scene.config import MARKING, ROAD, UNDRIVABLE, Array
+from seesame.video.scene.config import MARKING, ROAD, UNDRIVABLE, Array, Array64
 from seesame.video.scene.layout import Layout
 from seesame.video.scene.texture import Ripmap, fractal, smooth_noise
 
 PERIOD = 128.0  # metres along the road after which every ground texture repeats
 
 
-def ramp(x: Array) -> Array:
+def ramp(x: Array | Array64) -> Array:
     """Clip to 0..1."""
-    return np.asarray(np.clip(x, 0, 1, out=x))
+    return np.asarray(np.clip(x, 0, 1), np.float32)
 
 
 class Ground:
@@ -29,7 +29,8 @@ class Ground:
         grass = fractal(rng, 512, 512, (24, 8, 4, 2), 0.85)
         self.grass = Ripmap(grass[..., None])  # 32 m in 6.25 cm texels
         shade = smooth_noise(rng, 512, 256, 8, 14) + 0.6 * smooth_noise(rng, 512, 256, 3, 3)
-        self.shade = Ripmap(np.clip(shade * 1.2 + 0.1, 0, 1)[..., None])  # 128 m x 64 m
+        shade = np.clip(shade * 1.2 + 0.1, 0, 1).astype(np.float32)
+        self.shade = Ripmap(shade[..., None])  # 128 m x 64 m
 
     def _asphalt(self, rng: np.random.Generator) -> Array:
         layout = self.layout
@@ -51,12 +52,12 @@ class Ground:
             lengthwise = rng.random() < 0.5
             walk = np.cumsum(rng.normal(0, 0.5, n))
             go = np.arange(n)
-            y = (rng.integers(0, 2048) + (go if lengthwise else walk)).astype(int) % 2048
-            x = (rng.integers(0, 512) + (walk if lengthwise else go)).astype(int) % 512
+            at_y = (rng.integers(0, 2048) + (go if lengthwise else walk)).astype(int) % 2048
+            at_x = (rng.integers(0, 512) + (walk if lengthwise else go)).astype(int) % 512
             depth = rng.uniform(1.0, 3.5)
-            tex[y, x] -= depth
+            tex[at_y, at_x] -= depth
             if rng.random() < 0.5:
-                tex[y, (x + 1) % 512] -= depth
+                tex[at_y, (at_x + 1) % 512] -= depth
         for _ in range(int(rng.integers(0, 30))):  # stains
             y, x, r = int(rng.integers(0, 2048)), int(rng.integers(0, 512)), int(rng.integers(2, 9))
             gy, gx = np.mgrid[-r : r + 1, -r : r + 1]
@@ -154,6 +155,7 @@ class Ground:
         light = self._shade(s_tile, d, foot, foot_d)
         if layout.light == "night":
             light *= _beam(far, right * foot_d)
+            colour *= np.asarray(layout.lamp, np.float32)
         elif layout.light == "dusk":
             light *= np.float32(0.6)
         colour *= light[..., None]
@@ -232,7 +234,7 @@ def _beam(far: Array, aside: Array) -> Array:
     """The own headlights on the road: bright close ahead, fading outwards and far away."""
     turn = np.abs(aside + 0.05 * far) / (3.0 + 0.22 * far)
     near = np.clip((far - 3.0) / 5.0, 0.15, 1)
-    return np.asarray(0.02 + 0.75 * near * np.exp(-far / 22) * np.exp(-turn * turn), np.float32)
+    return np.asarray(0.03 + 1.2 * near * np.exp(-far / 24) * np.exp(-turn * turn), np.float32)
 
 
 def dashes(s: Array, foot: Array, dash: float, period: float) -> Array:

@@ -16,7 +16,7 @@ LOW = math.radians(-6)
 class Sky:
     """The panorama of one drive, 360 degrees by ``LOW..HIGH``."""
 
-    ROWS, COLUMNS = 512, 2048
+    ROWS, COLUMNS = 512, 1024
 
     def __init__(self, layout: Layout, seed: int) -> None:
         rng = np.random.default_rng([seed, 71])
@@ -25,30 +25,30 @@ class Sky:
         up = np.clip(rise / math.radians(40), 0, 1) ** 0.55
         low = np.asarray(layout.horizon, np.float32)
         zenith = np.asarray(layout.zenith, np.float32)
-        sky = low + up[..., None] * (zenith - low)
-        sky = np.broadcast_to(sky, (self.ROWS, self.COLUMNS, 3)).copy()
-        noise = 0.7 * smooth_noise(rng, self.ROWS, self.COLUMNS, 14, 70)
-        noise += 0.5 * smooth_noise(rng, self.ROWS, self.COLUMNS, 6, 24)
-        noise += 0.25 * smooth_noise(rng, self.ROWS, self.COLUMNS, 3, 9)
+        fade = low + up[..., None] * (zenith - low)
+        sky = np.empty((self.ROWS, self.COLUMNS, 3), np.float32)
+        sky[:] = fade
+        soft = rng.uniform(0.1, 1.0)  # from broad soft cover to small torn clouds
+        noise = 0.8 * smooth_noise(rng, self.ROWS, self.COLUMNS, 18, 40)
+        noise += 0.6 * soft * smooth_noise(rng, self.ROWS, self.COLUMNS, 7, 11)
+        noise += 0.3 * soft * smooth_noise(rng, self.ROWS, self.COLUMNS, 3, 4)
         cloud = np.clip(noise * 0.7 - 0.75 + 1.3 * layout.cloud, 0, 1) * np.clip(rise * 12, 0, 1)
         level = {"day": 0.95, "dusk": 0.45, "night": 0.03}[layout.light]
         white = np.asarray([level, level, level], np.float32)
         if layout.light == "dusk":
-            white = 0.5 * white + 0.5 * low
-        white = white * (0.86 + 0.1 * noise[..., None].clip(-1.5, 1.5))
-        sky += (0.75 * cloud[..., None]) * (white - sky)
+            white = np.asarray(0.5 * white + 0.5 * low, np.float32)
+        bright = white * (0.86 + 0.1 * noise[..., None].clip(-1.5, 1.5))
+        sky += (0.75 * cloud[..., None]) * (bright - sky)
         for k in (2, 1):  # two ridges, the nearer one darker
-            crest = 0.5 + 0.25 * smooth_noise(rng, 1, self.COLUMNS, 1, 60 * k)
-            crest += 0.06 * smooth_noise(rng, 1, self.COLUMNS, 1, 8)
+            crest = 0.5 + 0.25 * smooth_noise(rng, 1, self.COLUMNS, 1, 30 * k)
+            crest += 0.06 * smooth_noise(rng, 1, self.COLUMNS, 1, 4)
             crest = np.maximum(crest, 0.02) * layout.hills * (1.0 if k == 2 else 0.55) + 0.004
             cover = np.clip((crest - rise) * (self.ROWS / (HIGH - LOW)) + 0.5, 0, 1)
             dim = {"day": 1.0, "dusk": 0.5, "night": 0.02}[layout.light]
             green = np.asarray(layout.leaf, np.float32) * 1.2 * dim
             colour = green + (0.7 if k == 2 else 0.4) * (low - green)
             sky += cover[..., None] * (colour - sky)
-        self.texture = Ripmap(sky, tile=False)
-        # The panorama's two ends meet behind the drive's mean heading only if it tiles sideways.
-        self.texture.tile = True
+        self.texture = Ripmap(sky)
 
     def render(self, view: View, image: Array, stop: int) -> None:
         """Paint the sky into the rows above the ground (and a little below the horizon)."""
