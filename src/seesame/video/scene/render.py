@@ -113,7 +113,7 @@ class Scene:
                 self._vehicle(frame, view, cars[k], stop)
                 continue
             thing = things[k]
-            if view.focal * thing.high < where:  # lower than a pixel
+            if view.focal * thing.high < 1.5 * where:  # about a pixel high
                 continue
             half = thing.wide / 2
             upright(
@@ -154,7 +154,8 @@ class Scene:
         corner = [(float(x[k]), float(y[k]), float(z[k])) for k in range(4)]
         same = car.direction > 0
         lit = self._lit(max(a, 0.0))
-        if a > 1.0 and a < 120:
+        small = view.focal * tall < 4 * a  # its side and its shadow would not be seen
+        if a > 1.0 and not small:
             u, v, _ = view.project(x, y, z)
             spread = 0.08 * (u[1] - u[0])
             shadow(
@@ -169,7 +170,9 @@ class Scene:
                 0.65,
                 stop,
             )
-        if left > view.pose.across:  # its left side is seen, its near end to the right
+        if small:
+            pass
+        elif left > view.pose.across:  # its left side is seen, its near end to the right
             upright(
                 frame,
                 view,
