@@ -131,31 +131,64 @@ def sample_frame(
     return view[0], label[0, 0].long()
 
 
-def jitter(rgb: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random light, gamma, contrast, colour, blur and noise: ``(..., 3, h, w)`` in 0..255.
+def view_pool(
+    frames: list[Frame], count: int, rng: np.random.Generator, zoom: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Random views made once: ``rgb uint8 (N, 3, h, w)``, ``masks uint8 (N, h, w)``.
 
-    Frames of a pair passed together share everything but the noise.
+    Sampling at source size costs more than a training step; a pool a few times larger than the
+    set of frames keeps nearly all of its variety.
     """
-    x = rgb / 255
-    x = x.clamp(1e-4, 1) ** float(np.exp(rng.normal(0, 0.3)))
-    x = x * float(np.exp(rng.normal(-0.1, 0.3)))
-    balance = torch.tensor(np.exp(rng.normal(0, 0.08, 3)), dtype=torch.float32)
-    x = x * balance[:, None, None]
-    grey = x.mean(dim=-3, keepdim=True)
-    x = grey + (x - grey) * float(rng.choice([0.0, 1.0], p=[0.08, 0.92]) * rng.uniform(0.5, 1.5))
-    mean = x.mean()
-    x = mean + (x - mean) * float(rng.uniform(0.7, 1.25))
-    if rng.random() < 0.25:
-        flat = x.reshape(-1, 3, *x.shape[-2:])
-        flat = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        x = flat.reshape(x.shape)
-    if rng.random() < 0.6:
-        x = x + torch.randn(x.shape) * float(rng.uniform(0, 0.03))
-    return (x.clamp(0, 1) * 255).round()
+    rgb = torch.empty(count, 3, *INPUT_SIZE, dtype=torch.uint8)
+    masks = torch.empty(count, *INPUT_SIZE, dtype=torch.uint8)
+    for i in range(count):
+        view, mask = sample_frame(frames[i % len(frames)], rng, zoom)
+        rgb[i], masks[i] = view.round().to(torch.uint8), mask.to(torch.uint8)
+    return rgb, masks
 
 
-def paste_hood(rgb: Tensor, mask: Tensor, hood_rgb: Tensor, hood_mask: Tensor) -> None:
-    """Lay the own car of a synthetic frame over a real one, in place."""
-    where = hood_mask == MY_CAR
-    rgb[:, where] = hood_rgb[:, where]
-    mask[where] = MY_CAR
+def jitter(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random gamma, light, colour balance, contrast, saturation, blur and noise.
+
+    Each item draws its own; frames of a pair share everything but the noise. What acts on single
+    values is one table look-up, since this is the training's costliest step.
+
+    Args:
+        rgb: ``uint8 (B, ..., 3, h, w)``.
+        rng: source of every draw.
+
+    Returns:
+        ``float32`` of the same shape, in 0..255.
+    """
+    tone = torch.arange(256, dtype=torch.float32) / 255
+    out = torch.empty(rgb.shape)
+    for item, frames in zip(out, rgb, strict=True):
+        light = float(np.exp(rng.normal(-0.1, 0.3)))
+        curve = light * tone ** float(np.exp(rng.normal(0, 0.3)))
+        curve = 0.4 * light + (curve - 0.4 * light) * float(rng.uniform(0.7, 1.25))
+        balance = np.exp(rng.normal(0, 0.08, 3))
+        for channel in range(3):
+            table = curve * float(balance[channel])
+            item[..., channel, :, :] = table[frames[..., channel, :, :].int()]
+        if rng.random() < 0.4:
+            grey = item.mean(dim=-3, keepdim=True)
+            item.sub_(grey).mul_(float(rng.choice([0.0, 0.6, 1.4]))).add_(grey)
+        if rng.random() < 0.25:
+            flat = F.pad(item.reshape(-1, 3, *item.shape[-2:]), (1, 1, 1, 1), mode="replicate")
+            item.copy_(F.avg_pool2d(flat, 3, 1).reshape(item.shape))
+        if rng.random() < 0.6:
+            start = int(rng.integers(len(_NOISE) - item.numel()))
+            noise = _NOISE[start : start + item.numel()].reshape(item.shape)
+            item.add_(noise, alpha=float(rng.uniform(0, 0.03)))
+    return out.clamp_(0, 1).mul_(255).round_()
+
+
+_NOISE = torch.randn(1 << 21, generator=torch.Generator().manual_seed(0))
+"""Noise is read from a random place of this: drawing it anew takes longer than a training step."""
+
+
+def paste_hoods(rgb: Tensor, masks: Tensor, hood_rgb: Tensor, hood_masks: Tensor) -> None:
+    """Lay the own cars of synthetic frames over real ones, in place; batches of equal length."""
+    where = hood_masks == MY_CAR
+    rgb.copy_(torch.where(where[:, None], hood_rgb, rgb))
+    masks.copy_(torch.where(where, hood_masks, masks))

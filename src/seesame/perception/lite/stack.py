@@ -22,7 +22,7 @@ class LiteStack:
     """
 
     name = "lite"
-    classes = CLASSES
+    classes: tuple[str, ...] = CLASSES
     input_size = INPUT_SIZE
     has_pose = True
     judged = 6

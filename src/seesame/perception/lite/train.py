@@ -21,16 +21,17 @@ from seesame.perception.lite.data import (
     Frame,
     PairSet,
     jitter,
-    paste_hood,
+    paste_hoods,
     real_frames,
     render_pairs,
-    sample_frame,
+    view_pool,
 )
 from seesame.perception.lite.nets import CLASSES, PoseNetLite, SegNetLite, fold
 from seesame.perception.lite.stack import WEIGHTS
 from seesame.video.colour import rgb_to_yuv6
 
 BATCH = 16
+VIEWS_A_CLIP = 700
 HIGHWAY_TRAINING_SHARE = 0.75
 CLIP_WEIGHT = {"highway": 3, "dusk": 1, "forest": 1, "motorway": 1}
 FIRST_TRAINING_SEED = 100_000
@@ -91,32 +92,33 @@ def train_seg(pairs: PairSet, real: dict[str, list[Frame]], seconds: float, seed
     """Train SegNet-lite for ``seconds``; half of each batch is synthetic, half real."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
+    pools = {
+        name: view_pool(frames, VIEWS_A_CLIP * CLIP_WEIGHT[name], rng, (0.6, 1.02))
+        for name, frames in real.items()
+    }
+    real_rgb = torch.cat([rgb for rgb, _ in pools.values()])
+    real_masks = torch.cat([masks for _, masks in pools.values()])
+    half = BATCH // 2
+
+    def synthetic() -> tuple[Tensor, Tensor]:
+        chosen = np.sort(rng.integers(len(pairs.masks), size=half))
+        rgb = torch.from_numpy(pairs.frames[chosen, 1]).permute(0, 3, 1, 2)
+        masks = torch.from_numpy(pairs.masks[chosen])
+        return (rgb.flip(-1), masks.flip(-1)) if rng.random() < 0.5 else (rgb, masks)
+
     trainer = Trainer(SegNetLite(), seconds, 3e-3)
-    names = list(real)
-    chance = np.array([CLIP_WEIGHT[n] for n in names], float)
-    chance /= chance.sum()
-
-    def synthetic(zoom: tuple[float, float]) -> tuple[Tensor, Tensor]:
-        index = int(rng.integers(len(pairs.masks)))
-        frame = Frame(pairs.frames[index, 1], pairs.masks[index])
-        return sample_frame(frame, rng, zoom)
-
     while trainer.share() < 1.0:
-        views, masks = [], []
-        for item in range(BATCH):
-            if item % 2:
-                rgb, mask = synthetic((0.8, 1.0))
-            else:
-                frames = real[names[int(rng.choice(len(names), p=chance))]]
-                rgb, mask = sample_frame(frames[int(rng.integers(len(frames)))], rng, (0.6, 1.02))
-                if rng.random() < 0.35:
-                    paste_hood(rgb, mask, *synthetic((1.0, 1.0)))
-            views.append(jitter(rgb, rng) if rng.random() < 0.8 else rgb)
-            masks.append(mask)
-        batch = torch.stack(views).contiguous(memory_format=torch.channels_last)
+        chosen = rng.integers(len(real_masks), size=half)
+        rgb, masks = real_rgb[chosen], real_masks[chosen]
+        with_hood = half // 3
+        hoods = synthetic()
+        paste_hoods(rgb[:with_hood], masks[:with_hood], hoods[0][:with_hood], hoods[1][:with_hood])
+        drawn = synthetic()
+        batch = jitter(torch.cat([rgb, drawn[0]]), rng)
+        truth = torch.cat([masks, drawn[1]]).long()
         with torch.autocast("cpu", torch.bfloat16):
-            logits = trainer.net(batch)
-        trainer.step(seg_loss(logits.float(), torch.stack(masks)))
+            logits = trainer.net(batch.contiguous(memory_format=torch.channels_last))
+        trainer.step(seg_loss(logits.float(), truth))
     return trainer.result()
 
 
@@ -134,20 +136,20 @@ def train_pose(pairs: PairSet, seconds: float, seed: int) -> nn.Module:
     trainer = Trainer(PoseNetLite(), seconds, 3e-3)
     mirror = np.array([1, -1, 1, -1, 1, -1], np.float32)
     while trainer.share() < 1.0:
-        views, targets = [], []
-        for index in rng.integers(len(pairs.motions), size=2 * BATCH):
-            frames = torch.from_numpy(pairs.frames[index]).permute(0, 3, 1, 2).float()
-            motion = pairs.motions[index]
-            if rng.random() < 0.03:
-                frames, motion = frames[:1].repeat(2, 1, 1, 1), np.zeros(6, np.float32)
-            if rng.random() < 0.5:
-                frames, motion = frames.flip(-1), motion * mirror
-            views.append(jitter(frames, rng))
-            targets.append((motion - mean) / std)
-        planes = pose_planes(torch.stack(views)).contiguous(memory_format=torch.channels_last)
+        chosen = np.sort(rng.integers(len(pairs.motions), size=2 * BATCH))
+        frames = torch.from_numpy(pairs.frames[chosen]).permute(0, 1, 4, 2, 3)
+        motions = pairs.motions[chosen].copy()
+        still = rng.random(len(chosen)) < 0.03
+        frames[still, 1] = frames[still, 0]
+        motions[still] = 0
+        mirrored = rng.random(len(chosen)) < 0.5
+        frames[mirrored] = frames[mirrored].flip(-1)
+        motions[mirrored] *= mirror
+        views = jitter(frames, rng)
+        planes = pose_planes(views).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             values = trainer.net(planes)
-        truth = torch.from_numpy(np.stack(targets))
+        truth = torch.from_numpy((motions - mean) / std)
         trainer.step(F.smooth_l1_loss(values.float(), truth, beta=0.3))
     return trainer.result()
 
