@@ -191,12 +191,17 @@ def test_lossless_rgb_files_are_exact(tmp_path, codec, pix, name):
     )
 
 
-def test_variable_frame_rate(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "codec", "pix"),
+    [("a.mkv", "ffv1", "bgr0"), ("a.mp4", "libx264rgb", "rgb24"), ("a.mov", "png", "rgb24")],
+)
+def test_variable_frame_rate(tmp_path, name, codec, pix):
     frames = make_frames(6)
-    path = make_video(tmp_path / "a.mkv", frames, "ffv1", "bgr0", pts=[0, 1, 2, 9, 10, 30])
+    path = make_video(tmp_path / name, frames, codec, pix, pts=[0, 1, 2, 9, 10, 30])
     clip = open_clip(path)
     assert clip.num_frames == 6
-    assert np.array_equal(read_all(clip), frames)
+    assert np.array_equal(read_all(clip), frames)  # as they come: none repeated, none left out
+    assert float(clip.fps) == pytest.approx(5 * 25 / 30, rel=1e-3)  # five intervals in 30/25 s
 
 
 @pytest.mark.parametrize(

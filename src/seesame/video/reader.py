@@ -96,7 +96,16 @@ class VideoClip:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
             self.height, self.width = upright(frame_to_rgb(first), _matrix(first)).shape[:2]
-            self.fps = fps or self._declared_fps(stream)
+            self._declared = self._declared_fps(stream)
+        self._fps = fps
+
+    @property
+    def fps(self) -> Fraction:
+        """The declared rate; the average of the timestamps where they say otherwise."""
+        if self._fps is None:
+            with _errors(self.path):
+                self._fps = self._average_fps()
+        return self._fps
 
     @property
     def num_frames(self) -> int:
@@ -209,6 +218,18 @@ class VideoClip:
         if self.path.suffix.lower() in _BARE_STREAMS:
             return DEFAULT_FPS
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+
+    def _average_fps(self) -> Fraction:
+        """Look at all timestamps, without decoding: Matroska declares a rate that may not hold."""
+        with self._open() as (container, stream):
+            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+            tick = stream.time_base
+        if len(times) < 2 or tick is None or self.path.suffix.lower() in _BARE_STREAMS:
+            return self._declared
+        intervals, span = len(times) - 1, (max(times) - min(times)) * tick
+        if span <= 0 or abs(span - intervals / self._declared) <= span / 100 + 2 * tick:
+            return self._declared
+        return (intervals / span).limit_denominator(1001)
 
     def _key(self) -> tuple[str, int, int]:
         status = self.path.stat()
