@@ -31,7 +31,7 @@ def check_complete(path: Path, format_name: str) -> None:
         if "mp4" in format_name:
             end = _end_of_boxes(file, size)
         elif "matroska" in format_name:
-            end = _end_of_segment(file)
+            end = _end_of_segment(file, size)
         elif format_name == "avi":
             end = _end_of_riff(file, size)
         elif format_name == "mpegts":
@@ -62,10 +62,12 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
     return position
 
 
-def _end_of_segment(file: BinaryIO) -> int:
+def _end_of_segment(file: BinaryIO, size: int) -> int:
     """Where the Matroska segment ends; 0 when it does not say (RFC 8794, 6; RFC 9559, 5.1)."""
     _, length = _element(file)  # the EBML header
-    file.seek(length or 0, 1)
+    if length is None or length > size:
+        return 0  # no header: the demuxer will refuse it
+    file.seek(length, 1)
     _, length = _element(file)
     return 0 if length is None else file.tell() + length
 
