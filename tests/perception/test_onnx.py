@@ -1,5 +1,6 @@
 """Small ONNX nets made here: onnxruntime against torch, layers, pose, and what is refused."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from seesame.errors import DamagedError, UserError
 from seesame.perception.onnx import OnnxStack
+from seesame.perception.onnx_config import read_config
 from seesame.perception.onnx_graph import OPERATORS, Graph
 from seesame.perception.registry import load_stack
 from seesame.video.colour import rgb_to_yuv6
@@ -339,3 +343,52 @@ def test_no_folder(tmp_path: Path) -> None:
         OnnxStack.load(tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
         OnnxStack.load(tmp_path / "absent")
+
+
+VALUES = st.recursive(
+    st.integers(-9, 99) | st.floats(allow_nan=True) | st.booleans() | st.sampled_from("ab\u00e9/"),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+KEYS = ("file", "size", "classes", "layers", "scale", "mean", "std", "judged", "value_std")
+
+
+def as_toml(item: Any) -> str:
+    if isinstance(item, list):
+        return "[" + ", ".join(map(as_toml, item)) + "]"
+    if isinstance(item, bool):
+        return str(item).lower()
+    return f'"{item}"' if isinstance(item, str) else str(item)
+
+
+@given(
+    key=st.sampled_from(
+        [
+            "file",
+            "size",
+            "classes",
+            "layers",
+            "scale",
+            "mean",
+            "std",
+            "judged",
+            "value_std",
+            "planes",
+        ]
+    ),
+    item=VALUES,
+    pose=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_value_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, key: str, item: Any, pose: bool
+) -> None:
+    text = "\n".join(line for line in (SIMPLE + POSE * pose).splitlines() if key not in line)
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "stack.toml").write_text(f"{text}\n{key} = {as_toml(item)}\n", encoding="utf-8")
+    with contextlib.suppress(UserError):
+        feed = read_config(folder).segment.feed
+        assert len(feed.mean) == len(feed.std) == 3
+        assert min(feed.std) > 0
