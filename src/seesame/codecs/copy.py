@@ -1,0 +1,122 @@
+"""The ``copy`` codec: the source file's bytes as they are, a lossless reference point.
+
+STREAM payload: the length of the source's suffix as a varint, the suffix in ASCII (with its
+dot), then the file.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack_config
+from seesame.bitstream.varint import Reader, pack_varint
+from seesame.codecs.base import EncodeContext
+from seesame.errors import DamagedError, UserError
+from seesame.video.clip import Clip, Frames
+from seesame.video.reader import open_clip
+
+_SUFFIX = re.compile(r"(\.[a-z0-9]{1,8})?", re.ASCII)
+"""What the reader may go by; nothing that could lead out of a folder."""
+
+
+class CopyCodec:
+    """Keeps the source file; decodes to exactly the frames that the reader gives for it."""
+
+    name = "copy"
+    codec_id = 0
+    summary = "the source file's bytes as they are; lossless, rate 1"
+
+    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+        """Put the source file into a container.
+
+        Raises:
+            UserError: settings given, or the clip is not one file on disk.
+        """
+        if settings:
+            raise UserError(f"codec copy takes no settings, not {', '.join(sorted(settings))}")
+        path = getattr(clip, "path", None)
+        if not isinstance(path, Path) or not path.is_file():
+            raise UserError(
+                f"{path or 'this clip'}: codec copy needs one video file, not a folder or a clip "
+                "in memory; choose another codec"
+            )
+        suffix = path.suffix.lower()
+        if not _SUFFIX.fullmatch(suffix):
+            raise UserError(f"{path}: cannot keep the suffix {suffix}; rename the file")
+        if clip.source_bytes > MAX_FILE_BYTES:
+            raise UserError(f"{path}: {clip.source_bytes} bytes are too many for an .ssm file")
+        stream = pack_varint(len(suffix)) + suffix.encode("ascii") + path.read_bytes()
+        context.progress(1.0, "copied")
+        return Container(
+            codec_id=self.codec_id,
+            width=clip.width,
+            height=clip.height,
+            fps=clip.fps,
+            num_frames=clip.num_frames,
+            source_bytes=clip.source_bytes,
+            sections={Section.CONFIG: pack_config({}), Section.STREAM: stream},
+        )
+
+    def decode(self, container: Container, device: str = "cpu") -> Clip:
+        """The source clip again, read from a temporary file that goes away with the clip.
+
+        Raises:
+            DamagedError: the stream is missing, or is not the clip that the header promises.
+        """
+        if Section.STREAM not in container.sections:
+            raise DamagedError("the file holds no video stream")
+        reader = Reader(container.sections[Section.STREAM], "the copied clip")
+        suffix = reader.take(reader.varint("the suffix' length", 9), "the suffix")
+        if not _SUFFIX.fullmatch(suffix.decode("latin-1")):
+            raise DamagedError("the copied clip: is damaged: the suffix is none")
+        return CopiedClip(container, suffix.decode("latin-1"), reader.take(reader.left))
+
+
+class CopiedClip:
+    """A clip read from a copy of its source file."""
+
+    def __init__(self, container: Container, suffix: str, data: bytes) -> None:
+        self.width, self.height = container.width, container.height
+        self.fps, self.num_frames = container.fps, container.num_frames
+        self._folder = tempfile.TemporaryDirectory(prefix="seesame-", ignore_cleanup_errors=True)
+        path = Path(self._folder.name, f"clip{suffix}")
+        path.write_bytes(data)
+        self.source_bytes = len(data)
+        with self._errors():
+            self._clip = open_clip(path, size=(self.height, self.width), fps=self.fps)
+        if (self._clip.width, self._clip.height) != (self.width, self.height):
+            raise DamagedError(
+                f"the copied clip is {self._clip.width}x{self._clip.height}, "
+                f"but the header says {self.width}x{self.height}"
+            )
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order.
+
+        Raises:
+            DamagedError: not decodable, or not as many frames as the header says.
+        """
+        seen = 0
+        with self._errors():
+            for frames in self._clip.batches(batch_size):
+                seen += len(frames)
+                if seen > self.num_frames:
+                    break
+                yield frames
+        if seen != self.num_frames:
+            more = "more" if seen > self.num_frames else str(seen)
+            raise DamagedError(
+                f"the copied clip has {more} frames, but the header says {self.num_frames}"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the clip, not the temporary file; whatever is wrong with it is damage."""
+        try:
+            yield
+        except UserError as error:
+            text = re.sub(rf"{re.escape(self._folder.name)}/clip\S*?:", "", str(error)).strip()
+            raise DamagedError(f"the copied clip: {text}") from error
