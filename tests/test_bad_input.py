@@ -181,7 +181,7 @@ def test_two_by_two_pixels_are_compressed_or_refused(seesame: Run, here: Path, c
     frames = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), dtype=np.uint8)
     write_clip(clip, [frames], fps=Fraction(20), width=2, height=2)
     before = snapshot(here)
-    more = ("--preset", "draft", "--budget", "3s") if codec == "hnerv" else ()
+    more = ("--set", "steps=4") if codec == "hnerv" else ()
     ran = seesame("compress", clip, "-o", "out.ssm", "--codec", codec, "--quiet", *more)
     if ran.code != 0:
         assert_one_line(ran)
@@ -284,9 +284,11 @@ def refuse_everywhere(seesame: Run, here: Path, data: bytes, decode: bool) -> st
 
 
 @pytest.fixture(params=["x264", "hnerv"])
-def sound(request: pytest.FixtureRequest, ssm: Path, hnerv_file: Path) -> bytes:
+def sound(request: pytest.FixtureRequest) -> bytes:
     """The bytes of a sound file of a classical and of the neural codec."""
-    return (ssm if request.param == "x264" else hnerv_file).read_bytes()
+    name = "ssm" if request.param == "x264" else "hnerv_file"
+    path: Path = request.getfixturevalue(name)
+    return path.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -295,7 +297,7 @@ def hnerv_file(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from seesame.cli.main import main
 
     path = tmp_path_factory.mktemp("hnerv") / "drive.ssm"
-    words = ["compress", str(drive), "-o", str(path), "--preset", "draft", "--budget", "4s"]
+    words = ["compress", str(drive), "-o", str(path), "--preset", "draft", "--set", "steps=6"]
     assert main([*words, "--no-score", "--quiet"]) == 0
     return path
 
@@ -364,8 +366,8 @@ def test_missing_sections_are_refused(seesame: Run, here: Path, sound: bytes) ->
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("width", 65535),
-        ("height", 4096),
+        ("width", 1),
+        ("height", 1),
         ("num_frames", 2**31 - 1),
         ("num_frames", 1),
         ("codec_id", 200),

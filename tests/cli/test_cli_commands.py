@@ -138,7 +138,7 @@ def test_fetch_from_a_folder_verifies(seesame: Run, tmp_path: Path) -> None:
 
 def test_demo(seesame: Run, tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    words = ("demo", "--seconds", "0.6", "--size", "160x120", "--budget", "4s", "--out", out)
+    words = ("demo", "--seconds", "0.6", "--size", "160x120", "--budget", "10s", "--out", out)
     ran = seesame(*words)
     assert ran.code == 0, ran
     rows = [json.loads(line) for line in (out / "demo.json").read_text().splitlines()]

@@ -24,9 +24,13 @@ def print_table(
 ) -> None:
     """Print a table; ``right`` names the columns that align right, ``footer`` is a sum row."""
     from rich import box
-    from rich.console import Console
+    from rich.console import Console as RichConsole
     from rich.table import Table
     from rich.text import Text
+
+    class Console(RichConsole):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # main() knows what to do; rich would exit by itself
 
     console = Console(
         file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH

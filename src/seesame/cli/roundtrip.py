@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip, Frames
 
-BATCH_FRAMES = 16
-"""Frames held at once where no net runs; 49 MB at 1164x874."""
+BATCH_BYTES = 1 << 26
+"""RGB bytes held at once where no net runs: 21 frames at 1164x874."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def judge_file(
 def counted(clip: "Clip", bar: Progress) -> "Iterator[Frames]":
     """The clip's frames in batches, telling ``bar`` how far they are."""
     done = 0
-    for frames in clip.batches(BATCH_FRAMES):
+    batch_size = max(1, min(32, BATCH_BYTES // (3 * clip.width * clip.height)))
+    for frames in clip.batches(batch_size):
         yield frames
         done += len(frames)
         bar(done / clip.num_frames, f"frame {done} of {clip.num_frames}")
