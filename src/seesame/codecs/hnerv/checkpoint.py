@@ -2,19 +2,31 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from seesame.codecs.hnerv.objective import PoseTerm
+from seesame.codecs.hnerv.representation import Representation
 from seesame.errors import UserError
 from seesame.files import replacing
 
-if TYPE_CHECKING:
-    from seesame.codecs.hnerv.train import Training
-
 NAME = "checkpoint.safetensors"
+
+
+class Resumable(Protocol):
+    """The parts of a training run that a checkpoint holds."""
+
+    rep: Representation
+    optimiser: torch.optim.Optimizer
+    random: torch.Generator
+    pressure: float
+    pose_term: PoseTerm
+
+    def add_quantizers(self) -> None:
+        """Hand the representation's quantisers to the optimiser."""
 
 
 class Checkpoint:
@@ -29,7 +41,7 @@ class Checkpoint:
         self.path = folder / NAME
         self.identity = json.dumps(identity, sort_keys=True)
 
-    def save(self, training: "Training", share: float) -> None:
+    def save(self, training: Resumable, share: float) -> None:
         """Write the whole state of a run."""
         tensors = {f"rep.{k}": v for k, v in training.rep.state_dict().items()}
         for index, state in training.optimiser.state_dict()["state"].items():
@@ -45,7 +57,7 @@ class Checkpoint:
         with replacing(self.path, overwrite=True) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=meta)
 
-    def load(self, training: "Training") -> float | None:
+    def load(self, training: Resumable) -> float | None:
         """Restore a run; returns the share it had reached, or None when there is no checkpoint.
 
         Raises:
@@ -53,8 +65,6 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        from safetensors import safe_open
-
         try:
             with safe_open(self.path, "pt") as file:
                 meta = file.metadata()
@@ -69,7 +79,7 @@ class Checkpoint:
         state = {k[4:]: v for k, v in tensors.items() if k.startswith("rep.")}
         if any(k.startswith("quantizers.") for k in state):
             training.rep.start_quantising()
-            training._add_quantizers()
+            training.add_quantizers()
         training.rep.load_state_dict(state)
         adam: dict[int, dict[str, Any]] = {}
         for key, value in tensors.items():

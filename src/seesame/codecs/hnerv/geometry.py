@@ -29,12 +29,14 @@ def enlarge_matrix(source: int, rendered: int) -> Tensor:
     Its product with the stack's resize matrix is the identity.
     """
     if source == rendered:
-        return torch.eye(source)  # type: ignore[no-any-return]
+        return torch.eye(source)
     if source < 2 * rendered:
         up = resize_matrix(source, rendered, "bilinear").double()
         down = resize_matrix(rendered, source, "bilinear").double()
         inverse = torch.linalg.pinv(down)
-        return (up + inverse @ (torch.eye(rendered, dtype=torch.float64) - down @ up)).float()
+        missing = torch.eye(rendered, dtype=torch.float64) - down @ up
+        corrected: Tensor = up + inverse @ missing
+        return corrected.float()
     position = ((np.arange(rendered) + 0.5) * source / rendered - 0.5).clip(0, source - 1)
     low = np.floor(position).astype(int)
     high = np.minimum(low + 1, source - 1)

@@ -106,9 +106,10 @@ class Training:
             betas=(0.9, 0.98),
         )
         if self.rep.quantizers is not None:
-            self._add_quantizers()
+            self.add_quantizers()
 
-    def _add_quantizers(self) -> None:
+    def add_quantizers(self) -> None:
+        """Hand the representation's quantisers to the optimiser."""
         assert self.rep.quantizers is not None
         self.rep.quantizers.to(self.device)
         group = {"params": list(self.rep.quantizers.parameters()), "scale": 1.0}
@@ -153,7 +154,7 @@ class Training:
                 break
             if share >= self.schedule.quantise_from and self.rep.quantizers is None:
                 self.rep.start_quantising()
-                self._add_quantizers()
+                self.add_quantizers()
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
@@ -166,7 +167,7 @@ class Training:
                 saved = time.monotonic()
         if self.rep.quantizers is None:
             self.rep.start_quantising()
-            self._add_quantizers()
+            self.add_quantizers()
         return _better(best, evaluate())
 
     def _rate_of_learning(self, share: float) -> float:
