@@ -56,7 +56,9 @@ class ArrayClip:
         self, frames: Frames, fps: Fraction | int = 20, source_bytes: int | None = None
     ) -> None:
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 (T, H, W, 3), not {frames.dtype} {frames.shape}")
+            raise ValueError(
+                f"frames must be uint8 (T, H, W, 3), not {frames.dtype} {frames.shape}"
+            )
         self.frames = frames
         self.num_frames, self.height, self.width = (int(n) for n in frames.shape[:3])
         self.fps = Fraction(fps)

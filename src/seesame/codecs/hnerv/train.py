@@ -98,7 +98,7 @@ class Training:
         self.pose_term = PoseTerm()
         self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
         self.low_precision = _low_precision(self.device)
-        self.optimiser = torch.optim.Adam(
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
                 {"params": list(self.rep.decoder.parameters()), "scale": 1.0},
                 {"params": [self.rep.latents], "scale": 3.0},

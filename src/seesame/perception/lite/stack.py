@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from seesame.errors import DamagedError
 from seesame.perception.lite.nets import CLASSES, INPUT_SIZE, PoseNetLite, SegNetLite, fold
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
@@ -32,9 +33,12 @@ class LiteStack:
         tensors = {k: v.float() for k, v in load(weights).items()}
         self.segnet, self.posenet = fold(SegNetLite()), fold(PoseNetLite())
         for net, prefix in ((self.segnet, "seg."), (self.posenet, "pose.")):
-            net.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            try:
+                net.load_state_dict(own)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:200]
+                raise DamagedError(f"{WEIGHTS}: not the nets of the lite stack: {reason}") from error
             net.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fingerprint = hashlib.sha256(weights + b"lite-1").hexdigest()
 
