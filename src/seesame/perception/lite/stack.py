@@ -38,8 +38,10 @@ class LiteStack:
                 net.load_state_dict(own)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:200]
-                raise DamagedError(f"{WEIGHTS}: not the nets of the lite stack: {reason}") from error
-            net.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                message = f"{WEIGHTS}: not the nets of the lite stack: {reason}"
+                raise DamagedError(message) from error
+            net.requires_grad_(False)
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fingerprint = hashlib.sha256(weights + b"lite-1").hexdigest()
 
     @classmethod
