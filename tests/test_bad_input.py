@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -512,6 +513,19 @@ def test_a_full_stdout_is_one_line(here: Path) -> None:
     with open("/dev/full", "w") as full:
         ran = process("codecs", stdout=full, stderr=subprocess.PIPE)
     assert_one_line(Ran(ran.returncode, "", ran.stderr))
+
+
+def test_ctrl_c_leaves_nothing(here: Path) -> None:
+    command = [sys.executable, "-m", "seesame.cli", "demo", "--seconds", "60", "--out", "demo"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "render" in running.stderr.readline()  # the first line of progress
+        assert list((here / "demo").iterdir())
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "seesame: error: interrupted"
+    assert snapshot(here) == {}
 
 
 def test_a_reader_that_went_away_is_no_error(here: Path) -> None:

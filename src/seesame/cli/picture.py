@@ -22,12 +22,12 @@ PALETTE = np.array(
         (0x00, 0xFF, 0x66),
         (0xCC, 0x00, 0xFF),
         (0x20, 0x60, 0xFF),
-        (0xFF, 0xC0, 0x00),
+        (0xFF, 0x80, 0x00),
         (0x00, 0xC0, 0xC0),
     ],
     dtype=np.uint8,
 )
-DIFFERS = np.array((0xFF, 0x20, 0x20), dtype=np.uint8)
+DIFFERS = np.array((0xFF, 0xD0, 0x00), dtype=np.uint8)
 SHADE = 0.35
 """How bright the frame stays behind the marked differences."""
 
@@ -63,7 +63,7 @@ def classes_of(frame: "Frames", stack: "Stack", device: str) -> NDArray[np.int64
 
 
 def differences(frame: "Frames", differs: NDArray[np.bool_]) -> "Frames":
-    """The frame in dim grey, with the pixels of the stack that changed class in red."""
+    """The frame in dim grey, with the pixels of the stack that changed class in yellow."""
     height, width = frame.shape[:2]
     rows = np.arange(height) * differs.shape[0] // height
     columns = np.arange(width) * differs.shape[1] // width

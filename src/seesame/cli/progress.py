@@ -57,6 +57,6 @@ class _Lines:
         if now < self.due:
             return
         self.due = now + LINE_EVERY
-        left = (now - self.start) * (1 - share) / share if share > 0 else None
+        left = (now - self.start) * (1 - share) / share if share > 0.01 else None
         rest = "" if left is None else f", {left // 60:.0f}:{left % 60:02.0f} left"
         print(f"{self.label}: {100 * share:.0f} %{rest}  {text}".rstrip(), file=sys.stderr)
