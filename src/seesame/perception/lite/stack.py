@@ -38,7 +38,7 @@ class LiteStack:
                 net.load_state_dict(own)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:200]
-                message = f"{WEIGHTS}: not the nets of the lite stack: {reason}"
+                message = f"{WEIGHTS}: not the nets of lite: {reason}"
                 raise DamagedError(message) from error
             net.requires_grad_(False)
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
