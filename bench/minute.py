@@ -28,7 +28,7 @@ def run(*arguments: str) -> tuple[dict[str, Any], float, float]:
         "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss; "
         "print(json.dumps([p.returncode, p.stdout, peak]))"
     )
-    command = [sys.executable, "-m", "seesame.cli.main", *arguments, "--json", "--quiet"]
+    command = [str(Path(sys.executable).with_name("seesame")), *arguments, "--json", "--quiet"]
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script, *command], stdout=subprocess.PIPE, text=True, check=True
