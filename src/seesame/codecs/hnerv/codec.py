@@ -174,10 +174,12 @@ class _Job:
             done = checkpoint.load(training) or 0.0
         # Judging a candidate takes about as long as the look at the source did, and whoever asked
         # for the file will judge it once more.
+        judging = 1.2 * look
+        times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
-        seconds = self.settings.seconds - spent - 1.2 * look * (schedule.evaluations + 1)
+        seconds = self.settings.seconds - spent - judging * (times + 1)
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
-        best = training.run(clock, self.judge, stop.is_set, checkpoint)
+        best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
         if checkpoint is not None:
             checkpoint.remove()
         return best

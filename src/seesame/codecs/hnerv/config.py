@@ -53,9 +53,14 @@ class Schedule:
     quantise_from: float = 0.35
     evaluate_from: float = 0.80
     evaluations: int = 4
+    evaluation_share: float = 0.15
     batch_pairs: int = 6
     peak_rate: float = 5e-3
     temperature: tuple[float, float] = (0.6, 0.2)
+
+    def affordable(self, seconds: float, one: float) -> int:
+        """How many evaluations of ``one`` second each fit into an encode; at least the last."""
+        return max(1, min(self.evaluations, int(self.evaluation_share * seconds / one)))
 
     def at(self, share: float) -> Phase:
         """The weights at a share of the training."""

@@ -133,6 +133,7 @@ class Training:
         self,
         clock: Clock,
         evaluate: Callable[[], Candidate],
+        evaluations: int,
         stop: Callable[[], bool],
         checkpoint: Checkpoint | None,
     ) -> Candidate:
@@ -141,11 +142,13 @@ class Training:
         Args:
             clock: when to end.
             evaluate: packs, decodes and scores the present state.
+            evaluations: how often to do so, the one at the end included.
             stop: asked after every step; true ends the training early.
             checkpoint: where the state is kept, or None.
         """
         best: Candidate | None = None
-        marks = list(np.linspace(self.schedule.evaluate_from, 1.0, self.schedule.evaluations)[:-1])
+        spread = np.linspace(self.schedule.evaluate_from, 1.0, max(evaluations, 1))
+        marks = list(spread[:-1])
         marks = [m for m in marks if m > clock.share()]
         saved = time.monotonic()
         for batch in self._batches():
