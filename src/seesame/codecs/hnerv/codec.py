@@ -40,6 +40,9 @@ MAX_LATENT_SYMBOLS = 1 << 24
 DECODE_PAIRS = 4
 """Pairs decoded at once: fixed, so that the pixels do not depend on the reader's batch size."""
 
+MAX_ENLARGEMENT = 64
+"""A file that asks for more was not made by the encoder; it would only cost memory."""
+
 LEAST_TRAINING_SECONDS = 10.0
 
 
@@ -101,8 +104,9 @@ class HnervClip:
             with torch.inference_mode():
                 part = self._latents[start : start + DECODE_PAIRS].to(self._device)
                 frames = self._decoder(part).flatten(0, 1).clamp(0, 255)
-                whole = enlarge(frames, (self.height, self.width))
-                yield to_uint8(whole)[:left]
+                # One frame at a time: at source size a batch of floats would be large.
+                for frame in frames[:left].split(1):
+                    yield to_uint8(enlarge(frame, (self.height, self.width)))
             left -= 2 * len(part)
 
 
@@ -178,9 +182,13 @@ class _Job:
         times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
         seconds = self.settings.seconds - spent - judging * (times + 1)
-        clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
+        clock = Clock(max(seconds, MAX_ENLARGEMENT = 64
+"""A file that asks for more was not made by the encoder; it would only cost memory."""
+
+LEAST_TRAINING_SECONDS), self.settings.steps, done)
         best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
-        if checkpoint is not None:
+        # An interrupted run has saved its state and can be resumed; a finished one is done.
+        if checkpoint is not None and not stop.is_set():
             checkpoint.remove()
         return best
 
@@ -241,13 +249,10 @@ def unpack(container: Container) -> tuple[Decoder, Tensor]:
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
     architecture = unpack_architecture(container.sections[Section.MODEL], name)
-    if any(
-        rendered > side
-        for rendered, side in zip(
-            architecture.render, (container.height, container.width), strict=True
-        )
-    ):
-        raise DamagedError(f"{name} is damaged: it renders more pixels than the clip has")
+    size = (container.height, container.width)
+    for rendered, side in zip(architecture.render, size, strict=True):
+        if not rendered <= side <= MAX_ENLARGEMENT * rendered:
+            raise DamagedError(f"{name} is damaged: it renders {rendered} pixels for {side}")
     num_pairs = -(-container.num_frames // 2)
     if num_pairs * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")

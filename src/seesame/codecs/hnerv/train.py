@@ -168,6 +168,8 @@ class Training:
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self, share)
                 saved = time.monotonic()
+        if checkpoint is not None and stop():
+            checkpoint.save(self, clock.share())
         if self.rep.quantizers is None:
             self.rep.start_quantising()
             self.add_quantizers()
