@@ -182,10 +182,7 @@ class _Job:
         times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
         seconds = self.settings.seconds - spent - judging * (times + 1)
-        clock = Clock(max(seconds, MAX_ENLARGEMENT = 64
-"""A file that asks for more was not made by the encoder; it would only cost memory."""
-
-LEAST_TRAINING_SECONDS), self.settings.steps, done)
+        clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
         best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
         # An interrupted run has saved its state and can be resumed; a finished one is done.
         if checkpoint is not None and not stop.is_set():
