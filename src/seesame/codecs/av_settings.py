@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
 from seesame.errors import UserError
 from seesame.video.resize import KERNELS
 
 MAX_GOP = 9999
+
+_UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,11 @@ def _check_choice(member: Member, key: str, value: object, choices: tuple[str, .
 
 
 def _x264_options(settings: AvSettings) -> dict[str, str]:
-    return {"crf": str(settings.crf), "preset": settings.preset}
+    options = {"crf": str(settings.crf), "preset": settings.preset}
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        # With AVX-512, x264's macroblock tree gives other bytes from one run to the next.
+        options["x264-params"] = f"asm={_UP_TO_AVX2}"
+    return options
 
 
 def _x265_options(settings: AvSettings) -> dict[str, str]:
