@@ -6,7 +6,8 @@ import pytest
 from tiny_stack import TinyStack
 
 from seesame.errors import DamagedError, UserError
-from seesame.metric import Evaluation, evaluate, reference_outputs
+from seesame.metric import Evaluation, evaluate, evaluator, reference_outputs
+from seesame.metric.prefetch import prefetched
 from seesame.video.clip import ArrayClip, Frames
 
 
@@ -72,6 +73,15 @@ def test_known_reference_outputs_give_the_same_digits() -> None:
     assert (one.fps, other.fps, one.source_bytes) == (Fraction(25), Fraction(25), 777)
     np.testing.assert_array_equal(one.seg, other.seg)
     np.testing.assert_array_equal(one.pose, other.pose)
+
+
+def test_decoding_ahead_changes_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, decoded = ArrayClip(noise(37)), ArrayClip(noise(37, seed=1))
+    plain = evaluate(source, decoded, TinyStack(), 10, batch_pairs=4)
+    monkeypatch.setattr(evaluator, "_ahead", lambda batches, device: prefetched(batches))
+    ahead = evaluate(source, decoded, TinyStack(), 10, batch_pairs=4)
+    np.testing.assert_array_equal(plain.seg, ahead.seg)
+    np.testing.assert_array_equal(plain.pose, ahead.pose)
 
 
 def test_source_bytes_can_be_given() -> None:

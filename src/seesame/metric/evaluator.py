@@ -4,10 +4,11 @@ Both clips go through the same code in batches of the same size, so that the fig
 depend on who asks: ``compress`` prints what ``score`` prints.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip, Frames
+
+T = TypeVar("T")
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
@@ -88,7 +91,7 @@ def reference_outputs(
     stack.to(torch.device(device))
     classes, poses = [], []
     done = 0
-    with torch.inference_mode(), closing(prefetched(_pairs(clip, batch_pairs))) as batches:
+    with torch.inference_mode(), closing(_ahead(_pairs(clip, batch_pairs), device)) as batches:
         for pairs in batches:
             batch_classes, batch_poses = _outputs(pairs, stack, device)
             classes.append(batch_classes.cpu())
@@ -184,7 +187,7 @@ def _distortions(
     judged = stack.judged if stack.has_pose else 0
     seg, pose = [], []
     done = 0
-    batches = prefetched(_side_by_side(reference, decoded, batch_pairs))
+    batches = _ahead(_side_by_side(reference, decoded, batch_pairs), device)
     with torch.inference_mode(), closing(batches):
         for source_pairs, pairs in batches:
             if isinstance(reference, ReferenceOutputs):
@@ -221,9 +224,17 @@ def _outputs(pairs: Frames, stack: Stack, device: str) -> tuple[Tensor, Tensor]:
     return classes, poses
 
 
+def _ahead(batches: Generator[T, None, None], device: str) -> Generator[T, None, None]:
+    """Decode ahead where the nets leave the processor idle.
+
+    On the CPU it gains nothing (decoder and nets share the cores) and costs two batches of memory.
+    """
+    return batches if torch.device(device).type == "cpu" else prefetched(batches)
+
+
 def _side_by_side(
     reference: Clip | ReferenceOutputs, decoded: Clip, batch_pairs: int
-) -> Iterator[tuple[Frames | None, Frames]]:
+) -> Generator[tuple[Frames | None, Frames], None, None]:
     """Batches of pairs of both clips; None for a source whose outputs are known already."""
     if isinstance(reference, ReferenceOutputs):
         for pairs in _pairs(decoded, batch_pairs):
@@ -232,7 +243,7 @@ def _side_by_side(
         yield from zip(_pairs(reference, batch_pairs), _pairs(decoded, batch_pairs), strict=True)
 
 
-def _pairs(clip: Clip, batch_pairs: int) -> Iterator[Frames]:
+def _pairs(clip: Clip, batch_pairs: int) -> Generator[Frames, None, None]:
     """Yield pairs, ``uint8 (B, 2, H, W, 3)``, of exactly the frames that the clip promises."""
     seen = 0
     for frames in clip.batches(2 * batch_pairs):
