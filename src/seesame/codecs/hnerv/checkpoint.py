@@ -67,7 +67,7 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, "pt") as file:
-                meta = file.metadata()
+                meta = file.metadata() or {}
             tensors = load_file(self.path)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{self.path}: not a readable checkpoint; remove it") from error

@@ -53,22 +53,24 @@ class TappedClip:
         self.width, self.height, self.fps = clip.width, clip.height, clip.fps
         self.num_frames, self.source_bytes = clip.num_frames, clip.source_bytes
         self._clip, self._size = clip, size
-        self.small: list[Tensor] = []
+        # The whole clip once, at render size: what training reads at random.
+        self._small = torch.empty(-(-clip.num_frames // 2) * 2, 3, *size, dtype=torch.uint8)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """The clip's batches; keeps each frame at render size."""
-        self.small = []
+        done = 0
         for batch in self._clip.batches(batch_size):
-            small = resize(to_float(batch), self._size, "area")
-            self.small.append(small.round().to(torch.uint8))
+            small = resize(to_float(batch), self._size, "area").round()
+            room = self._small[done : done + len(batch)]  # shorter if the clip gives too many
+            room.copy_(small[: len(room)])
+            done += len(batch)
             yield batch
+        if done % 2:
+            self._small[-1] = self._small[-2]
 
     def pairs(self) -> Tensor:
         """All frames at render size as pairs ``uint8 (N, 2, 3, h, w)``; an odd last one twice."""
-        frames = torch.cat(self.small)
-        if len(frames) % 2:
-            frames = torch.cat([frames, frames[-1:]])
-        return frames.view(-1, 2, *frames.shape[1:])
+        return self._small.view(-1, 2, *self._small.shape[1:])
 
 
 class HnervClip:
@@ -179,7 +181,10 @@ class _Job:
         # Judging a candidate takes about as long as the look at the source did, and whoever asked
         # for the file will judge it once more.
         judging = 1.2 * look
-        times = schedule.affordable(self.settings.seconds, judging)
+        # A run of so many steps must not depend on how fast the machine is.
+        times = schedule.evaluations
+        if self.settings.steps is None:
+            times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
         seconds = self.settings.seconds - spent - judging * (times + 1)
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
@@ -193,10 +198,11 @@ class _Job:
         if self.context.work is None:
             return None
         frames = f"{self.clip.width}x{self.clip.height}x{self.clip.num_frames}"
-        outputs = hashlib.sha256(self.outputs.poses.numpy().tobytes()).hexdigest()
+        outputs = hashlib.sha256(self.outputs.poses.numpy().tobytes())
+        outputs.update(self.outputs.classes.numpy().tobytes())
         identity = {
             "clip": frames,
-            "outputs": outputs,
+            "outputs": outputs.hexdigest(),
             "stack": self.stack.fingerprint,
             "architecture": repr(self.rep.architecture),
             "seed": self.context.seed,

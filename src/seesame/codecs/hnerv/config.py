@@ -122,7 +122,7 @@ class HnervSettings:
         return made
 
     def _check(self) -> None:
-        if self.preset not in PRESETS:
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
             raise UserError(f"unknown preset {self.preset!r}; one of {', '.join(PRESETS)}")
         bounds = {
             "budget_s": (10, 30 * 86400),
@@ -172,5 +172,7 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
             break
         if best is None or candidate.parameters() <= weights:
             best = candidate
-    assert best is not None
+    if best is None:
+        height, width = render
+        raise UserError(f"hnerv cannot render {width}x{height}; that is more than it decodes")
     return best

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 STAGES = 5
 MAX_SIDE = 2048
 MAX_CHANNELS = 256
+MAX_PARAMETERS = 1 << 24
+MAX_MAP = 1 << 25
+"""Values of the largest map between two layers, for one pair."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,14 @@ class Architecture:
             and all(1 <= c <= MAX_CHANNELS for c in self.channels)
             and 1 <= self.latent <= MAX_CHANNELS
             and all(1 <= side <= MAX_SIDE for side in self.render)
+            and self._largest_map() <= MAX_MAP
+            and self.parameters() <= MAX_PARAMETERS
         )
+
+    def _largest_map(self) -> int:
+        cells = self.grid[0] * self.grid[1]
+        sizes: list[int] = [4 ** (i + 1) * cells * c for i, c in enumerate((*self.channels[1:], 6))]
+        return max(sizes)
 
     def parameters(self) -> int:
         """Number of weights and biases."""

@@ -36,7 +36,8 @@ class Representation(nn.Module):
         # Neighbouring pairs look alike: a random walk starts closer than noise, and codes better.
         walk = torch.randn(num_pairs, architecture.latent).cumsum(0)
         walk = walk - walk.mean(0)
-        self.latents = nn.Parameter(walk / walk.std().clamp(min=1e-3))
+        spread = walk.square().mean().sqrt()
+        self.latents = nn.Parameter(walk / spread.clamp(min=1e-3))
         self.quantizers: nn.ModuleDict | None = None
 
     def start_quantising(self) -> list[nn.Parameter]:

@@ -4,6 +4,7 @@ import hashlib
 from importlib.resources import files
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
@@ -30,7 +31,10 @@ class LiteStack:
     differentiable = True
 
     def __init__(self, weights: bytes) -> None:
-        tensors = {k: v.float() for k, v in load(weights).items()}
+        try:
+            tensors = {k: v.float() for k, v in load(weights).items()}
+        except SafetensorError as error:
+            raise DamagedError(f"{WEIGHTS}: not a readable safetensors file: {error}") from error
         self.segnet, self.posenet = fold(SegNetLite()), fold(PoseNetLite())
         for net, prefix in ((self.segnet, "seg."), (self.posenet, "pose.")):
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
