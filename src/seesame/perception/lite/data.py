@@ -17,11 +17,16 @@ from torch.nn import functional as F
 
 from seesame.perception.lite.nets import INPUT_SIZE
 from seesame.video.reader import open_clip
+from seesame.video.resize import resize_frames
 from seesame.video.scene import Scene, SceneConfig
 
 IGNORE = 255
+NEAREST = Image.Resampling.NEAREST
 MY_CAR = 4
 PAIRS_PER_DRIVE = 14
+RENDER_SIZES = ((256, 192), (512, 384), (640, 480), (800, 600))
+"""Sizes ``(width, height)`` that drives are rendered at. The stack's resize does not antialias, so
+that large sources look rougher to the nets than small ones; they must know both."""
 
 
 @dataclass
@@ -41,34 +46,30 @@ class PairSet:
     motions: NDArray[np.float32]
 
 
-def _render_drive(job: tuple[int, int, int]) -> PairSet:
-    seed, width, height = job
+def _render_drive(seed: int) -> PairSet:
     rng = np.random.default_rng(seed)
+    width, height = RENDER_SIZES[int(rng.integers(len(RENDER_SIZES)))]
     fps = int(rng.choice([10, 15, 20, 20, 25, 30]))
     scene = Scene(SceneConfig(width=width, height=height, fps=fps, seed=seed))
     frames, masks, motions = [], [], []
     for start in np.sort(rng.choice(40 * fps, PAIRS_PER_DRIVE, replace=False)):
         first, second = scene.frame(int(start)), scene.frame(int(start) + 1)
-        frames.append(np.stack([first.rgb, second.rgb]))
-        masks.append(second.mask)
+        frames.append(resize_frames(np.stack([first.rgb, second.rgb]), INPUT_SIZE))
+        masks.append(np.asarray(Image.fromarray(second.mask).resize(INPUT_SIZE[::-1], NEAREST)))
         motions.append(scene.ego_motion(int(start) + 1).astype(np.float32))
     return PairSet(np.stack(frames), np.stack(masks), np.stack(motions))
 
 
-def render_pairs(
-    drives: int, first_seed: int, size: tuple[int, int] = INPUT_SIZE, workers: int = 2
-) -> PairSet:
+def render_pairs(drives: int, first_seed: int, workers: int = 2) -> PairSet:
     """Render ``PAIRS_PER_DRIVE`` pairs from each of ``drives`` synthetic drives.
 
     Args:
         drives: number of drives; seeds ``first_seed`` up.
         first_seed: seed of the first drive; evaluation uses seeds that training never does.
-        size: ``(height, width)``.
         workers: processes.
     """
-    jobs = [(first_seed + i, size[1], size[0]) for i in range(drives)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        sets = pool.map(_render_drive, jobs, chunksize=8)
+        sets = pool.map(_render_drive, range(first_seed, first_seed + drives), chunksize=4)
     return PairSet(
         np.concatenate([s.frames for s in sets]),
         np.concatenate([s.masks for s in sets]),

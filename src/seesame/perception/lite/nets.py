@@ -74,27 +74,91 @@ class SegNetLite(nn.Module):
         return F.pixel_shuffle(self.head(x), 2)
 
 
+def _box(x: Tensor, size: int) -> Tensor:
+    """The mean over ``size x size`` pixels around each, the border repeated."""
+    margin = size // 2
+    return F.avg_pool2d(F.pad(x, (margin,) * 4, mode="replicate"), size, 1)
+
+
+def local_flow(first: Tensor, second: Tensor) -> Tensor:
+    """Optical flow of every pixel by least squares over its 5x5 surroundings.
+
+    Lucas and Kanade (1981), one step without warping, damped where the texture is weak and
+    saturating at three pixels, beyond which one step means nothing.
+
+    Args:
+        first: grey ``(B, 1, h, w)`` in 0..1.
+        second: the same of the next frame.
+
+    Returns:
+        ``(B, 4, h, w)``: flow right and down in pixels, and how strong the texture is along each.
+    """
+    padded = F.pad((first + second) / 2, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    change = second - first
+    products = torch.cat(
+        [across * across, across * down, down * down, across * change, down * change], 1
+    )
+    xx, xy, yy, xt, yt = torch.split(_box(products, 5), 1, 1)
+    damping = 1e-4 + 0.02 * (xx + yy)
+    xx, yy = xx + damping, yy + damping
+    determinant = xx * yy - xy * xy
+    right = (xy * yt - yy * xt) / determinant
+    below = (xy * xt - xx * yt) / determinant
+    flow = 3 * torch.tanh(torch.cat([right, below], 1) / 3)
+    return torch.cat([flow, 0.3 * torch.cat([xx, yy], 1).log() + 1.5], 1)
+
+
 class PoseNetLite(nn.Module):
     """Six ego-motion values, standardised, from the YUV6 planes of two frames.
 
     Input ``(B, 12, 96, 128)`` in 0..255 (first frame's six planes, then the second's), output
-    ``(B, 6)`` in units of the training drives' standard deviations. The last map is flattened,
-    not averaged: where a motion is seen says which motion it is.
+    ``(B, 6)`` in units of the training drives' standard deviations. A fixed first layer turns the
+    frames into optical flow at four scales, which a plain net of this size would need far longer
+    to learn; the rest reads the motion off it. The last map is flattened, not averaged: where a
+    motion is seen says which motion it is.
     """
+
+    scales = 4
 
     def __init__(self, values: int = len(POSE_VALUES)) -> None:
         super().__init__()
-        self.stem = nn.Sequential(Block(12, 32, 2), Block(32, 32, residual=True))
-        self.body = nn.Sequential(_stage(32, 48, 2), _stage(48, 64, 2), _stage(64, 72, 2))
-        self.squeeze = nn.Conv2d(72, 12, 1)
-        self.hidden = nn.Linear(12 * 48, 64)
+        inputs = 4 * self.scales + 6
+        self.body = nn.Sequential(
+            Block(inputs, 40), Block(40, 40, residual=True), _stage(40, 56, 2), _stage(56, 72, 2)
+        )
+        self.squeeze = nn.Conv2d(72, 16, 1)
+        self.hidden = nn.Linear(16 * 48, 64)
         self.out = nn.Linear(64, values)
+
+    def features(self, planes: Tensor) -> Tensor:
+        """Flow at four scales and the mean picture, ``(B, 22, 24, 32)``, in float32."""
+        both = planes.float().reshape(-1, 2, 6, *planes.shape[-2:])
+        grey = _box(both[:, :, :4].mean(2) / 255, 3)
+        found = []
+        for scale in range(self.scales):
+            flow = local_flow(grey[:, :1], grey[:, 1:])
+            found.append(_to_grid(flow, scale))
+            if scale < self.scales - 1:
+                grey = F.avg_pool2d(grey, 2)
+        picture = F.avg_pool2d((both.mean(1) - 127.5) / 64.0, 4)
+        return torch.cat([*found, picture], 1)
 
     def forward(self, planes: Tensor) -> Tensor:
         """``(B, 12, 96, 128)`` in 0..255 to standardised pose values ``(B, 6)``."""
-        x = self.body(self.stem((planes - 127.5) / 64.0))
+        with torch.autocast(planes.device.type, enabled=False):
+            features = self.features(planes)
+        x = self.body(features.contiguous(memory_format=torch.channels_last))
         values: Tensor = self.out(F.relu(self.hidden(F.relu(self.squeeze(x)).flatten(1))))
         return values
+
+
+def _to_grid(x: Tensor, scale: int) -> Tensor:
+    """A map that was halved ``scale`` times to the size of one halved twice."""
+    if scale < 2:
+        return F.avg_pool2d(x, 4 >> scale)
+    return x if scale == 2 else F.interpolate(x, scale_factor=float(2 ** (scale - 2)))
 
 
 def fold(net: nn.Module) -> nn.Module:

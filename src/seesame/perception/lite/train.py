@@ -34,6 +34,7 @@ BATCH = 16
 VIEWS_A_CLIP = 700
 HIGHWAY_TRAINING_SHARE = 0.75
 CLIP_WEIGHT = {"highway": 3, "dusk": 1, "forest": 1, "motorway": 1}
+POSE_WEIGHTS = torch.tensor([3.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 FIRST_TRAINING_SEED = 100_000
 
 
@@ -133,10 +134,10 @@ def train_pose(pairs: PairSet, seconds: float, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     mean, std = pairs.motions.mean(0), pairs.motions.std(0)
-    trainer = Trainer(PoseNetLite(), seconds, 3e-3)
+    trainer = Trainer(PoseNetLite(), seconds, 2e-3)
     mirror = np.array([1, -1, 1, -1, 1, -1], np.float32)
     while trainer.share() < 1.0:
-        chosen = np.sort(rng.integers(len(pairs.motions), size=2 * BATCH))
+        chosen = np.sort(rng.integers(len(pairs.motions), size=BATCH))
         frames = torch.from_numpy(pairs.frames[chosen]).permute(0, 1, 4, 2, 3)
         motions = pairs.motions[chosen].copy()
         still = rng.random(len(chosen)) < 0.03
@@ -145,12 +146,13 @@ def train_pose(pairs: PairSet, seconds: float, seed: int) -> nn.Module:
         mirrored = rng.random(len(chosen)) < 0.5
         frames[mirrored] = frames[mirrored].flip(-1)
         motions[mirrored] *= mirror
-        views = jitter(frames, rng)
+        views = jitter(frames, rng) if rng.random() < 0.5 else frames.float()
         planes = pose_planes(views).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             values = trainer.net(planes)
         truth = torch.from_numpy((motions - mean) / std)
-        trainer.step(F.smooth_l1_loss(values.float(), truth, beta=0.3))
+        loss = F.smooth_l1_loss(values.float(), truth, beta=0.3, reduction="none")
+        trainer.step((loss * POSE_WEIGHTS).mean())
     return trainer.result()
 
 
@@ -175,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--cache", type=Path, default=Path("lite_pairs.npz"))
-    parser.add_argument("--drives", type=int, default=400)
+    parser.add_argument("--drives", type=int, default=300)
     parser.add_argument("--only", choices=["seg", "pose"], default=None)
     parser.add_argument("--minutes", type=float, default=15.0, help="training time of each net")
     parser.add_argument("--seed", type=int, default=0)
