@@ -51,6 +51,7 @@ class Schedule:
         Phase(1.00, 0.00, 0.0, 0.0, 100.0, 1.0),
     )
     quantise_from: float = 0.35
+    exact_from: float = 0.9
     evaluate_from: float = 0.80
     evaluations: int = 4
     evaluation_share: float = 0.15

@@ -100,5 +100,5 @@ class Decoder(nn.Module):
             if i != last:
                 x = F.gelu(x)
         top, left = self.architecture.render
-        frames = 127.5 + 64.0 * x[:, :, :top, :left]
+        frames = 127.5 + 64.0 * x[:, :, :top, :left].float()
         return frames.reshape(-1, 2, 3, top, left)

@@ -187,12 +187,14 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate_of_learning(share) * group["scale"]
         parameters, latents, bits = self.rep.quantised()
-        frames = self.rep.decode(parameters, latents[batch.to(self.device)])
+        low = self.low_precision and share < self.schedule.exact_from
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            frames = self.rep.decode(parameters, latents[batch.to(self.device)])
         seen = straight_through(frames, frames.clamp(0, 255).round())
         outputs = self.material.outputs
         judged = batch < len(outputs.classes)
         which = batch[judged]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits = self.stack.segment(seen[judged, 1])
             values = self.stack.pose(seen[judged]) if self.stack.has_pose else None
         loss = seg_term(logits, outputs.classes[which].to(self.device), phase, temperature)
@@ -228,7 +230,7 @@ def _better(left: Candidate | None, right: Candidate) -> Candidate:
 
 
 def _low_precision(device: torch.device) -> bool:
-    """Whether the frozen nets run in bfloat16 while training (never when judging).
+    """Whether training runs in bfloat16 at first (judging never does).
 
     Only where the processor has matrix units for it; elsewhere it is slower.
     """
