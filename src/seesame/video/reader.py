@@ -95,7 +95,8 @@ class VideoClip:
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
-            self.height, self.width = upright(frame_to_rgb(first), _matrix(first)).shape[:2]
+            self._turn = _matrix(first)
+            self.height, self.width = upright(frame_to_rgb(first), self._turn).shape[:2]
             self._declared = self._declared_fps(stream)
         self._fps = fps
 
@@ -122,7 +123,7 @@ class VideoClip:
         filled = 0
         for frame in self._frames():
             with _errors(self.path):
-                batch[filled] = upright(frame_to_rgb(frame), _matrix(frame))
+                batch[filled] = upright(frame_to_rgb(frame), self._turn)
             filled += 1
             if filled == batch_size:
                 yield batch
@@ -236,12 +237,12 @@ class VideoClip:
         return str(self.path.resolve()), status.st_size, status.st_mtime_ns
 
 
-_Layout = tuple[int, int, str, tuple[int, int, int, int] | None]
+_Layout = tuple[int, int, str, int]
 
 
 def _layout(frame: VideoFrame) -> _Layout:
     """What must not change within a clip."""
-    return frame.width, frame.height, frame.format.name, _matrix(frame)
+    return frame.width, frame.height, frame.format.name, frame.rotation
 
 
 def _text(layout: _Layout) -> str:
@@ -249,7 +250,12 @@ def _text(layout: _Layout) -> str:
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """The frame's display matrix as :func:`upright` takes it."""
+    """The frame's display matrix as :func:`upright` takes it.
+
+    Asked of a clip's first frame only: a frame and its side data hold each other, so that every
+    frame asked would stay in memory until the collector runs. Of the others, the rotation is
+    compared.
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
