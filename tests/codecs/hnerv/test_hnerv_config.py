@@ -1,0 +1,137 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_stack import FakeStack
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seesame.codecs.hnerv.config import PRESETS, HnervSettings, Schedule, design, target_bytes
+from seesame.errors import UserError
+from seesame.video.clip import ArrayClip
+
+
+def clip_of(num_frames: int, size: tuple[int, int], source_bytes: int) -> ArrayClip:
+    """A clip that takes no memory, however long."""
+    frames = np.broadcast_to(np.zeros(3, np.uint8), (num_frames, *size, 3))
+    return ArrayClip(frames, source_bytes=source_bytes)
+
+
+def test_the_presets_rise() -> None:
+    assert list(PRESETS.values()) == sorted(PRESETS.values())
+    for name, seconds in PRESETS.items():
+        assert HnervSettings.from_mapping({"preset": name}).seconds == seconds
+
+
+def test_a_budget_comes_before_the_preset() -> None:
+    assert HnervSettings.from_mapping({"preset": "slow", "budget_s": 60}).seconds == 60
+
+
+def test_none_means_the_default() -> None:
+    assert HnervSettings.from_mapping({"bytes": None, "latent": None}) == HnervSettings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"presett": "fast"}, "presett"),
+        ({"preset": "faster"}, "faster"),
+        ({"preset": ["fast"]}, "preset"),
+        ({"preset": 3}, "preset"),
+        ({"budget_s": 5}, "budget_s"),
+        ({"budget_s": float("nan")}, "budget_s"),
+        ({"budget_s": float("inf")}, "budget_s"),
+        ({"budget_s": "20m"}, "budget_s"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 10.5}, "steps"),
+        ({"steps": True}, "steps"),
+        ({"bytes": 10}, "bytes"),
+        ({"bytes": 2000.0}, "bytes"),
+        ({"latent": 0}, "latent"),
+        ({"latent": 1000}, "latent"),
+        ({"pixel_weight": -1}, "pixel_weight"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        HnervSettings.from_mapping(settings)
+
+
+def test_the_schedule_blends_between_its_phases() -> None:
+    schedule = Schedule()
+    for phase in schedule.phases:
+        assert dataclasses.astuple(schedule.at(phase.start)) == pytest.approx(
+            dataclasses.astuple(phase)
+        )
+    for left, right in zip(schedule.phases, schedule.phases[1:], strict=False):
+        middle = schedule.at((left.start + right.start) / 2)
+        for name in ("pixel", "entropy", "margin", "smooth", "rate"):
+            mean = (getattr(left, name) + getattr(right, name)) / 2
+            assert getattr(middle, name) == pytest.approx(mean)
+    assert schedule.at(7.0) == schedule.phases[-1]
+
+
+def test_the_schedule_ends_with_the_score() -> None:
+    """At the end nothing but the score's own terms is left, at their true weights."""
+    last = Schedule().phases[-1]
+    assert (last.pixel, last.entropy, last.margin) == (0, 0, 0)
+    assert (last.smooth, last.rate) == (100, 1)
+
+
+def test_the_rate_is_never_asked_for_before_quantisation() -> None:
+    schedule = Schedule()
+    assert schedule.at(schedule.quantise_from).rate == 0
+    assert schedule.quantise_from < schedule.evaluate_from < 1
+
+
+def test_the_schedule_prints_itself() -> None:
+    lines = str(Schedule()).splitlines()
+    assert len(lines) == len(Schedule().phases) + 2
+    assert "quantised from" in lines[-1]
+
+
+@given(st.floats(10, 1e6), st.floats(0.001, 1e5))
+def test_judging_takes_its_share_of_the_time_only(seconds: float, one: float) -> None:
+    schedule = Schedule()
+    times = schedule.affordable(seconds, one)
+    assert 1 <= times <= schedule.evaluations
+    assert times == 1 or times * one <= schedule.evaluation_share * seconds
+
+
+@pytest.mark.parametrize("size", [(540, 960), (360, 640), (874, 1164), (256, 128), (21, 35)])
+def test_a_decoder_renders_what_the_stack_reads(size: tuple[int, int]) -> None:
+    stack = FakeStack((192, 256))
+    architecture = design(clip_of(40, size, 10**6), stack, HnervSettings())
+    assert architecture.valid()
+    assert architecture.render == (min(192, size[0]), min(256, size[1]))
+    assert architecture.latent == HnervSettings().latent
+
+
+@pytest.mark.parametrize("wanted", [6000, 12_000, 40_000, 100_000])
+def test_the_decoder_fits_the_bytes_it_may_spend(wanted: int) -> None:
+    clip, stack = clip_of(200, (540, 960), 10**7), FakeStack((192, 256))
+    settings = HnervSettings(bytes=wanted)
+    architecture = design(clip, stack, settings)
+    # 3.4 bits a weight and 0.4 bytes a latent value, as the training reaches.
+    size = architecture.parameters() * 3.4 / 8 + 0.4 * settings.latent * 100
+    assert 0.85 * wanted <= size <= wanted
+
+
+def test_more_bytes_never_make_a_smaller_decoder() -> None:
+    clip, stack = clip_of(20, (540, 960), 10**6), FakeStack((192, 256))
+    sizes = [500, 5000, 50_000, 500_000, 10**8]
+    counts = [design(clip, stack, HnervSettings(bytes=b)).parameters() for b in sizes]
+    assert counts == sorted(counts)
+
+
+def test_the_size_follows_the_clip() -> None:
+    assert target_bytes(10, 10**6) == 4000
+    assert target_bytes(600, 37_545_489) == 180_000
+    assert target_bytes(600, 4_000_000) == 50_000
+    assert target_bytes(10**6, 10**12) == 400_000
+
+
+def test_a_stack_too_large_to_render_is_refused() -> None:
+    with pytest.raises(UserError, match="render"):
+        design(clip_of(4, (3000, 4000), 10**6), FakeStack((3000, 4000)), HnervSettings())

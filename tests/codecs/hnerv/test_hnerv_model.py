@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from seesame.codecs.hnerv.model import MAX_CHANNELS, MAX_SIDE, STAGES, Architecture, Decoder
+from seesame.codecs.hnerv.representation import Representation, row_shapes
+
+SMALL = Architecture((32, 64), 3, (8, 7, 6, 5, 4))
+
+
+@pytest.mark.parametrize("render", [(32, 64), (33, 65), (31, 1), (50, 97), (192, 256)])
+def test_frames_have_the_render_size(render: tuple[int, int]) -> None:
+    architecture = Architecture(render, 3, (4, 4, 4, 4, 4))
+    grid = architecture.grid
+    assert all(
+        0 <= cells * 2**STAGES - side < 2**STAGES for cells, side in zip(grid, render, strict=True)
+    )
+    frames = Decoder(architecture)(torch.randn(2, 3))
+    assert frames.shape == (2, 2, 3, *render)
+
+
+def test_the_count_of_parameters() -> None:
+    stem = 3 * 8 * 2 + 8 * 2
+    stages = sum(a * 4 * b * 9 + 4 * b for a, b in [(8, 7), (7, 6), (6, 5), (5, 4), (4, 6)])
+    assert SMALL.parameters() == stem + stages
+    assert SMALL.parameters() == sum(p.numel() for p in Decoder(SMALL).parameters())
+    assert SMALL.parameters() == sum(a * b for a, b in row_shapes(SMALL).values())
+
+
+def test_a_latent_gives_its_own_pair() -> None:
+    """No pair depends on its neighbours in the batch."""
+    torch.manual_seed(0)
+    decoder, latents = Decoder(SMALL), torch.randn(5, 3)
+    whole = decoder(latents)
+    torch.testing.assert_close(whole[2:3], decoder(latents[2:3]), atol=1e-3, rtol=0)
+    assert not torch.allclose(whole[0], whole[1], atol=1)
+
+
+def test_the_first_picture_is_greyish() -> None:
+    torch.manual_seed(0)
+    frames = Decoder(Architecture((96, 128), 20, (24, 22, 20, 18, 16)))(torch.randn(8, 20)).detach()
+    assert 90 < float(frames.mean()) < 165
+    assert 5 < float(frames.std()) < 120
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Architecture((0, 64), 3, (8,) * 5),
+        Architecture((32, MAX_SIDE + 1), 3, (8,) * 5),
+        Architecture((32, 64), 0, (8,) * 5),
+        Architecture((32, 64), MAX_CHANNELS + 1, (8,) * 5),
+        Architecture((32, 64), 3, (8,) * 4),
+        Architecture((32, 64), 3, (8,) * 6),
+        Architecture((32, 64), 3, (8, 8, 0, 8, 8)),
+        Architecture((32, 64), 3, (8, 8, MAX_CHANNELS + 1, 8, 8)),
+        Architecture((2048, 2048), 256, (256, 8, 8, 8, 8)),  # 1 GB of weights
+        Architecture((2048, 2048), 1, (8, 8, 8, 256, 8)),  # 1 GB of a map
+    ],
+)
+def test_decoders_beyond_bounds_are_not_built(wrong: Architecture) -> None:
+    assert not wrong.valid()
+
+
+def test_decoders_within_bounds() -> None:
+    assert SMALL.valid()
+    assert Architecture((874, 1164), 20, (119, 109, 99, 89, 79)).valid()
+    assert Architecture((1, 1), 1, (1, 1, 1, 1, 1)).valid()
+
+
+@pytest.mark.parametrize(("pairs", "latent"), [(1, 1), (1, 20), (2, 1), (300, 20)])
+def test_first_latents_are_finite_and_of_unit_size(pairs: int, latent: int) -> None:
+    latents = Representation(Architecture((32, 64), latent, (4,) * 5), pairs).latents.detach()
+    assert latents.shape == (pairs, latent)
+    assert bool(latents.isfinite().all())
+    if pairs > 1:
+        assert float(latents.square().mean()) == pytest.approx(1, rel=1e-3)
+
+
+def test_quantised_frames_are_near_the_floats() -> None:
+    torch.manual_seed(0)
+    rep = Representation(SMALL, 4)
+    parameters, latents, bits = rep.quantised()
+    assert float(bits) == 0
+    floats = rep.decode(parameters, latents).detach()
+    for quantizer in rep.start_quantising():
+        quantizer.data -= 6
+    parameters, latents, bits = rep.quantised()
+    assert float(bits.detach()) > SMALL.parameters()
+    rounded = rep.decode(parameters, latents).detach()
+    torch.testing.assert_close(rounded, floats, atol=1.5, rtol=0)
+    assert not torch.equal(rounded, floats)
+
+
+def test_rows_hold_what_the_quantised_decoder_uses() -> None:
+    torch.manual_seed(0)
+    rep = Representation(SMALL, 4)
+    rep.start_quantising()
+    parameters, latents, _ = rep.quantised()
+    weights, latent_rows = rep.rows()
+    assert {n: r.symbols.shape for n, r in weights.items()} == row_shapes(SMALL)
+    for name, found in weights.items():
+        used = parameters[name].detach().reshape(found.symbols.shape)
+        torch.testing.assert_close(torch.from_numpy(found.values()), used, rtol=1e-6, atol=0)
+    used = latents.detach().T
+    torch.testing.assert_close(torch.from_numpy(latent_rows.values()), used, rtol=1e-6, atol=0)
+
+
+def test_the_rate_reaches_every_parameter() -> None:
+    rep = Representation(SMALL, 4)
+    with torch.no_grad():
+        for parameter in rep.decoder.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    rep.start_quantising()
+    _, _, bits = rep.quantised()
+    bits.backward()
+    for name, parameter in rep.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool((parameter.grad != 0).any()), name
