@@ -1,0 +1,94 @@
+"""The frames again, written in NumPy from docs/format.md alone."""
+
+import dataclasses
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seesame.bitstream.container import Container
+from seesame.codecs.hnerv.codec import HnervCodec, unpack
+
+Floats = NDArray[np.float64]
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv" / "small.ssm"
+
+
+def gelu(v: Floats) -> Floats:
+    return v * (0.5 + 0.5 * np.vectorize(math.erf)(v / math.sqrt(2)))
+
+
+def convolution(x: Floats, weight: Floats, bias: Floats) -> Floats:
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    height, width = x.shape[1:]
+    out = np.zeros((len(weight), height, width)) + bias[:, None, None]
+    for a in range(3):
+        for b in range(3):
+            seen = padded[:, a : a + height, b : b + width]
+            out += np.einsum("oc,chw->ohw", weight[:, :, a, b], seen)
+    return out
+
+
+def shuffle(x: Floats) -> Floats:
+    out = np.zeros((len(x) // 4, 2 * x.shape[1], 2 * x.shape[2]))
+    for c in range(len(x)):
+        out[c // 4, c % 4 // 2 :: 2, c % 2 :: 2] = x[c]
+    return out
+
+
+def bilinear(n_out: int, n_in: int) -> Floats:
+    matrix = np.zeros((n_out, n_in))
+    for i in range(n_out):
+        p = min(max((i + 0.5) * n_in / n_out - 0.5, 0), n_in - 1)
+        low = math.floor(p)
+        matrix[i, low] += 1 - (p - low)
+        matrix[i, min(low + 1, n_in - 1)] += p - low
+    return matrix
+
+
+def enlargement(n: int, m: int) -> Floats:
+    if n == m:
+        return np.eye(n)
+    if n < 2 * m:
+        up, down = bilinear(n, m), bilinear(m, n)
+        return up + np.linalg.pinv(down) @ (np.eye(m) - down @ up)
+    owner = {}
+    for j in range(m):
+        p = min(max((j + 0.5) * n / m - 0.5, 0), n - 1)
+        owner |= {math.floor(p): j, min(math.floor(p) + 1, n - 1): j}
+    owned = sorted(owner)
+    matrix = np.zeros((n, m))
+    matrix[: owned[0], owner[owned[0]]] = 1
+    matrix[owned[-1] :, owner[owned[-1]]] = 1
+    for low, high in pairwise(owned):
+        for row in range(low, high):
+            t = (row - low) / (high - low)
+            matrix[row, owner[low]] += 1 - t
+            matrix[row, owner[high]] += t
+    return matrix
+
+
+@pytest.mark.parametrize("size", [(80, 100), (40, 50), (65, 131), (47, 75), (333, 99)])
+def test_the_format_page_gives_the_same_frames(size: tuple[int, int]) -> None:
+    height, width = size
+    golden = Container.from_bytes(GOLDEN.read_bytes())
+    container = dataclasses.replace(golden, height=height, width=width)
+    decoder, latents = unpack(container)
+    tensors = {k: v.numpy().astype(np.float64) for k, v in decoder.named_parameters()}
+    rows, columns = enlargement(height, 40), enlargement(width, 50)
+    frames = []
+    for latent in latents.numpy().astype(np.float64):
+        x = gelu(tensors["stem.weight"] @ latent + tensors["stem.bias"]).reshape(-1, 2, 2)
+        for i in range(5):
+            x = shuffle(convolution(x, tensors[f"stages.{i}.weight"], tensors[f"stages.{i}.bias"]))
+            if i < 4:
+                x = gelu(x)
+        pair = (64 * x[:, :40, :50] + 127.5).clip(0, 255).reshape(2, 3, 40, 50)
+        frames.extend((rows @ pair @ columns.T).clip(0, 255).transpose(0, 2, 3, 1))
+    wanted = np.stack(frames[: golden.num_frames])
+    found = np.concatenate(list(HnervCodec().decode(container).batches(4)))
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < 0.56
+    assert wanted.std() > 5
