@@ -109,15 +109,15 @@ def test_the_rate_of_learning_warms_up_and_falls() -> None:
 def test_the_rate_weighs_more_while_the_size_is_above_the_aim() -> None:
     run = training()
     run.settings = HnervSettings(bytes=1000)
-    assert run._rate_weight(0.0, 2000.0) == 0
-    weights = [run._rate_weight(1.0, 2000.0) for _ in range(50)]
+    assert run._rate_weight(0.0, 2000.0, 0.4) == 0
+    weights = [run._rate_weight(1.0, 2000.0, 0.4 + i / 500) for i in range(50)]
     assert weights == sorted(weights)
     assert weights[-1] > 1
-    lower = [run._rate_weight(1.0, 500.0) for _ in range(150)]
+    lower = [run._rate_weight(1.0, 500.0, 0.5 + i / 500) for i in range(150)]
     assert lower == sorted(lower, reverse=True)
     assert lower[-1] < 1
     run.settings = HnervSettings()
-    assert run._rate_weight(0.7, 2000.0) == 0.7
+    assert run._rate_weight(0.7, 2000.0, 0.9) == 0.7
 
 
 def test_an_odd_last_pair_trains_on_pixels_only() -> None:

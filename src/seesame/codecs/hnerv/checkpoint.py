@@ -23,6 +23,7 @@ class Resumable(Protocol):
     optimiser: torch.optim.Optimizer
     random: torch.Generator
     pressure: float
+    pressed_at: float
     pose_term: PoseTerm
 
     def add_quantizers(self) -> None:
@@ -51,6 +52,7 @@ class Checkpoint:
             "identity": self.identity,
             "share": repr(share),
             "pressure": repr(training.pressure),
+            "pressed_at": repr(training.pressed_at),
             "pose": repr(training.pose_term.mean),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,7 @@ class Checkpoint:
         training.optimiser.load_state_dict({**whole, "state": adam})
         training.random.set_state(tensors["random"])
         training.pressure = float(meta["pressure"])
+        training.pressed_at = float(meta["pressed_at"])
         training.pose_term.mean = None if meta["pose"] == "None" else float(meta["pose"])
         return float(meta["share"])
 

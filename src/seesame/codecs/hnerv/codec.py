@@ -134,6 +134,8 @@ class HnervCodec:
             raise UserError("hnerv trains against a perception stack; name one with --stack")
         if not stack.differentiable:
             raise UserError(f"stack {stack.name} has no gradients; hnerv cannot train against it")
+        if clip.source_bytes < 1:
+            raise UserError("the source has no bytes, so that there is no rate to train for")
         torch.manual_seed(context.seed)
         architecture = design(clip, stack, chosen)
         with _interruptible() as interrupted:

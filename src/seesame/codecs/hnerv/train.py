@@ -20,6 +20,9 @@ from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 
 CHECKPOINT_SECONDS = 30.0
+ORPHAN_PIXEL_WEIGHT = 0.05
+PRESSURE_GAIN = 60.0
+"""How fast the rate weight answers a wrong size, a unit of training."""
 
 
 @dataclass
@@ -97,6 +100,7 @@ class Training:
         self.random = torch.Generator().manual_seed(context.seed)
         self.pose_term = PoseTerm()
         self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
+        self.pressed_at = 0.0
         self.low_precision = _low_precision(self.device)
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
@@ -203,11 +207,8 @@ class Training:
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
-        pixel = max(phase.pixel, self.settings.pixel_weight)
-        if pixel:
-            target = self.material.frames[batch].to(self.device).float()
-            loss = loss + pixel * pixel_term(frames, target)
-        weight = self._rate_weight(phase.rate, float(bits.detach()) / 8)
+        loss = loss + self._pixels(frames, batch, judged, phase.pixel)
+        weight = self._rate_weight(phase.rate, float(bits.detach()) / 8, share)
         if self.rep.quantizers is not None:
             loss = loss + weight * 25 * bits / 8 / self.material.source_bytes
         self.optimiser.zero_grad(set_to_none=True)
@@ -216,12 +217,26 @@ class Training:
         size = f", {float(bits.detach()) / 8:,.0f} bytes" if self.rep.quantizers is not None else ""
         return f"loss {float(loss.detach()):.3f}{size}"
 
-    def _rate_weight(self, scheduled: float, size: float) -> float:
+    def _pixels(self, frames: Tensor, batch: Tensor, judged: Tensor, weight: float) -> Tensor:
+        """The pixel term. A pair without a sample (an odd last frame) is trained by it alone."""
+        target = self.material.frames[batch].to(self.device).float()
+        weight = max(weight, self.settings.pixel_weight)
+        total = frames.new_zeros(())
+        if weight:
+            total = total + weight * pixel_term(frames, target)
+        if not judged.all():
+            alone = ~judged
+            total = total + ORPHAN_PIXEL_WEIGHT * pixel_term(frames[alone], target[alone])
+        return total
+
+    def _rate_weight(self, scheduled: float, size: float, share: float) -> float:
         """The rate's weight; with a size to aim at, raised or lowered until the size is met."""
         wanted = self.settings.bytes
+        passed, self.pressed_at = share - self.pressed_at, share
         if wanted is None or not scheduled or not size:
             return scheduled
-        self.pressure = float(np.clip(self.pressure + 0.02 * np.log(size / wanted), -3, 5))
+        pull = PRESSURE_GAIN * passed * float(np.log(size / wanted))
+        self.pressure = float(np.clip(self.pressure + pull, -3, 5))
         return scheduled * float(np.exp(self.pressure))
 
 
