@@ -30,6 +30,7 @@ from seesame.perception.lite.nets import CLASSES, PoseNetLite, SegNetLite, fold
 from seesame.perception.lite.stack import WEIGHTS
 from seesame.video.colour import rgb_to_yuv6
 
+Weights = dict[str, Tensor] | None
 BATCH = 16
 VIEWS_A_CLIP = 700
 HIGHWAY_TRAINING_SHARE = 0.75
@@ -89,7 +90,21 @@ class Trainer:
         return fold(self.average.module)
 
 
-def train_seg(pairs: PairSet, real: dict[str, list[Frame]], seconds: float, seed: int) -> nn.Module:
+def _trainer(net: nn.Module, seconds: float, peak: float, start: Weights) -> Trainer:
+    """A trainer of a fresh net, or of a folded one that goes on at a gentler rate."""
+    if start is None:
+        return Trainer(net, seconds, peak)
+    fold(net).load_state_dict(start)
+    return Trainer(net, seconds, peak / 5)
+
+
+def train_seg(
+    pairs: PairSet,
+    real: dict[str, list[Frame]],
+    seconds: float,
+    seed: int,
+    start: Weights = None,
+) -> nn.Module:
     """Train SegNet-lite for ``seconds``; half of each batch is synthetic, half real."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -107,7 +122,7 @@ def train_seg(pairs: PairSet, real: dict[str, list[Frame]], seconds: float, seed
         masks = torch.from_numpy(pairs.masks[chosen])
         return (rgb.flip(-1), masks.flip(-1)) if rng.random() < 0.5 else (rgb, masks)
 
-    trainer = Trainer(SegNetLite(), seconds, 3e-3)
+    trainer = _trainer(SegNetLite(), seconds, 3e-3, start)
     while trainer.share() < 1.0:
         chosen = rng.integers(len(real_masks), size=half)
         rgb, masks = real_rgb[chosen], real_masks[chosen]
@@ -129,12 +144,12 @@ def pose_planes(frames: Tensor) -> Tensor:
     return planes.reshape(frames.shape[0], 12, *planes.shape[-2:])
 
 
-def train_pose(pairs: PairSet, seconds: float, seed: int) -> nn.Module:
+def train_pose(pairs: PairSet, seconds: float, seed: int, start: Weights = None) -> nn.Module:
     """Train PoseNet-lite for ``seconds``; its outputs are standardised over the training drives."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     mean, std = pairs.motions.mean(0), pairs.motions.std(0)
-    trainer = Trainer(PoseNetLite(), seconds, 2e-3)
+    trainer = _trainer(PoseNetLite(), seconds, 2e-3, start)
     mirror = np.array([1, -1, 1, -1, 1, -1], np.float32)
     while trainer.share() < 1.0:
         chosen = np.sort(rng.integers(len(pairs.motions), size=BATCH))
@@ -180,18 +195,23 @@ def main() -> None:
     parser.add_argument("--drives", type=int, default=300)
     parser.add_argument("--only", choices=["seg", "pose"], default=None)
     parser.add_argument("--minutes", type=float, default=15.0, help="training time of each net")
+    parser.add_argument("--go-on", action="store_true", help="start from the output's weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name(WEIGHTS))
     args = parser.parse_args()
     pairs = cached_pairs(args.cache, args.drives)
     for part in ["seg", "pose"] if args.only is None else [args.only]:
         seconds = 60 * args.minutes
-        net = (
-            train_seg(pairs, load_real(args.shared), seconds, args.seed)
-            if part == "seg"
-            else train_pose(pairs, seconds, args.seed)
-        )
         tensors = load_file(args.output) if args.output.exists() else {}
+        start: Weights = None
+        if args.go_on:
+            mine = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
+            start = {k.removeprefix(f"{part}."): v.float() for k, v in mine.items()}
+        net = (
+            train_seg(pairs, load_real(args.shared), seconds, args.seed, start)
+            if part == "seg"
+            else train_pose(pairs, seconds, args.seed, start)
+        )
         tensors = {k: v for k, v in tensors.items() if not k.startswith(f"{part}.")}
         state = net.state_dict().items()
         tensors |= {f"{part}.{k}": v.half().contiguous() for k, v in state}
