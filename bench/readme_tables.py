@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "out" / "demo"
+STEPS = ("compress", "decompress", "score")
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 
 Values = Mapping[str, Any]
@@ -117,6 +118,42 @@ def results_table(rows: list[Values]) -> str:
     )
 
 
+def lite_table(rows: list[Values]) -> str:
+    """What ``bench/lite_stack.py`` measured."""
+    sets = {row["set"]: row for row in rows if "set" in row}
+    head = next(row for row in rows if "ms_a_pair" in row)
+    lines = [
+        (f"mean IoU, {name}", f"{sets[name]['mean']:.3f}", f"{sets[name]['frames']} frames")
+        for name in ("highway, held out", "synthetic, unseen", "comma10k")
+    ]
+    unseen, kitti = sets["pose, synthetic, unseen"], sets["pose, KITTI"]
+    lines += [
+        ("forward motion, synthetic, unseen", f"{unseen['forward']:.3f}", "correlation with truth"),
+        ("forward motion, KITTI", f"{kitti['forward']:.3f}", "pairs 1 to 3 frames apart"),
+        ("GMAC, SegNet-lite", f"{head['seg_gmac']:.3f}", "a frame"),
+        ("GMAC, PoseNet-lite", f"{head['pose_gmac']:.3f}", "a pair"),
+        ("ms", f"{head['ms_a_pair']['median']:.1f}", "a pair, median, two cores"),
+    ]
+    return table(("the lite stack", "", ""), lines)
+
+
+def minute_table(rows: list[Values]) -> str:
+    """What ``bench/minute.py`` measured."""
+    columns = ("clip", "bytes", "score", "compress", "decompress", "score it")
+    return table(
+        columns,
+        [
+            (
+                row["clip"],
+                f"{row['bytes']:,}",
+                f"{row['score_of_score']:.3f}",
+                *(f"{row['seconds'][k]:.0f} s, {row['peak_gb'][k]:.2f} GB" for k in STEPS),
+            )
+            for row in rows
+        ],
+    )
+
+
 def replace_block(text: str, name: str, body: str) -> str:
     """Replace what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``.
 
@@ -141,8 +178,12 @@ def main() -> int:
     lines = arguments.demo / "demo.json"
     if lines.is_file():
         new = replace_block(new, "demo", demo_table(read_lines([lines])))
-    results = read_lines(RESULTS.glob("*.jsonl"))
+    results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem != "minute")
     new = replace_block(new, "results", results_table(results))
+    for name, make in (("lite_stack", lite_table), ("minute", minute_table)):
+        path = RESULTS / f"{name}.jsonl"
+        if path.is_file():
+            new = replace_block(new, name, make(read_lines([path])))
     if arguments.check:
         return int(new != old)
     README.write_text(new, encoding="utf-8")
