@@ -13,7 +13,7 @@ from seesame.video.clip import Clip
 BITS_A_WEIGHT = 3.4
 """What a weight costs after training with the rate in the loss; only sizes the decoder."""
 
-PRESETS = {"draft": 100.0, "fast": 800.0, "medium": 2700.0, "slow": 10800.0}
+PRESETS = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
 """Wall time in seconds of a whole encode, reference pass and final check included."""
 
 
@@ -45,7 +45,7 @@ class Schedule:
     phases: tuple[Phase, ...] = (
         Phase(0.00, 0.20, 20.0, 0.0, 0.0, 0.0),
         Phase(0.10, 0.05, 20.0, 10.0, 0.0, 0.0),
-        Phase(0.35, 0.02, 10.0, 30.0, 0.0, 0.0),
+        Phase(0.35, 0.02, 10.0, 30.0, 0.0, 0.3),
         Phase(0.55, 0.01, 0.0, 20.0, 80.0, 1.0),
         Phase(0.75, 0.00, 0.0, 0.0, 100.0, 1.0),
         Phase(1.00, 0.00, 0.0, 0.0, 100.0, 1.0),
@@ -56,7 +56,7 @@ class Schedule:
     evaluations: int = 4
     evaluation_share: float = 0.15
     batch_pairs: int = 6
-    peak_rate: float = 5e-3
+    peak_rate: float = 4e-3
     temperature: tuple[float, float] = (0.6, 0.2)
 
     def affordable(self, seconds: float, one: float) -> int:

@@ -1,5 +1,6 @@
 """The training loop: one clip, one stack, a schedule bounded by wall time or by steps."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from torch import Tensor
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule
+from seesame.codecs.hnerv.guard import Guard
 from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seg_term
 from seesame.codecs.hnerv.quantize import straight_through
 from seesame.codecs.hnerv.representation import Representation
@@ -101,6 +103,7 @@ class Training:
         self.pose_term = PoseTerm()
         self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
         self.pressed_at = 0.0
+        self.usual_norm = 0.0
         self.low_precision = _low_precision(self.device)
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
@@ -109,6 +112,7 @@ class Training:
             ],
             betas=(0.9, 0.98),
         )
+        self.guard = Guard(self.rep, self.optimiser)
         if self.rep.quantizers is not None:
             self.add_quantizers()
 
@@ -118,6 +122,7 @@ class Training:
         self.rep.quantizers.to(self.device)
         group = {"params": list(self.rep.quantizers.parameters()), "scale": 1.0}
         self.optimiser.add_param_group(group)
+        self.guard.restart()
 
     def _batches(self) -> Iterator[Tensor]:
         """Endless batches of pair numbers, every pair once an epoch."""
@@ -182,7 +187,8 @@ class Training:
     def _rate_of_learning(self, share: float) -> float:
         """Warm-up over 2 % of the training, then a cosine to a fiftieth."""
         fall = 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * share)))
-        return self.schedule.peak_rate * min(1.0, share / 0.02 + 0.05) * fall
+        peak = self.guard.gentleness * self.schedule.peak_rate
+        return peak * min(1.0, share / 0.02 + 0.05) * fall
 
     def _step(self, batch: Tensor, share: float) -> str:
         phase = self.schedule.at(share)
@@ -213,9 +219,23 @@ class Training:
             loss = loss + weight * 25 * bits / 8 / self.material.source_bytes
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._clip_gradient()
         self.optimiser.step()
+        self.guard.watch(float(loss.detach()))
         size = f", {float(bits.detach()) / 8:,.0f} bytes" if self.rep.quantizers is not None else ""
         return f"loss {float(loss.detach()):.3f}{size}"
+
+    def _clip_gradient(self) -> None:
+        """Hold a gradient to twice its usual length: one bad batch must not undo a thousand."""
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        limit = 2 * self.usual_norm if self.usual_norm else float("inf")
+        norm = min(float(torch.nn.utils.clip_grad_norm_(parameters, limit)), limit)
+        if not math.isfinite(norm):
+            self.optimiser.zero_grad(set_to_none=True)
+            return
+        if self.usual_norm:
+            norm = 0.98 * self.usual_norm + 0.02 * norm
+        self.usual_norm = norm
 
     def _pixels(self, frames: Tensor, batch: Tensor, judged: Tensor, weight: float) -> Tensor:
         """The pixel term. A pair without a sample (an odd last frame) is trained by it alone."""
