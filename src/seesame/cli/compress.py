@@ -55,7 +55,7 @@ def compress(
         typer.Option(
             "--preset",
             rich_help_panel="Flags of hnerv",
-            help="Effort of hnerv: draft takes about 2 minutes, fast 15, for ten seconds of "
+            help="Effort of hnerv: draft takes about 2 minutes, fast 8, for ten seconds of "
             "video on two cores; fast when left out.",
         ),
     ] = None,

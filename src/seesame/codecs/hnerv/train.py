@@ -23,6 +23,7 @@ from seesame.perception.stack import Stack
 
 CHECKPOINT_SECONDS = 30.0
 ORPHAN_PIXEL_WEIGHT = 0.05
+RANGE_WEIGHT = 0.05
 PRESSURE_GAIN = 60.0
 """How fast the rate weight answers a wrong size, a unit of training."""
 
@@ -200,7 +201,10 @@ class Training:
         low = self.low_precision and share < self.schedule.exact_from
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             frames = self.rep.decode(parameters, latents[batch.to(self.device)])
-        seen = straight_through(frames, frames.clamp(0, 255).round())
+        # Rounding passes the gradient on, clamping must not: a pixel beyond the range would be
+        # pushed on for ever. The range term below brings it back.
+        inside = frames.clamp(0, 255)
+        seen = straight_through(inside, inside.round())
         outputs = self.material.outputs
         judged = batch < len(outputs.classes)
         which = batch[judged]
@@ -213,6 +217,7 @@ class Training:
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
+        loss = loss + RANGE_WEIGHT * (frames - inside).abs().mean()
         loss = loss + self._pixels(frames, batch, judged, phase.pixel)
         weight = self._rate_weight(phase.rate, float(bits.detach()) / 8, share)
         if self.rep.quantizers is not None:
