@@ -79,9 +79,9 @@ def test_the_schedule_ends_with_the_score() -> None:
     assert (last.smooth, last.rate) == (100, 1)
 
 
-def test_the_rate_is_never_asked_for_before_quantisation() -> None:
+def test_bits_are_paid_for_as_soon_as_weights_are_quantised() -> None:
     schedule = Schedule()
-    assert schedule.at(schedule.quantise_from).rate == 0
+    assert 0 < schedule.at(schedule.quantise_from).rate < 1
     assert schedule.quantise_from < schedule.evaluate_from < 1
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from seesame.codecs.hnerv.guard import Guard
 from seesame.codecs.hnerv.objective import PoseTerm
 from seesame.codecs.hnerv.representation import Representation
 from seesame.errors import UserError
@@ -24,6 +25,8 @@ class Resumable(Protocol):
     random: torch.Generator
     pressure: float
     pressed_at: float
+    usual_norm: float
+    guard: Guard
     pose_term: PoseTerm
 
     def add_quantizers(self) -> None:
@@ -53,6 +56,8 @@ class Checkpoint:
             "share": repr(share),
             "pressure": repr(training.pressure),
             "pressed_at": repr(training.pressed_at),
+            "usual_norm": repr(training.usual_norm),
+            "gentleness": repr(training.guard.gentleness),
             "pose": repr(training.pose_term.mean),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +98,8 @@ class Checkpoint:
         training.random.set_state(tensors["random"])
         training.pressure = float(meta["pressure"])
         training.pressed_at = float(meta["pressed_at"])
+        training.usual_norm = float(meta["usual_norm"])
+        training.guard.gentleness = float(meta["gentleness"])
         training.pose_term.mean = None if meta["pose"] == "None" else float(meta["pose"])
         return float(meta["share"])
 
