@@ -103,12 +103,15 @@ class HnervClip:
     def _rendered(self) -> Iterator[Frames]:
         left = self.num_frames
         for start in range(0, len(self._latents), DECODE_PAIRS):
+            part = self._latents[start : start + DECODE_PAIRS].to(self._device)
             with torch.inference_mode():
-                part = self._latents[start : start + DECODE_PAIRS].to(self._device)
                 frames = self._decoder(part).flatten(0, 1).clamp(0, 255)
-                # One frame at a time: at source size a batch of floats would be large.
-                for frame in frames[:left].split(1):
-                    yield to_uint8(enlarge(frame, (self.height, self.width)))
+            # One frame at a time: at source size a batch of floats would be large. Nothing is
+            # yielded inside inference mode: a generator left unfinished would leave it switched on.
+            for frame in frames[:left].split(1):
+                with torch.inference_mode():
+                    whole = to_uint8(enlarge(frame, (self.height, self.width)))
+                yield whole
             left -= 2 * len(part)
 
 
