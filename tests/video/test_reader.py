@@ -133,7 +133,9 @@ def test_known_colours(pix, matrix, full):
     for rgb in COLOURS[-1:] if grey else COLOURS:
         source = av.VideoFrame.from_ndarray(np.full((5, 7, 3), rgb, np.uint8), format="rgb24")
         colour_range = 2 if full or pix.startswith("yuvj") else 1
-        frame = source.reformat(format=pix, dst_colorspace=matrix, dst_color_range=colour_range)
+        frame = source.reformat(
+            format=pix, dst_colorspace=matrix, dst_color_range=colour_range, threads=1
+        )
         frame.colorspace, frame.color_range = matrix, colour_range
         got = frame_to_rgb(frame)
         assert got.shape == (5, 7, 3)
@@ -146,7 +148,9 @@ def test_full_range_420_is_not_the_metric_case(pix):
     rgb = (200, 60, 30)
     source = av.VideoFrame.from_ndarray(np.full((6, 8, 3), rgb, np.uint8), format="rgb24")
     for colour_range in (ColorRange.MPEG, ColorRange.JPEG):
-        frame = source.reformat(format=pix, dst_colorspace=5, dst_color_range=colour_range)
+        frame = source.reformat(
+            format=pix, dst_colorspace=5, dst_color_range=colour_range, threads=1
+        )
         frame.color_range = colour_range
         assert np.abs(frame_to_rgb(frame).astype(int) - rgb).max() <= 2
 
@@ -155,7 +159,7 @@ def test_full_range_420_is_not_the_metric_case(pix):
 def test_rgb_is_exact(pix):
     rgb = make_frames(1, 13, 37)[0]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    assert np.array_equal(frame_to_rgb(frame.reformat(format=pix)), rgb)
+    assert np.array_equal(frame_to_rgb(frame.reformat(format=pix, threads=1)), rgb)
 
 
 def test_palette():

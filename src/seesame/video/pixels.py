@@ -19,6 +19,9 @@ from seesame.errors import UserError
 from seesame.video.clip import Frames
 from seesame.video.colour import yuv420_to_rgb
 
+SWSCALE_THREADS = 1
+"""With more, swscale was seen to leave rows of small frames unwritten on a busy machine."""
+
 _FULL_RANGE = 2
 """AVCOL_RANGE_JPEG."""
 
@@ -87,12 +90,12 @@ def _samples(plane: VideoPlane, wide: bool = False) -> NDArray[Any]:
 def _from_rgb(frame: VideoFrame) -> Frames:
     """RGB, GBR and palette formats; those of 8 bits are exact, deeper ones are rounded."""
     if max(c.bits for c in frame.format.components) <= 8:
-        packed = frame.reformat(format="rgb24")
+        packed = frame.reformat(format="rgb24", threads=SWSCALE_THREADS)
         pixels = _bytes(packed.planes[0])[:, : 3 * frame.width]
         return pixels.reshape(frame.height, frame.width, 3).copy()
     deep = _DEEP_GBR.fullmatch(frame.format.name)
     if deep is None:
-        frame = frame.reformat(format="gbrp16le")
+        frame = frame.reformat(format="gbrp16le", threads=SWSCALE_THREADS)
         deep = _DEEP_GBR.fullmatch("gbrp16le")
     assert deep is not None
     peak = 2 ** int(deep["bits"]) - 1
@@ -110,7 +113,9 @@ def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
         # Packed, semi-planar or big-endian: only the layout is left to swscale.
         name = "gray16le" if name.startswith(("gray", "ya")) else "yuv444p16le"
         tag = int(frame.color_range)
-        frame = frame.reformat(format=name, src_color_range=tag, dst_color_range=tag)
+        frame = frame.reformat(
+            format=name, src_color_range=tag, dst_color_range=tag, threads=SWSCALE_THREADS
+        )
         match = _PLANAR_YUV.fullmatch(name) or _GREY.fullmatch(name)
         assert match is not None
     bits = int(match["bits"] or 8)
