@@ -10,7 +10,7 @@ COMMA_READY := $(COMMA_VENV)/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format test test-comma clean
+.PHONY: help setup demo lint format test test-base test-comma clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,7 +43,9 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint ## lint, then every test that needs no extra
+test: lint test-base test-comma ## lint, then every test, in both environments
+
+test-base: $(READY) ## every test that needs no extra
 	$(BIN)/python -m pytest -m "not comma" -rs $(PYTEST_ARGS)
 
 test-comma: $(COMMA_READY) ## the tests of the comma stack, in their own environment

@@ -1,7 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,12 @@ import torch
 from command import Ran
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-REQUIRE_SHARED = "SEESAME_REQUIRE_SHARED"
-"""Set by .ci/run where the real clips are present: a skip that names them is then a failure."""
+REQUIRED = {
+    "SEESAME_REQUIRE_SHARED": "../shared",
+    "SEESAME_REQUIRE_CHROMIUM": "chromium",
+    "SEESAME_REQUIRE_BUBBLEWRAP": "bubblewrap",
+}
+"""Set by .ci/run for what is there: a skip that names it is then a failure."""
 
 
 def pytest_configure() -> None:
@@ -20,13 +24,22 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """Turn a skip for want of ``../shared`` into a failure where ``../shared`` is there."""
+    """Turn a skip for want of something into a failure where that is required."""
     report = yield
     excuse = str(report.longrepr)
-    if report.skipped and "../shared" in excuse and os.environ.get(REQUIRE_SHARED):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} skipped although {SHARED} is required: {excuse}"
+    for variable, what in REQUIRED.items():
+        if report.skipped and what in excuse and os.environ.get(variable):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} skipped although {what} is required: {excuse}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of reference outputs for the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEESAME_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

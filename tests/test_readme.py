@@ -39,23 +39,41 @@ def commands(page: str) -> list[list[str]]:
 ALL = [(page.name, words) for page in PAGES for words in commands(page.read_text("utf-8"))]
 
 
-def flags_of(name: str) -> set[str]:
-    """All flags of a subcommand."""
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    return {flag for parameter in command.params for flag in parameter.opts} | {"--help"}
+def leaves() -> dict[str, set[str]]:
+    """All flags of every command, by its words: ``"score"``, ``"contest pack"``."""
+    found: dict[str, set[str]] = {}
+    queue = [("", typer.main.get_command(app))]
+    while queue:
+        name, command = queue.pop()
+        if below := getattr(command, "commands", None):
+            queue += [(f"{name} {word}".strip(), one) for word, one in below.items()]
+        else:
+            flags = {f for p in command.params for f in (*p.opts, *p.secondary_opts)}
+            found[name] = flags | {"--help"}
+    return found
+
+
+def name_of(words: list[str]) -> str:
+    """Which command a line runs, of one word or two."""
+    return words[1] if words[1] in leaves() else " ".join(words[1:3])
 
 
 @pytest.mark.parametrize(("page", "words"), ALL, ids=[f"{p}: {' '.join(w)}" for p, w in ALL])
 def test_every_command_and_flag_exists(page: str, words: list[str]) -> None:
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert words[1] in known
+    name = name_of(words)
+    assert name in leaves()
     used = {word.partition("=")[0] for word in words[2:] if word.startswith("-")}
-    assert used <= flags_of(words[1])
+    assert used <= leaves()[name]
 
 
 def test_readme_shows_every_command() -> None:
-    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert {words[1] for words in commands(README)} == known
+    assert {name_of(words) for words in commands(README)} == set(leaves())
+
+
+def can_isolate() -> bool:
+    from seesame.contest.sandbox import why_not_isolated
+
+    return why_not_isolated() is None
 
 
 def test_the_commands_run_in_order(
@@ -67,9 +85,15 @@ def test_the_commands_run_in_order(
     """All of README's commands but the long ones; hnerv gets a few steps, once."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(drive, tmp_path / "drive.mp4")
+    (tmp_path / "videos").mkdir()
+    shutil.copy(drive, tmp_path / "videos")
+    (tmp_path / "names.txt").write_text("drive.mp4\n")
     trained = False
     for words in commands(README):
         line = words[1:]
+        name = name_of(words)
+        if name == "contest evaluate":
+            line += ["--stack", "lite", "--isolation" if can_isolate() else "--no-isolation"]
         if line[0] in ("demo", "fetch") or "comma" in line:
             continue
         if line[0] == "compress":
@@ -79,7 +103,7 @@ def test_the_commands_run_in_order(
                 trained = True
                 line += ["--set", "steps=4"]
             line += ["--overwrite"]
-        ran = seesame(*line, "--quiet") if "--quiet" in flags_of(line[0]) else seesame(*line)
+        ran = seesame(*line, *({"--quiet"} & leaves()[name]))
         assert ran.code == 0, (line, ran.err)
         assert ran.out
     assert trained

@@ -78,7 +78,7 @@ def test_known_reference_outputs_give_the_same_digits() -> None:
 def test_decoding_ahead_changes_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     source, decoded = ArrayClip(noise(37)), ArrayClip(noise(37, seed=1))
     plain = evaluate(source, decoded, TinyStack(), 10, batch_pairs=4)
-    monkeypatch.setattr(evaluator, "_ahead", lambda batches, device: prefetched(batches))
+    monkeypatch.setattr(evaluator, "_ahead", lambda batches, *_: prefetched(batches))
     ahead = evaluate(source, decoded, TinyStack(), 10, batch_pairs=4)
     np.testing.assert_array_equal(plain.seg, ahead.seg)
     np.testing.assert_array_equal(plain.pose, ahead.pose)

@@ -14,6 +14,9 @@ import typer
 from seesame import __version__
 from seesame.cli.codecs import codecs
 from seesame.cli.compress import compress
+from seesame.cli.contest.evaluate import evaluate
+from seesame.cli.contest.leaderboard import leaderboard
+from seesame.cli.contest.pack import pack
 from seesame.cli.decompress import decompress
 from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
@@ -59,6 +62,13 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 for _command in (compress, decompress, score, info, demo, fetch, stacks, codecs):
     app.command()(_guarded(_command))
+
+_contest = typer.Typer(
+    help="The challenge's bench: evaluate, pack and rank submissions.", no_args_is_help=True
+)
+for _subcommand in (evaluate, pack, leaderboard):
+    _contest.command()(_guarded(_subcommand))
+app.add_typer(_contest, name="contest")
 
 
 def _print_version(wanted: bool) -> None:

@@ -139,7 +139,7 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def parse_duration(text: str | None) -> float | None:
+def parse_duration(text: str | None, option: str = "--budget") -> float | None:
     """``"90"``, ``"90s"``, ``"20m"``, ``"1.5h"`` in seconds.
 
     Raises:
@@ -154,7 +154,7 @@ def parse_duration(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise UserError(f"--budget {text}: give a time, as 90s, 20m or 1.5h")
+        raise UserError(f"{option} {text}: give a time, as 90s, 20m or 1.5h")
     return seconds
 
 

@@ -1,5 +1,6 @@
 """``seesame score``: how far a decoded or compressed file is from its source."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.metric.evaluator import Evaluation
+    from seesame.video.clip import Clip
 
 
 def score(
@@ -45,6 +47,21 @@ def score(
         Path | None,
         typer.Option("--report", metavar="OUT.txt", help="Write the report into this file too."),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact/--fast",
+            help="For comma on the CPU: the nets as the challenge runs them, or the same sums in "
+            "a faster order, which round differently.",
+        ),
+    ] = True,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Keep what the stack sees in the source, so that the next score costs half.",
+        ),
+    ] = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     size: SizeOption = None,
@@ -68,12 +85,15 @@ def score(
     from seesame.cli.progress import progress
     from seesame.cli.roundtrip import decode_file, is_ssm, open_source
     from seesame.files import check_output
-    from seesame.metric.evaluator import evaluate
+    from seesame.metric.cache import cached_reference_outputs, holdable
+    from seesame.metric.evaluator import ReferenceOutputs, check_alike, evaluate
+    from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
 
     if report is not None:
         check_output(report, overwrite)
     where = resolve_device(device)
+    keep_freed_memory()
     source = open_source(reference, frame_size, frame_rate)
     if is_ssm(file):
         decoded = decode_file(file, where)
@@ -81,12 +101,32 @@ def score(
     else:
         decoded = open_source(file, (source.width, source.height), source.fps)
         size_on_disk = _size(compressed) if compressed else decoded.source_bytes
-    eyes = load_stack(stack, where)
+    check_alike(source, decoded)
+    eyes = load_stack(stack, where, exact=exact)
+    why_exact = getattr(eyes, "why_exact", "")
+    if why_exact:
+        _note(f"scoring with the plain nets: {why_exact}", quiet)
+    known: Clip | ReferenceOutputs = source
+    if cache and holdable(source, eyes):
+        with progress("source", quiet) as bar:
+            known = cached_reference_outputs(
+                reference,
+                source,
+                eyes,
+                device=where,
+                progress=bar,
+                tell=lambda line: _note(line, quiet),
+            )
     with progress("score", quiet) as bar:
-        evaluation = evaluate(source, decoded, eyes, size_on_disk, device=where, progress=bar)
+        evaluation = evaluate(known, decoded, eyes, size_on_disk, device=where, progress=bar)
     if report is not None:
         _write_report(report, evaluation, overwrite)
     _print(evaluation, json, per_pair)
+
+
+def _note(line: str, quiet: bool) -> None:
+    if not quiet:
+        print(f"seesame: note: {line}", file=sys.stderr)
 
 
 def _size(path: Path) -> int:

@@ -1,7 +1,9 @@
 """How much a decoded clip differs for the perception stack: distortions, score, evaluator."""
 
+from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.distortion import pose_distortion, seg_distortion
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
+from seesame.metric.memory import keep_freed_memory
 from seesame.metric.report import json_report, text_report
 from seesame.metric.score import Score
 
@@ -9,8 +11,10 @@ __all__ = [
     "Evaluation",
     "ReferenceOutputs",
     "Score",
+    "cached_reference_outputs",
     "evaluate",
     "json_report",
+    "keep_freed_memory",
     "pose_distortion",
     "reference_outputs",
     "seg_distortion",

@@ -4,7 +4,7 @@ Both clips go through the same code in batches of the same size, so that the fig
 depend on who asks: ``compress`` prints what ``score`` prints.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +21,7 @@ from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip, Frames
+from seesame.video.resize import resize
 
 T = TypeVar("T")
 
@@ -91,12 +92,13 @@ def reference_outputs(
     stack.to(torch.device(device))
     classes, poses = [], []
     done = 0
-    with torch.inference_mode(), closing(_ahead(_pairs(clip, batch_pairs), device)) as batches:
-        for pairs in batches:
-            batch_classes, batch_poses = _outputs(pairs, stack, device)
+    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), stack, device)
+    with torch.inference_mode(), closing(batches):
+        for rgb in batches:
+            batch_classes, batch_poses = _outputs(rgb, stack)
             classes.append(batch_classes.cpu())
             poses.append(batch_poses.cpu())
-            done += len(pairs)
+            done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")
     return ReferenceOutputs(
@@ -144,7 +146,7 @@ def evaluate(
             or values that are not finite.
         DamagedError: a clip ends early.
     """
-    _check_alike(reference, decoded)
+    check_alike(reference, decoded)
     if isinstance(reference, ReferenceOutputs) and reference.fingerprint != stack.fingerprint:
         raise UserError(
             f"the reference outputs are of stack {reference.stack} ({reference.fingerprint[:12]}), "
@@ -187,60 +189,101 @@ def _distortions(
     judged = stack.judged if stack.has_pose else 0
     seg, pose = [], []
     done = 0
-    batches = _ahead(_side_by_side(reference, decoded, batch_pairs), device)
+    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), stack, device)
     with torch.inference_mode(), closing(batches):
-        for source_pairs, pairs in batches:
+        for source_rgb, rgb in batches:
             if isinstance(reference, ReferenceOutputs):
-                kept = slice(done, done + len(pairs))
+                kept = slice(done, done + len(rgb))
                 classes = reference.classes[kept].to(device)
                 poses = reference.poses[kept].to(device)
             else:
-                assert source_pairs is not None
-                classes, poses = _outputs(source_pairs, stack, device)
-            decoded_classes, decoded_poses = _outputs(pairs, stack, device)
+                assert source_rgb is not None
+                classes, poses = _outputs(source_rgb, stack)
+            decoded_classes, decoded_poses = _outputs(rgb, stack)
             seg.append(seg_distortion(classes, decoded_classes).cpu())
             pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
-            done += len(pairs)
+            done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")
     return torch.cat(seg).numpy(), torch.cat(pose).numpy()
 
 
-def _outputs(pairs: Frames, stack: Stack, device: str) -> tuple[Tensor, Tensor]:
-    """Arg-max classes ``(B, h, w)`` and pose values ``(B, P)`` of pairs ``(B, 2, H, W, 3)``."""
-    writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
-    rgb = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
-    rgb = rgb.to(torch.float32, memory_format=torch.contiguous_format)
+def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
+    """Arg-max classes ``(B, h, w)`` and pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
     logits = stack.segment(rgb[:, 1])
-    classes = logits.argmax(dim=1)
-    classes = classes.to(torch.uint8 if logits.shape[1] <= 256 else torch.int16)
-    if stack.has_pose:
-        poses = stack.pose(rgb).float()
-    else:
-        poses = torch.zeros(len(pairs), 0, device=classes.device)
+    poses = stack.pose(rgb).float() if stack.has_pose else logits.new_zeros(len(rgb), 0)
     # NaN would compare as class 0 everywhere and pass for a perfect match.
-    if not (bool(torch.isfinite(logits).all()) and bool(torch.isfinite(poses).all())):
+    if not (_finite(logits) and _finite(poses)):
         raise UserError(f"stack {stack.name} gives values that are not finite; check its weights")
-    return classes, poses
+    return _arg_max(logits), poses
 
 
-def _ahead(batches: Generator[T, None, None], device: str) -> Generator[T, None, None]:
+def _arg_max(logits: Tensor) -> Tensor:
+    """The first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
+
+    As ``torch.argmax``, which takes ten times as long where the channels are few and far apart.
+    """
+    kind = torch.uint8 if logits.shape[1] <= 256 else torch.int16
+    best = logits[:, 0].clone(memory_format=torch.contiguous_format)
+    classes = torch.zeros_like(best, dtype=kind)
+    for index in range(1, logits.shape[1]):
+        channel = logits[:, index]
+        classes.masked_fill_(channel > best, index)
+        torch.maximum(best, channel, out=best)
+    return classes
+
+
+def _finite(values: Tensor) -> bool:
+    """Whether all are; NaN and infinity both show in the extremes."""
+    return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
+
+
+def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Tensor, None, None]:
+    """Pairs ``uint8 (B, 2, H, W, 3)`` as the nets take them: float32 ``(B, 2, 3, h, w)``.
+
+    Where both nets read frames of one size, every frame is resized to it here, once, and by
+    itself: a batch of whole frames in float32 would be large.
+    """
+    height, width = stack.input_size
+    for pairs in batches:
+        writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
+        frames = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
+        if not getattr(stack, "shared_input", False):
+            yield frames.to(torch.float32, memory_format=torch.contiguous_format)
+            continue
+        rgb = torch.empty(len(pairs), 2, 3, height, width, device=frames.device)
+        for frame, small in zip(frames.flatten(0, 1), rgb.flatten(0, 1), strict=True):
+            whole = frame[None].to(torch.float32, memory_format=torch.contiguous_format)
+            small.copy_(resize(whole, (height, width))[0])
+        yield rgb
+
+
+def _ahead(
+    batches: Generator[T, None, None], stack: Stack, device: str
+) -> Generator[T, None, None]:
     """Decode ahead where the nets leave the processor idle.
 
-    On the CPU it gains nothing (decoder and nets share the cores) and costs two batches of memory.
+    The plain nets on the CPU do not: decoder and nets share the cores, and nothing is gained for
+    the memory of two batches. The fast ones run a picture a core, and do at the end of a batch.
     """
-    return batches if torch.device(device).type == "cpu" else prefetched(batches)
+    busy = torch.device(device).type == "cpu" and getattr(stack, "exact", True)
+    return batches if busy else prefetched(batches)
 
 
 def _side_by_side(
-    reference: Clip | ReferenceOutputs, decoded: Clip, batch_pairs: int
-) -> Generator[tuple[Frames | None, Frames], None, None]:
+    reference: Clip | ReferenceOutputs,
+    decoded: Clip,
+    batch_pairs: int,
+    stack: Stack,
+    device: str,
+) -> Generator[tuple[Tensor | None, Tensor], None, None]:
     """Batches of pairs of both clips; None for a source whose outputs are known already."""
+    seen = _seen(_pairs(decoded, batch_pairs), stack, device)
     if isinstance(reference, ReferenceOutputs):
-        for pairs in _pairs(decoded, batch_pairs):
-            yield None, pairs
+        for rgb in seen:
+            yield None, rgb
     else:
-        yield from zip(_pairs(reference, batch_pairs), _pairs(decoded, batch_pairs), strict=True)
+        yield from zip(_seen(_pairs(reference, batch_pairs), stack, device), seen, strict=True)
 
 
 def _pairs(clip: Clip, batch_pairs: int) -> Generator[Frames, None, None]:
@@ -264,8 +307,8 @@ def _count_pairs(num_frames: int) -> int:
     return num_frames // 2
 
 
-def _check_alike(reference: Clip | ReferenceOutputs, decoded: Clip) -> None:
-    """Refuse clips that cannot be compared frame by frame."""
+def check_alike(reference: Clip | ReferenceOutputs, decoded: Clip) -> None:
+    """Refuse clips that cannot be compared frame by frame. Raises UserError."""
     if reference.num_frames != decoded.num_frames:
         raise UserError(
             f"the source has {reference.num_frames} frames, the decoded clip "

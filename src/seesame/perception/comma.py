@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from seesame.errors import DamagedError, UserError
+from seesame.perception.comma_fast import FastNets
 from seesame.perception.fetch import COMMA_FILES, models_folder, sha256_of
+from seesame.perception.fused import NotFusable
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
 
@@ -142,10 +144,24 @@ def segment_net() -> nn.Module:
 
 
 class CommaStack:
-    """The challenge's two nets as a stack. Make one with :meth:`load` or from two nets."""
+    """The challenge's two nets as a stack. Make one with :meth:`load` or from two nets.
+
+    Args:
+        segment: RGB ``(B, 3, 384, 512)`` in 0..255 to logits.
+        pose: a :class:`PoseNet`.
+        fingerprint: of the weights and the preprocessing.
+        official: whether they are the published nets.
+        exact: False for :class:`~seesame.perception.comma_fast.FastNets` where no gradient is
+            asked for and the nets run on the CPU.
+    """
 
     def __init__(
-        self, segment: nn.Module, pose: nn.Module, fingerprint: str = "", official: bool = False
+        self,
+        segment: nn.Module,
+        pose: nn.Module,
+        fingerprint: str = "",
+        official: bool = False,
+        exact: bool = True,
     ) -> None:
         self.name = "comma"
         self.fingerprint = fingerprint
@@ -158,13 +174,28 @@ class CommaStack:
         self.differentiable = True
         self._segment = segment.eval().requires_grad_(False)
         self._pose = pose.eval().requires_grad_(False)
+        self.shared_input = True
+        self.why_exact = ""
+        """Why the fast nets, though asked for, are not used."""
+        self._fast: FastNets | None = None
+        if not exact:
+            try:
+                self._fast = FastNets(self._segment, self._pose)
+            except NotFusable as error:
+                self.why_exact = str(error)
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores come from the plain nets."""
+        return self._fast is None
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> "CommaStack":
+    def load(cls, folder: Path | None = None, exact: bool = True) -> "CommaStack":
         """Load ``segnet.safetensors`` and ``posenet.safetensors``, strictly by name and shape.
 
         Args:
             folder: where they are; the folder that ``seesame fetch comma`` fills when None.
+            exact: False for the fast nets.
 
         Raises:
             UserError: files or libraries absent, tensors missing, extra or of another shape.
@@ -183,26 +214,40 @@ class CommaStack:
             load_strictly(net, path)
         official = digests == [file.sha256 for file in COMMA_FILES[:2]]
         digest = hashlib.sha256(PREPROCESSING + "".join(digests).encode()).hexdigest()
-        return cls(*nets, fingerprint=digest, official=official)
+        return cls(*nets, fingerprint=digest, official=official, exact=exact)
 
     def segment(self, rgb: Tensor) -> Tensor:
         """``(B, 3, H, W)`` in 0..255 to logits ``(B, 5, 384, 512)``."""
-        logits: Tensor = self._segment(resize(rgb, INPUT_SIZE))
+        frames = resize(rgb, INPUT_SIZE)
+        if self._fast is not None and _scoring(frames):
+            return self._fast.segment(frames)
+        # The challenge's frames keep the order of their bytes, colours last, and convolutions round
+        # differently in another.
+        logits: Tensor = self._segment(frames.contiguous(memory_format=torch.channels_last))
         return logits
 
     def pose(self, pairs: Tensor) -> Tensor:
         """``(B, 2, 3, H, W)`` in 0..255 to pose values ``(B, 12)``."""
         frames = resize(pairs.flatten(0, 1), INPUT_SIZE)
+        if self._fast is not None and _scoring(frames):
+            return self._fast.pose(frames.reshape(-1, 2, *frames.shape[1:]))
         planes = rgb_to_yuv6(frames)
         planes = planes.reshape(-1, POSE_CHANNELS, *planes.shape[-2:])
         values: Tensor = self._pose(planes)
         return values
 
     def to(self, device: torch.device) -> "CommaStack":
-        """Move the nets to a device; returns self."""
+        """Move the nets to a device, where only the plain ones run unless it is a CPU."""
+        if self._fast is not None and device.type != "cpu":
+            self._fast, self.why_exact = None, f"the fast nets do not run on {device.type}"
         self._segment.to(device)
         self._pose.to(device)
         return self
+
+
+def _scoring(frames: Tensor) -> bool:
+    """Whether no gradient is asked for."""
+    return not (torch.is_grad_enabled() and frames.requires_grad)
 
 
 def available() -> bool:

@@ -173,6 +173,7 @@ class OnnxStack:
         self.input_size = config.segment.feed.size
         self.has_pose = pose is not None
         self.judged = config.pose.judged if config.pose else 0
+        self.shared_input = config.pose is None or config.pose.feed.size == self.input_size
         self.differentiable = all(net.graph is not None for net in (segment, pose) if net)
         self._check_outputs()
 

@@ -14,6 +14,8 @@ from seesame.perception import comma, onnx
 from seesame.perception.fetch import models_folder
 from seesame.perception.stack import Stack
 
+EXACT = True
+"""Which nets score by default, in every command."""
 COMMA_LIBRARIES = ("timm", "segmentation_models_pytorch")
 ONNX_LIBRARIES = ("onnx", "onnxruntime")
 PARTS = (
@@ -41,7 +43,9 @@ class StackInfo(NamedTuple):
     """What to do when it is not available; empty when it is."""
 
 
-def load_stack(spec: str, device: str | torch.device = "cpu") -> Stack:
+def load_stack(
+    spec: str, device: str | torch.device = "cpu", *, exact: bool | None = None
+) -> Stack:
     """Load a stack and move it to a device.
 
     Args:
@@ -51,17 +55,21 @@ def load_stack(spec: str, device: str | torch.device = "cpu") -> Stack:
             The last imports and runs the user's own code, found as Python finds modules and,
             last, in the current folder.
         device: where its nets are to run.
+        exact: of ``comma`` only: whether scores on the CPU come from the plain nets, as in the
+            challenge, or from faster ones that round differently; :data:`EXACT` when None.
+            Training uses the plain nets in either case.
 
     Raises:
         UserError: unknown stack, files or libraries absent, not a stack; with what to do.
     """
+    use_exact = EXACT if exact is None else exact
     kind, _, rest = spec.partition(":")
     if kind == "lite" and not rest:
         from seesame.perception.lite.stack import LiteStack
 
         stack: Stack = LiteStack.load()
     elif kind == "comma":
-        stack = comma.CommaStack.load(Path(rest).expanduser() if rest else None)
+        stack = comma.CommaStack.load(Path(rest).expanduser() if rest else None, use_exact)
     elif kind == "onnx":
         if not rest:
             raise UserError("the onnx stack needs a folder with a stack.toml; say onnx:DIR")

@@ -13,6 +13,10 @@ class Stack(Protocol):
     Inputs are RGB as float in 0..255 at any size; each stack resizes to its own input size
     (bilinear, no antialias, ``align_corners=False``), so that a frame already of that size
     passes unchanged.
+
+    A stack may have two more attributes. ``shared_input``: true when both nets read frames of
+    ``input_size``, so that a caller may resize once for both (false when absent). ``exact``: false
+    when its nets run in a faster order that rounds differently (true when absent).
     """
 
     name: str

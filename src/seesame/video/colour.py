@@ -4,6 +4,8 @@ Both follow the comma video compression challenge (``frame_utils.py``, 2026) to 
 the same float32 operations in the same order, so that the rounded values are the same.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,10 +14,9 @@ from torch import Tensor
 
 from seesame.video.clip import Frames
 
-_GRAIN = 32_768
-"""Values from which on torch splits an operation over threads. The conversion goes in strips below
-that: they stay in the processor's cache, and threads cost more than such small work is worth (a
-hundredfold on a busy machine).
+_STRIP = 32_000
+"""Values converted at a time: the planes of a strip stay in the processor's cache, and torch does
+not split work that is so small over threads, which would cost more than it is worth.
 """
 
 
@@ -42,44 +43,78 @@ def yuv420_to_rgb(y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint
     """
     height, width = y.shape
     rgb = np.empty((height, width, 3), dtype=np.uint8)
-    chroma = np.stack([u, v])
-    step = max(2, ((_GRAIN - 1) // (2 * width) - 4) // 2 * 2)  # both chroma planes, 4 extra rows
+    if height % 2 or width % 2:
+        wide_u, wide_v = (_upsampled(plane, (height, width)) for plane in (u, v))
+        step = max(1, _STRIP // width)
+        for top in range(0, height, step):
+            rows = slice(top, top + step)
+            _convert(y[rows], wide_u[rows], wide_v[rows], rgb[rows])
+        return rgb
+    tall_u, tall_v = _doubled_rows(u), _doubled_rows(v)
+    step = max(1, _STRIP // (width // 2))
     for top in range(0, height, step):
-        rows = slice(top, min(top + step, height))
-        yf = torch.from_numpy(y[rows].astype(np.float32)).sub_(16.0).mul_(255.0 / 219.0)
-        uf, vf = _upsample(chroma, rows, (height, width)).sub_(128.0).mul_(255.0 / 224.0)
-        # In place for speed; never torch.add(alpha=...), which fuses the product into the sum
-        # and so rounds differently.
-        rgb[rows, :, 0] = _byte((vf * 1.402).add_(yf))
-        rgb[rows, :, 2] = _byte((uf * 1.772).add_(yf))
-        rgb[rows, :, 1] = _byte(yf.sub_(uf.mul_(0.344136)).sub_(vf.mul_(0.714136)))
+        rows = slice(top, top + step)
+        near_u, near_v = (tall[rows, 1:-1] * np.int16(3) for tall in (tall_u, tall_v))
+        # Even columns lie nearer to the chroma sample on their left, odd ones to the right.
+        for odd, far in ((0, slice(None, -2)), (1, slice(2, None))):
+            sixteenths = near_u + tall_u[rows, far], near_v + tall_v[rows, far]
+            _convert(y[rows, odd::2], *sixteenths, rgb[rows, odd::2])
     return rgb
 
 
-def _upsample(chroma: NDArray[np.uint8], rows: slice, size: tuple[int, int]) -> Tensor:
-    """Some rows of the chroma upsampled to ``size``; ``rows`` starts at an even one.
+def _upsampled(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A chroma plane of odd size upsampled to ``size``, less 128; by torch, as the metric is."""
+    whole = torch.from_numpy(plane.astype(np.float32))[None, None]
+    wide = F.interpolate(whole, size=size, mode="bilinear", align_corners=False)
+    found: NDArray[np.float32] = wide[0, 0].sub_(128.0).numpy()
+    return found
 
-    Doubling is done on those rows and their neighbours alone: its weights are quarters, so every
-    value is exact in float32 and the same as in the whole. Odd sizes have other weights, and are
-    upsampled whole.
+
+def _doubled_rows(plane: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Four times (chroma - 128), its rows doubled, with a column repeated at either side.
+
+    Doubling by bilinear interpolation weighs the nearer sample 3/4 and the farther one 1/4 along
+    each axis, so that whole sixteenths hold the result exactly, as float32 does.
     """
-    height, width = size
-    if height % 2 or width % 2:
-        whole = torch.from_numpy(chroma.astype(np.float32))[None]
-        whole = F.interpolate(whole, size=size, mode="bilinear", align_corners=False)
-        return whole[0, :, rows]
-    first, last = rows.start // 2, rows.stop // 2
-    near = np.arange(first - 1, last + 1).clip(0, height // 2 - 1)  # the edge rows are repeated
-    part = torch.from_numpy(chroma[:, near].astype(np.float32))[None]
-    part = F.interpolate(part, scale_factor=2.0, mode="bilinear", align_corners=False)
-    return part[0, :, 2:-2]
+    height, width = plane.shape
+    padded = np.pad(plane.astype(np.int16) - np.int16(128), 1, mode="edge")
+    tall = np.empty((2 * height, width + 2), dtype=np.int16)
+    near = padded[1:-1] * np.int16(3)
+    np.add(near, padded[:-2], out=tall[0::2])
+    np.add(near, padded[2:], out=tall[1::2])
+    return tall
 
 
-def _byte(plane: Tensor) -> NDArray[np.uint8]:
+def _convert(
+    y: NDArray[np.uint8], u: NDArray[Any], v: NDArray[Any], out: NDArray[np.uint8]
+) -> None:
+    """Some pixels to RGB; ``u`` and ``v`` are less 128, float32 or int16 sixteenths."""
+    yf = y.astype(np.float32)
+    yf -= np.float32(16.0)
+    yf *= np.float32(255.0 / 219.0)
+    # A power of two in the factor changes no rounding.
+    factor = np.float32(255.0 / 224.0) / np.float32(16.0 if u.dtype == np.int16 else 1.0)
+    uf, vf = u.astype(np.float32), v.astype(np.float32)
+    uf *= factor
+    vf *= factor
+    # One operation after the other, each rounded to float32: fused ones round differently.
+    product = vf * np.float32(1.402)
+    product += yf
+    out[..., 0] = _byte(product)
+    np.multiply(uf, np.float32(1.772), out=product)
+    product += yf
+    out[..., 2] = _byte(product)
+    uf *= np.float32(0.344136)
+    yf -= uf
+    vf *= np.float32(0.714136)
+    yf -= vf
+    out[..., 1] = _byte(yf)
+
+
+def _byte(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Clamp a float plane and round it half to even, overwriting it."""
-    values = plane.clamp_(0.0, 255.0).numpy()
-    # Not torch's round, which goes to threads however small the plane.
-    rounded: NDArray[np.uint8] = np.rint(values, out=values).astype(np.uint8)
+    torch.from_numpy(plane).clamp_(0.0, 255.0)  # numpy's clip takes four times as long
+    rounded: NDArray[np.uint8] = np.rint(plane, out=plane).astype(np.uint8)
     return rounded
 
 
@@ -143,7 +178,7 @@ def rgb_to_yuv420(
     odd = (0, width % 2, 0, height % 2)
     chroma = F.pad(torch.stack([u, v])[None], odd, mode="replicate")
     chroma = F.avg_pool2d(chroma, 2)[0] * (224.0 / 255.0) + 128.0
-    return _byte(y), _byte(chroma[0]), _byte(chroma[1])
+    return _byte(y.numpy()), _byte(chroma[0].numpy()), _byte(chroma[1].numpy())
 
 
 def rgb_to_yuv444(
@@ -151,7 +186,8 @@ def rgb_to_yuv444(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """As :func:`rgb_to_yuv420`, but with chroma for every pixel."""
     y, u, v = _to_yuv(rgb)
-    return _byte(y), _byte(u * (224.0 / 255.0) + 128.0), _byte(v * (224.0 / 255.0) + 128.0)
+    u, v = (plane * (224.0 / 255.0) + 128.0 for plane in (u, v))
+    return _byte(y.numpy()), _byte(u.numpy()), _byte(v.numpy())
 
 
 def _to_yuv(rgb: Frames) -> tuple[Tensor, Tensor, Tensor]:

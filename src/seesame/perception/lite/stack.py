@@ -29,6 +29,7 @@ class LiteStack:
     has_pose = True
     judged = 6
     differentiable = True
+    shared_input = True
 
     def __init__(self, weights: bytes) -> None:
         try:

@@ -1,0 +1,1 @@
+"""`seesame contest`: one file per subcommand."""

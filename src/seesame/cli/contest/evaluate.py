@@ -1,0 +1,151 @@
+"""``seesame contest evaluate``: unpack, inflate, check, score and report a submission."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seesame.cli.options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    parse_duration,
+    resolve_device,
+)
+from seesame.cli.output import print_json
+
+LIMITS = "Limits of inflate.sh"
+GIB = 1 << 30
+
+
+def evaluate(
+    submission: Annotated[
+        Path,
+        typer.Argument(metavar="SUBMISSION", help="Folder with archive.zip and inflate.sh."),
+    ],
+    videos: Annotated[
+        Path, typer.Option("--videos", metavar="DIR", help="Folder of the source videos.")
+    ],
+    names: Annotated[
+        Path,
+        typer.Option("--names", metavar="FILE", help="The videos to score, one name a line."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Where report.txt and report.json go; the submission's folder when left out.",
+        ),
+    ] = None,
+    stack: Annotated[
+        str, typer.Option("--stack", metavar="STACK", help="The judges; the challenge's own.")
+    ] = "comma",
+    device: DeviceOption = Device.auto,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact/--fast", help="The official tool's arithmetic, or a faster order of it."
+        ),
+    ] = True,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Videos scored at the same time.")
+    ] = 1,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache/--no-cache", help="Keep what the stack sees in the sources."),
+    ] = True,
+    time: Annotated[
+        str,
+        typer.Option("--time", metavar="TIME", help="Wall time.", rich_help_panel=LIMITS),
+    ] = "30m",
+    memory: Annotated[
+        float,
+        typer.Option(
+            "--memory", min=0.1, metavar="GIB", help="Memory, GiB.", rich_help_panel=LIMITS
+        ),
+    ] = 16.0,
+    disk: Annotated[
+        float,
+        typer.Option(
+            "--disk",
+            min=0.001,
+            metavar="GIB",
+            help="Disk, GiB; never more than the raw videos, the archive and 1 GiB take.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 1024.0,
+    processes: Annotated[
+        int,
+        typer.Option("--processes", min=2, help="Processes at once.", rich_help_panel=LIMITS),
+    ] = 256,
+    isolation: Annotated[
+        bool,
+        typer.Option(
+            "--isolation/--no-isolation",
+            help="Run inflate.sh without network and without sight of the source videos "
+            "(needs bubblewrap), or with the limits alone.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = True,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work", metavar="DIR", help="Where the raw videos go for a while; room for them all."
+        ),
+    ] = None,
+    json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Evaluate a challenge submission as the official scripts do, safely.
+
+    Unpacks archive.zip, runs inflate.sh within limits, checks that every NAME.raw has the right
+    size, scores it against the source and writes report.txt and report.json. A submission that
+    fails gets a one-line verdict and exit code 2.
+
+    Example: seesame contest evaluate my_entry --videos videos --names names.txt
+    """
+    seconds = parse_duration(time, "--time")
+    where = resolve_device(device)
+
+    from seesame.cli.progress import progress
+    from seesame.contest.evaluate import Bench, evaluate_submission
+    from seesame.contest.report import contest_config, contest_text, contest_values, write_json
+    from seesame.contest.submission import REPORT, REPORT_JSON, SubmissionError
+    from seesame.contest.videos import open_videos, read_names
+    from seesame.contest.watch import Limits
+    from seesame.files import check_output, replacing
+    from seesame.perception.registry import load_stack
+
+    folder = out or submission
+    report, report_json = folder / REPORT, folder / REPORT_JSON
+    for path in (report, report_json):
+        check_output(path, overwrite)
+    # Loaded here too, so that a wrong --stack is found before inflate.sh runs for half an hour.
+    eyes = load_stack(stack, where, exact=exact)
+    found, source_bytes = open_videos(videos, read_names(names))
+    bench = Bench(found, source_bytes, videos, stack, where, exact, cache, jobs)
+    assert seconds is not None
+    limits = Limits(seconds, round(memory * GIB), processes, round(disk * GIB))
+    with progress("evaluate", quiet) as bar:
+        result = evaluate_submission(
+            submission, bench, limits, isolate=isolation, work=work, progress=bar
+        )
+    config = contest_config(submission, names, bench, eyes.fingerprint, isolation, report)
+    official = bool(getattr(eyes, "official", False))
+    values = contest_values(result, bench, eyes.fingerprint, official, isolation)
+    text = contest_text(result, config)
+    for path, content in ((report, text), (report_json, write_json(values))):
+        with replacing(path, overwrite) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    if json:
+        print_json(values)
+    elif result.total is not None:
+        print(text, end="")
+    if result.total is None:
+        raise SubmissionError(f"{os.fspath(submission)}: not scored: {result.verdict}")

@@ -1,0 +1,1 @@
+"""The challenge: evaluate, pack, inflate and rank submissions."""

@@ -1,0 +1,123 @@
+"""``archive.zip``: opening a stranger's without harm, and writing the smallest that is valid."""
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from seesame.contest.submission import SubmissionError
+from seesame.files import replacing
+
+MAX_ENTRIES = 10_000
+UNIX = 3
+"""``create_system`` of an archive whose entries carry Unix modes."""
+ENCRYPTED = 0x1
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+"""What the standard library raises on archives that are not what they claim to be."""
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
+    """Unpack an untrusted zip into an empty folder.
+
+    Everything is checked from the directory of the archive before the first byte is written:
+    names that climb out, links and other special entries, encryption, two entries of one name,
+    too many entries, too many bytes. No entry is read beyond the size that it declares.
+
+    Args:
+        archive: the zip file.
+        folder: an empty folder, which takes the files.
+        max_bytes: the most that all files together may take.
+
+    Returns:
+        Bytes of all files together.
+
+    Raises:
+        SubmissionError: what is wrong with the archive, in one line.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            entries = file.infolist()
+            paths = _check(entries, max_bytes)
+            for entry, path in zip(entries, paths, strict=True):
+                _write(file, entry, folder / path)
+    except _DAMAGE as error:
+        raise SubmissionError(f"archive.zip is damaged or of an unknown kind ({error})") from error
+    return sum(entry.file_size for entry in entries)
+
+
+def pack_files(path: Path, payloads: Mapping[str, bytes], overwrite: bool = False) -> int:
+    """Write a zip with nothing in it that need not be: stored, no extra fields, no comment.
+
+    An entry costs 76 bytes and its name twice, the archive 22 bytes. Entries name MS-DOS as
+    their system, so that ``unzip`` gives the files the usual permissions.
+
+    Args:
+        path: the archive.
+        payloads: short names and contents; they are incompressible already.
+        overwrite: replace an existing file.
+
+    Returns:
+        Bytes on disk.
+
+    Raises:
+        UserError: the output exists or cannot be written.
+    """
+    with replacing(path, overwrite) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
+            for name, payload in payloads.items():
+                entry = zipfile.ZipInfo(name)
+                entry.create_system = 0
+                entry.external_attr = 0
+                file.writestr(entry, payload)
+        return temporary.stat().st_size
+
+
+def _check(entries: list[zipfile.ZipInfo], max_bytes: int) -> list[PurePosixPath]:
+    """The entries' paths, if all of them may be written."""
+    if len(entries) > MAX_ENTRIES:
+        raise SubmissionError(f"archive.zip holds {len(entries)} entries; {MAX_ENTRIES} at most")
+    paths = [_path(entry) for entry in entries]
+    files = {path for path, entry in zip(paths, entries, strict=True) if not entry.is_dir()}
+    if len(files) < sum(not entry.is_dir() for entry in entries):
+        raise SubmissionError("archive.zip holds two entries of the same name")
+    for path in paths:
+        if not files.isdisjoint(path.parents):
+            raise SubmissionError(f"archive.zip: {path.parent} is both a file and a folder")
+    total = sum(entry.file_size for entry in entries)
+    if total > max_bytes:
+        raise SubmissionError(
+            f"archive.zip expands to {total:,} bytes; {max_bytes:,} at most (nothing was unpacked)"
+        )
+    return paths
+
+
+def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    """Where an entry goes, below the folder."""
+    # What zipfile cut off at a NUL or rewrote is still in orig_filename.
+    name = entry.orig_filename
+    path = PurePosixPath(name)
+    shown = ascii(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+        raise SubmissionError(f"archive.zip: entry {shown} climbs out of its folder")
+    if not path.parts or len(name) > 1024 or any(len(part.encode()) > 255 for part in path.parts):
+        raise SubmissionError(f"archive.zip: entry {shown[:80]} has no usable name")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if entry.create_system == UNIX and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "link" if kind == stat.S_IFLNK else "special file"
+        raise SubmissionError(f"archive.zip: entry {shown} is a {what}")
+    if entry.flag_bits & ENCRYPTED:
+        raise SubmissionError(f"archive.zip: entry {shown} is encrypted")
+    return path
+
+
+def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    if entry.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file.open(entry) as source, target.open("xb") as out:
+        shutil.copyfileobj(source, out, 1 << 20)
+    if entry.create_system == UNIX and entry.external_attr >> 16 & stat.S_IXUSR:
+        target.chmod(0o755)

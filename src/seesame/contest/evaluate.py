@@ -1,0 +1,282 @@
+"""A submission from its folder to its score, as the challenge's ``evaluate.sh`` does it.
+
+Unpack the archive, run ``inflate.sh`` in isolation, check what it made, score it pair by pair.
+Whatever a submission does wrong ends in a verdict, never in an exception of ours.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seesame.contest.archive import unpack
+from seesame.contest.sandbox import Room, run_inflate
+from seesame.contest.submission import (
+    ARCHIVE,
+    SCRIPT,
+    Submission,
+    SubmissionError,
+    copy_scripts,
+    open_submission,
+)
+from seesame.contest.videos import Video, inflated_name
+from seesame.contest.watch import Limits, Outcome
+from seesame.errors import UserError
+from seesame.metric.cache import cached_reference_outputs, holdable
+from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
+from seesame.metric.score import Score
+from seesame.perception.registry import load_stack
+from seesame.video.clip import Clip
+from seesame.video.raw import RawClip
+from seesame.video.reader import open_clip
+
+ARCHIVE_ALLOWANCE = 1 << 28
+"""Bytes that an archive may expand to beside four times the source videos' own."""
+OUTPUT_ALLOWANCE = 1 << 30
+"""Bytes that a script may write beside its archive's and the raw videos' own."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every submission of one contest is judged by."""
+
+    videos: tuple[Video, ...]
+    source_bytes: int
+    """Of all files in the videos' folder, the denominator of the rate."""
+    folder: Path
+    stack: str
+    """As ``--stack`` names it."""
+    device: str = "cpu"
+    exact: bool = False
+    cached: bool = True
+    """Keep what the stack sees in the source videos for the next submission."""
+    jobs: int = 1
+    """Videos scored at the same time, each in a process of its own."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a submission."""
+
+    name: str
+    verdict: str
+    """``scored``, or why not, in one line."""
+    submission: Submission | None
+    outcome: Outcome | None
+    """How its script ended; None when it was never run."""
+    videos: tuple[tuple[str, Evaluation], ...] = ()
+    total: Evaluation | None = None
+    """Over the pairs of all videos; None when it was not scored."""
+
+
+def evaluate_submission(
+    folder: Path,
+    bench: Bench,
+    limits: Limits | None = None,
+    *,
+    isolate: bool = True,
+    work: Path | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Judge one submission; nothing of it is left but the result.
+
+    Args:
+        folder: holds ``archive.zip`` and ``inflate.sh``; it is not changed.
+        bench: videos, stack and device.
+        limits: where the script is stopped; ``bytes`` is lowered to what the videos can need.
+        isolate: see :func:`seesame.contest.sandbox.run_inflate`.
+        work: where the raw videos go for a while; the system's temporary folder when None.
+        progress: called with the share done and what is being done.
+
+    Raises:
+        UserError: a mistake of the one who judges: no such folder, no room on the disk, no
+            isolation here, a source video that cannot be read.
+    """
+    tell = progress or (lambda share, text: None)
+    submission: Submission | None = None
+    outcome: Outcome | None = None
+    try:
+        submission = open_submission(folder)
+        with tempfile.TemporaryDirectory(
+            prefix="seesame-contest-", dir=work, ignore_cleanup_errors=True
+        ) as temporary:
+            room = _furnish(Path(temporary) / "room", submission, bench)
+            limits = _limits(limits or Limits(), bench, room)
+            tell(0.0, "inflate.sh")
+            outcome = run_inflate(
+                room,
+                limits,
+                isolate=isolate,
+                hidden=(bench.folder, folder),
+                gpu=bench.device.startswith("cuda"),
+            )
+            _check_outcome(outcome)
+            raws = [_check_raw(room.out, video) for video in bench.videos]
+            videos = _score(raws, submission, bench, tell)
+    except SubmissionError as error:
+        return Result(folder.resolve().name, str(error), submission, outcome)
+    total = combine([evaluation for _, evaluation in videos])
+    return Result(submission.name, "scored", submission, outcome, videos, total)
+
+
+def combine(evaluations: list[Evaluation]) -> Evaluation:
+    """One evaluation over the pairs of several videos that share their rate."""
+    first = evaluations[0]
+    seg = np.concatenate([evaluation.seg for evaluation in evaluations])
+    pose = np.concatenate([evaluation.pose for evaluation in evaluations])
+    score = Score(
+        seg=float(seg.mean(dtype=np.float64)),
+        pose=float(pose.mean(dtype=np.float64)),
+        rate=first.score.rate,
+    )
+    return replace(first, score=score, seg=seg, pose=pose)
+
+
+def bench_digest(bench: Bench, fingerprint: str, decoder: str) -> str:
+    """Digest that is equal for results that may be compared: same stack, videos and decoder."""
+    videos = [(v.name, v.bytes, v.num_frames, v.width, v.height) for v in bench.videos]
+    what = json.dumps([fingerprint, decoder, bench.source_bytes, videos])
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
+def _furnish(folder: Path, submission: Submission, bench: Bench) -> Room:
+    """Lay out the folder as the challenge's repository is, so that scripts find their way."""
+    scripts = folder / "submissions" / submission.name
+    room = Room(
+        folder,
+        scripts / SCRIPT,
+        folder / "archive",
+        folder / "inflated",
+        folder / "names.txt",
+        folder / "tmp",
+    )
+    for place in (scripts, room.archive, room.out, room.tmp):
+        place.mkdir(parents=True)
+    copy_scripts(submission, scripts)
+    bound = ARCHIVE_ALLOWANCE + 4 * bench.source_bytes
+    unpack(submission.folder / ARCHIVE, room.archive, bound)
+    room.names.write_text("".join(f"{video.name}\n" for video in bench.videos), encoding="utf-8")
+    return room
+
+
+def _limits(limits: Limits, bench: Bench, room: Room) -> Limits:
+    """The limits with as much disk as the videos need, where there is that much."""
+    raw = sum(video.raw_bytes for video in bench.videos)
+    there = sum(path.stat().st_size for path in room.folder.rglob("*") if path.is_file())
+    wanted = min(limits.bytes, raw + there + OUTPUT_ALLOWANCE)
+    free = shutil.disk_usage(room.folder).free
+    if free < raw:
+        raise UserError(
+            f"{room.folder.parent.parent}: {free:,} bytes are free, but the raw videos take "
+            f"{raw:,}; choose another place with --work"
+        )
+    return replace(limits, bytes=min(wanted, there + free))
+
+
+def _check_outcome(outcome: Outcome) -> None:
+    if outcome.stopped is not None:
+        raise SubmissionError(f"{SCRIPT} {outcome.stopped}")
+    if outcome.exit_code:
+        lines = [line for line in outcome.log.splitlines() if line.strip()]
+        last = f": {ascii(lines[-1].strip()[:200])[1:-1]}" if lines else ""
+        raise SubmissionError(f"{SCRIPT} ended with exit code {outcome.exit_code}{last}")
+
+
+def _check_raw(out: Path, video: Video) -> Path:
+    """The file that inflate made for a video, if it is a plain file of the right size."""
+    name = inflated_name(video.name)
+    path = out / name
+    steps = [path, *path.parents]
+    if any(step.is_symlink() for step in steps[: steps.index(out) + 1]):
+        raise SubmissionError(f"{name} is a link, not a file")
+    if not path.is_file():
+        raise SubmissionError(f"{SCRIPT} made no {name}")
+    size = path.stat().st_size
+    if size != video.raw_bytes:
+        raise SubmissionError(
+            f"{name} has {size:,} bytes, not {video.raw_bytes:,} "
+            f"({video.num_frames} frames of {video.width}x{video.height} RGB)"
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One video's scoring, in a form that another process can be handed."""
+
+    raw: Path
+    video: Video
+    bench: Bench
+    compressed_bytes: int
+    threads: int
+
+
+def _score(
+    raws: list[Path], submission: Submission, bench: Bench, tell: Progress
+) -> tuple[tuple[str, Evaluation], ...]:
+    jobs = max(1, min(bench.jobs, len(raws)))
+    threads = max(1, torch.get_num_threads() // jobs)
+    tasks = [
+        _Task(raw, video, bench, submission.archive_bytes, threads)
+        for raw, video in zip(raws, bench.videos, strict=True)
+    ]
+    found = []
+    with ExitStack() as stack:
+        if jobs == 1:
+            results = (
+                _score_one(task, _part(tell, i, len(tasks), f"video {i + 1} of {len(tasks)}, "))
+                for i, task in enumerate(tasks)
+            )
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            results = (result for result in pool.map(_score_in_process, tasks))
+        for task, result in zip(tasks, results, strict=True):
+            found.append((task.video.name, result))
+            tell(len(found) / len(tasks), f"video {len(found)} of {len(tasks)}")
+    return tuple(found)
+
+
+def _part(tell: Progress, index: int, count: int, label: str) -> Progress:
+    """The progress of one of several equal parts."""
+    return lambda share, text: tell((index + share) / count, label + text)
+
+
+def _score_in_process(task: _Task) -> Evaluation:
+    torch.set_num_threads(task.threads)
+    return _score_one(task, None)
+
+
+def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
+    bench, video = task.bench, task.video
+    stack = load_stack(bench.stack, bench.device, exact=bench.exact)
+    source = open_clip(video.path)
+    reference: Clip | ReferenceOutputs = source
+    judge = progress
+    if bench.cached and holdable(source, stack):
+        look = None
+        if progress is not None:
+            look, judge = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
+        reference = cached_reference_outputs(
+            video.path, source, stack, device=bench.device, progress=look
+        )
+    decoded = RawClip(task.raw, (video.height, video.width), source.fps)
+    return evaluate(
+        reference,
+        decoded,
+        stack,
+        task.compressed_bytes,
+        source_bytes=bench.source_bytes,
+        device=bench.device,
+        progress=judge,
+    )

@@ -1,0 +1,129 @@
+"""The reports that an evaluation leaves: the challenge's text form, and all of it as JSON."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+
+from seesame import __version__
+from seesame.contest.evaluate import Bench, Result, bench_digest
+from seesame.contest.submission import FORMAT, Submission
+from seesame.metric.evaluator import BATCH_PAIRS
+from seesame.metric.report import report_values, text_report
+
+AXIS = "cpu"
+"""The challenge's name for scores against PyAV's frames; its CUDA axis takes DALI's."""
+
+
+def decoder() -> str:
+    """What extracts the reference frames: their values, and so the scores, depend on it."""
+    return (
+        f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    )
+
+
+def contest_text(result: Result, config: Mapping[str, object]) -> str:
+    """``report.txt`` of a scored submission; of another, its config and verdict.
+
+    Args:
+        result: what :func:`seesame.contest.evaluate.evaluate_submission` returned.
+        config: the first block's lines, which are sorted by key.
+    """
+    if result.total is None:
+        head = ["=== Evaluation config ===", *(f"  {key}: {config[key]}" for key in sorted(config))]
+        lines = [*head, "=== Evaluation results ===", f"  Not scored: {result.verdict}"]
+        text = "\n".join(lines) + "\n"
+    else:
+        text = text_report(result.total, config)
+    submission = result.submission
+    if submission is None or not submission.uncounted:
+        return text
+    lines = [f"  Bytes outside the archive that could be payload: {submission.uncounted_bytes:,}"]
+    lines += [f"    {ascii(f.path)[1:-1]}: {f.bytes:,} ({f.why})" for f in submission.uncounted]
+    if result.total is not None:
+        lines.append(f"  Score with them counted: {counted_score(result)!r}")
+    return text + "\n".join(lines) + "\n"
+
+
+def counted_score(result: Result) -> float | None:
+    """The score were every byte counted that could be payload; None where there is no score."""
+    if result.total is None or result.submission is None:
+        return None
+    return result.total.score.total + 25 * (
+        result.submission.uncounted_bytes / result.total.source_bytes
+    )
+
+
+def contest_values(
+    result: Result, bench: Bench, fingerprint: str, official: bool, isolated: bool
+) -> dict[str, Any]:
+    """Everything about a result as plain JSON values; ``report.json`` holds it."""
+    total, outcome = result.total, result.outcome
+    figures = ("score", "seg", "pose", "rate", "samples")
+    values = {} if total is None else report_values(total)
+    submission = result.submission
+    return {
+        "format": FORMAT,
+        "name": result.name,
+        "verdict": result.verdict,
+        "scored": total is not None,
+        **{name: values.get(name) for name in figures},
+        "compressed_bytes": submission and submission.archive_bytes,
+        "source_bytes": bench.source_bytes,
+        "stack": bench.stack.partition(":")[0],
+        "fingerprint": fingerprint,
+        "official": official,
+        "decoder": decoder(),
+        "device": bench.device,
+        "axis": AXIS,
+        "exact": bench.exact,
+        "bench": bench_digest(bench, fingerprint, decoder()),
+        **_uncounted(submission),
+        "score_with_uncounted": counted_score(result),
+        "inflate_seconds": outcome and outcome.seconds,
+        "inflate_peak_memory": outcome and outcome.peak_memory,
+        "inflate_log": outcome.log if outcome else "",
+        "network": "cut off" if isolated else "open",
+        "source_hidden": isolated,
+        "videos": [
+            {"name": name, **{key: report_values(one)[key] for key in (*figures, "pairs")}}
+            for name, one in result.videos
+        ],
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seesame": __version__,
+    }
+
+
+def contest_config(
+    folder: Path, names: Path, bench: Bench, fingerprint: str, isolated: bool, report: Path
+) -> dict[str, object]:
+    """The lines of the report's first block: the challenge's own keys, and what ours adds."""
+    return {
+        "batch_size": BATCH_PAIRS,
+        "decoder": decoder(),
+        "device": bench.device,
+        "exact": bench.exact,
+        "fingerprint": fingerprint,
+        "network": "cut off" if isolated else "open",
+        "report": report,
+        "stack": bench.stack,
+        "submission_dir": folder,
+        "uncompressed_dir": bench.folder,
+        "video_names_file": names,
+    }
+
+
+def write_json(values: Mapping[str, Any]) -> str:
+    """One JSON object on one line."""
+    return json.dumps(values, allow_nan=False, default=str) + "\n"
+
+
+def _uncounted(submission: Submission | None) -> dict[str, Any]:
+    files = submission.uncounted if submission else ()
+    return {
+        "uncounted_bytes": sum(file.bytes for file in files),
+        "uncounted": [{"path": f.path, "bytes": f.bytes, "why": f.why} for f in files],
+    }

@@ -1,0 +1,314 @@
+"""What a stack sees in a source, kept on disk: scoring the same source again costs half.
+
+An entry is a safetensors file: the class maps as one zlib stream, the pose values, the key and a
+checksum in the metadata. Everything that may change a bit of the outputs is in the key, so that a
+score from the cache is the score without it, to the last digit. Entries are put in place whole
+(``os.replace``) and verified when read, so that several processes can share a folder.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+import zlib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seesame.errors import UserError
+from seesame.files import remove, replacing
+from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip
+from seesame.video.images import PICTURES
+
+FOLDER_VARIABLE = "SEESAME_CACHE"
+"""Environment variable: the folder of the cache."""
+BYTES_VARIABLE = "SEESAME_CACHE_BYTES"
+"""Environment variable: how many bytes the cache may take; 0 turns it off."""
+MAX_BYTES = 2 << 30
+MAX_HELD = 1 << 30
+"""Bytes of class maps that :func:`holdable` lets stay in memory: 5,461 pairs at 512x384."""
+VERSION = 1
+"""Part of every key: to be raised with any change of the entries' form, of reading, colour,
+resizing or the evaluator that may change a bit of the outputs."""
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "av",
+    "pillow",
+    "timm",
+    "segmentation-models-pytorch",
+    "onnx",
+    "onnxruntime",
+)
+SUFFIX = ".safetensors"
+LEVEL = 1
+"""zlib's fastest: class maps are smooth, and more effort would cost more than it saves."""
+STALE = 3600.0
+"""Seconds after which a temporary file is what a killed process left."""
+
+Tell = Callable[[str], None]
+"""Called with one line about an entry that could not be used or kept."""
+
+
+def cache_folder() -> Path:
+    """Where entries are kept: ``$SEESAME_CACHE``, else ``cache`` in ``$SEESAME_HOME``, else the
+    XDG cache folder (``~/.cache/seesame``)."""
+    own, home = os.environ.get(FOLDER_VARIABLE), os.environ.get("SEESAME_HOME")
+    if own:
+        return Path(own).expanduser() / "references"
+    if home:
+        return Path(home).expanduser() / "cache" / "references"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "seesame" / "references"
+
+
+def cache_bytes() -> int:
+    """How many bytes the cache may take: ``$SEESAME_CACHE_BYTES``, else 2 GiB.
+
+    Raises:
+        UserError: the variable is no whole number of bytes.
+    """
+    text = os.environ.get(BYTES_VARIABLE, "").strip()
+    if not text:
+        return MAX_BYTES
+    if not text.isdecimal():
+        raise UserError(f"{BYTES_VARIABLE}={text}: give a whole number of bytes; 0 for no cache")
+    return int(text)
+
+
+def holdable(clip: Clip, stack: Stack) -> bool:
+    """Whether a clip's class maps may be held in memory; longer ones are scored side by side."""
+    height, width = stack.input_size
+    return clip.num_frames // 2 * height * width <= MAX_HELD
+
+
+def cached_reference_outputs(
+    source: Path,
+    clip: Clip,
+    stack: Stack,
+    *,
+    batch_pairs: int = BATCH_PAIRS,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+    folder: Path | None = None,
+    max_bytes: int | None = None,
+) -> ReferenceOutputs:
+    """What :func:`~seesame.metric.evaluator.reference_outputs` gives, from disk if it was kept.
+
+    An entry that is damaged or not readable is told of, made again and replaced. Where the folder
+    cannot be written, that is told and the outputs are returned all the same. Stacks without a
+    fingerprint are never cached. The least recently used entries go when the folder grows beyond
+    ``max_bytes``.
+
+    Args:
+        source: the file or folder that ``clip`` reads.
+        clip: the source clip.
+        stack: the frozen nets.
+        batch_pairs: as in ``reference_outputs``.
+        device: where the nets run.
+        progress: called after every batch that is computed.
+        tell: called with one line when an entry cannot be used or kept.
+        folder: where entries are kept; :func:`cache_folder` when None.
+        max_bytes: what the folder may take, 0 for no cache; :func:`cache_bytes` when None.
+
+    Raises:
+        UserError: as ``reference_outputs``, or the source cannot be read.
+        DamagedError: the clip ends early.
+    """
+    tell = tell or (lambda line: None)
+    folder = cache_folder() if folder is None else folder
+    max_bytes = cache_bytes() if max_bytes is None else max_bytes
+
+    def compute() -> ReferenceOutputs:
+        return reference_outputs(
+            clip, stack, batch_pairs=batch_pairs, device=device, progress=progress
+        )
+
+    if max_bytes <= 0 or not stack.fingerprint:
+        return compute()
+    try:
+        before = _stamps(source)
+        key = _key(source, clip, stack, batch_pairs, device)
+    except OSError as error:
+        raise UserError(f"{source}: not readable ({error.strerror})") from error
+    path = folder / (hashlib.sha256(key.encode()).hexdigest() + SUFFIX)
+    kept = _read(path, key, clip.num_frames // 2, tell)
+    if kept is not None:
+        return _outputs(kept, clip, stack)
+    outputs = compute()
+    if _stamps(source) == before:  # else the key may not be that of the frames
+        _keep(path, key, outputs, max_bytes, tell)
+    return outputs
+
+
+def source_digest(source: Path) -> str:
+    """Hex SHA-256 of a clip's file, or of a folder's sorted picture names and contents.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not source.is_dir():
+        return _digest(source)
+    whole = hashlib.sha256()
+    for path in _pictures(source):
+        whole.update(f"{path.name}\0{_digest(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
+
+
+def _stamps(source: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change: what shows that a source was written to meanwhile."""
+    paths = _pictures(source) if source.is_dir() else [source]
+    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+
+
+def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) -> str:
+    """All that the outputs depend on, as canonical JSON."""
+    values = {
+        "version": VERSION,
+        "source": source_digest(source),
+        "suffix": source.suffix.lower(),
+        "clip": [clip.width, clip.height, clip.num_frames, str(clip.fps)],
+        "stack": [stack.name, stack.fingerprint, bool(getattr(stack, "exact", True))],
+        "batch_pairs": batch_pairs,
+        "device": _device(torch.device(device)),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libav": {name: list(numbers) for name, numbers in av.library_versions.items()},
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def _device(device: torch.device) -> list[str | int]:
+    """What decides how the nets round."""
+    if device.type == "cuda":
+        return [device.type, torch.cuda.get_device_name(device)]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return [device.type, platform.machine(), capability, torch.get_num_threads()]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+def _outputs(kept: tuple[Tensor, Tensor], clip: Clip, stack: Stack) -> ReferenceOutputs:
+    return ReferenceOutputs(
+        *kept,
+        clip.width,
+        clip.height,
+        clip.num_frames,
+        clip.fps,
+        clip.source_bytes,
+        stack.name,
+        stack.fingerprint,
+    )
+
+
+def _checksum(key: str, shape: str, packed: Tensor, poses: Tensor) -> str:
+    whole = hashlib.sha256(f"{key}\n{shape}\n".encode())
+    whole.update(packed.numpy().data)
+    whole.update(poses.numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _read(path: Path, key: str, pairs: int, tell: Tell) -> tuple[Tensor, Tensor] | None:
+    """Classes and poses of an entry; None where there is none, or none that can be trusted."""
+    if not path.is_file():
+        return None
+    try:
+        kept = _parse(path, key, pairs)
+        os.utime(path)  # used just now: evicted last
+    except PermissionError:
+        tell(f"{path}: the cache is not accessible; computing without it")
+        return None
+    except FileNotFoundError:  # another process evicted it
+        return None
+    except (SafetensorError, OSError, KeyError, ValueError, zlib.error):
+        tell(f"{path}: damaged cache entry; computing it again")
+        return None
+    return kept
+
+
+def _parse(path: Path, key: str, pairs: int) -> tuple[Tensor, Tensor]:
+    """Read and verify an entry; raises what :func:`_read` catches."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        packed, poses = file.get_tensor("classes"), file.get_tensor("poses")
+    shape_text = metadata["shape"]
+    sound = (
+        metadata["key"] == key
+        and metadata["sha256"] == _checksum(key, shape_text, packed, poses)
+        and len(poses) == pairs
+    )
+    if not sound:
+        raise ValueError("not the entry of this key")
+    kind, *shape = json.loads(shape_text)
+    dtype = np.dtype(kind)
+    size = int(np.prod(shape)) * dtype.itemsize
+    data = bytearray(zlib.decompressobj().decompress(packed.numpy().data, size))
+    classes = np.frombuffer(data, dtype).reshape(shape)
+    return torch.from_numpy(classes), poses
+
+
+def _keep(path: Path, key: str, outputs: ReferenceOutputs, max_bytes: int, tell: Tell) -> None:
+    """Write an entry whole, then make room for it; a folder that refuses is told of."""
+    classes = outputs.classes.numpy()
+    packed = torch.frombuffer(bytearray(zlib.compress(classes.data, LEVEL)), dtype=torch.uint8)
+    if packed.nbytes + outputs.poses.nbytes > max_bytes:
+        return
+    shape = json.dumps([classes.dtype.str, *classes.shape])
+    poses = outputs.poses.contiguous()
+    metadata = {
+        "key": key,
+        "shape": shape,
+        "sha256": _checksum(key, shape, packed, poses),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, overwrite=True) as temporary:
+            save_file({"classes": packed, "poses": poses}, temporary, metadata)
+        _evict(path, max_bytes)
+    except (UserError, OSError, SafetensorError) as error:
+        tell(f"the cache of reference outputs cannot be written: {error}")
+
+
+def _evict(newest: Path, max_bytes: int) -> None:
+    """Remove the least recently used entries until the folder fits; ``newest`` stays."""
+    found = []
+    for path in newest.parent.glob(f"*{SUFFIX}"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # another process was quicker
+            continue
+        if not path.name.startswith("."):
+            found.append((status.st_mtime, status.st_size, path))
+        elif time.time() - status.st_mtime > STALE:
+            remove(path)
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= max_bytes:
+            return
+        if path != newest:
+            remove(path)
+            total -= size
