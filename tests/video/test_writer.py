@@ -57,6 +57,15 @@ def test_lossless_without_x264rgb(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+@pytest.mark.parametrize("name", ["mkv", "mp4", "raw"])
+def test_equal_frames_make_equal_files(tmp_path, name):
+    frames = smooth(4, 48, 64)
+    paths = [tmp_path / f"{i}.{name}" for i in range(2)]
+    for path in paths:
+        write(path, frames)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
 @pytest.mark.parametrize("size", [(48, 64), (47, 64), (48, 63), (2, 2)])
 def test_crf(tmp_path, name, size):
     frames = smooth(6, *size)

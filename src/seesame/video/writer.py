@@ -122,6 +122,8 @@ def _write_video(
     count = 0
     codec, options, pixels = encoder
     with av.open(f"file:{path}", "w") as container:
+        # Without a random identity or a date in it, so that equal frames make equal files.
+        container.flags |= av.container.Flags.bitexact.value
         stream = container.add_stream(codec, rate=fps.limit_denominator(100_000), options=options)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = size
