@@ -18,6 +18,7 @@ from seesame.video.colour import rgb_to_yuv420, rgb_to_yuv444
 from seesame.video.complete import check_complete
 
 _VIDEO = (".mkv", ".mp4")
+_BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]
 _BT601 = 6
 """SMPTE 170M: the value of matrix, primaries and transfer alike (ITU-T H.273)."""
 
@@ -123,7 +124,7 @@ def _write_video(
     codec, options, pixels = encoder
     with av.open(f"file:{path}", "w") as container:
         # Without a random identity or a date in it, so that equal frames make equal files.
-        container.flags |= av.container.Flags.bitexact.value
+        container.flags |= _BITEXACT
         stream = container.add_stream(codec, rate=fps.limit_denominator(100_000), options=options)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = size
