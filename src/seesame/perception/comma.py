@@ -209,7 +209,8 @@ class CommaStack:
                 raise UserError(f"{path} is missing; {hint}")
         digests = [sha256_of(path) for path in paths]
         _libraries()
-        nets = (segment_net(), PoseNet())
+        with torch.device("meta"):  # no memory yet, and no time for random weights
+            nets = (segment_net(), PoseNet())
         for net, path in zip(nets, paths, strict=True):
             load_strictly(net, path)
         official = digests == [file.sha256 for file in COMMA_FILES[:2]]
@@ -281,7 +282,8 @@ def load_strictly(net: nn.Module, path: Path) -> None:
     wrong = sorted(name for name in names if tensors[name].dtype != state[name].dtype)
     if wrong:
         raise UserError(f"{path}: wrong number type of {_few(wrong)}; not the expected net")
-    net.load_state_dict({**state, **tensors}, strict=True)
+    counters = {name: torch.zeros_like(state[name], device="cpu") for name in set(state) - names}
+    net.load_state_dict({**counters, **tensors}, strict=True, assign=True)
 
 
 def _check_names(path: Path, state: Mapping[str, Tensor], names: set[str]) -> None:

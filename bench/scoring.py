@@ -1,0 +1,188 @@
+"""How long a score takes with nets of comma's shape, and how far the fast nets are from exact.
+
+    python bench/scoring.py [--clips]
+
+The nets have random weights. The straightforward loop (tests/literal_metric.py) decodes both
+clips and runs both nets on both, in batches of 16 pairs; beside it stand seesame's first score of
+a source and its next score of the same source, whose outputs are then in the cache. Every
+measurement is a process of its own, from loading the nets to the score, imports left out; they
+take turns. `--clips` also compares the fast nets with the exact ones on every real clip, for two
+sets of weights: batch norm fitted to noise, as for the timing, and to pictures of the clip. Beside
+that stands what the plain nets themselves give in batches of 8: random nets magnify rounding.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common import HERE, SHARED, Results
+from seesame.codecs.base import EncodeContext
+from seesame.codecs.registry import get_codec
+from seesame.metric import cached_reference_outputs, evaluate, keep_freed_memory
+from seesame.perception import comma
+from seesame.perception.registry import load_stack
+from seesame.video.clip import Clip, Frames
+from seesame.video.colour import rgb_to_yuv6
+from seesame.video.reader import open_clip
+from seesame.video.resize import resize, resize_frames, to_float
+from seesame.video.scene import SceneClip, SceneConfig
+from seesame.video.writer import write_clip
+
+sys.path.append(str(HERE.parent / "tests"))
+from literal_metric import literal_score
+from random_comma import random_nets, save_nets
+
+SIZE = (874, 1164)
+CLIP = SHARED / "data/clips/highway.mp4"
+SOURCE_CRF, POOR_CRF = 16, 50
+KINDS = ("straightforward", "exact, first", "exact, again", "fast, first", "fast, again")
+
+
+def frames(clip: Clip, count: int, size: tuple[int, int] | None) -> Iterator[Frames]:
+    """The first frames of a clip, resized."""
+    left = count
+    for batch in clip.batches(16):
+        batch = batch[:left]
+        left -= len(batch)
+        yield batch if size is None else resize_frames(batch, size)
+        if not left:
+            return
+
+
+def prepare(clip: Clip, count: int, size: tuple[int, int] | None, folder: Path) -> tuple[Path, int]:
+    """Write ``source.mp4`` and ``decoded.mkv`` into a folder; returns it and the bytes between."""
+    folder.mkdir()
+    height, width = size or (clip.height, clip.width)
+    source, poor = folder / "source.mp4", folder / "poor.ssm"
+    write_clip(source, frames(clip, count, size), fps=clip.fps, width=width, height=height,
+               crf=SOURCE_CRF)  # fmt: skip
+    container = get_codec("svtav1").encode(open_clip(source), {"crf": POOR_CRF}, EncodeContext())
+    bytes_on_disk = container.write(poor)
+    decoded = get_codec("svtav1").decode(container)
+    write_clip(folder / "decoded.mkv", decoded.batches(16), fps=clip.fps, width=width,
+               height=height, crf=0)  # fmt: skip
+    return folder, bytes_on_disk
+
+
+def measure(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> dict[str, Any]:
+    """Score once in this process, and time it."""
+    source, decoded = folder / "source.mp4", folder / "decoded.mkv"
+    if kind == "straightforward":
+        start = time.perf_counter()
+        nets = comma.segment_net(), comma.PoseNet()
+        for net, file in zip(nets, ("segnet", "posenet"), strict=True):
+            comma.load_strictly(net, weights / f"{file}.safetensors")
+            net.eval().requires_grad_(False)
+        score = literal_score(source, decoded, nets, size).score
+        return {"seconds": time.perf_counter() - start, "score": score}
+    mode, _, turn = kind.partition(", ")
+    start = time.perf_counter()
+    keep_freed_memory()
+    stack = load_stack(f"comma:{weights}", exact=mode == "exact")
+    clip = open_clip(source)
+    kept = cache / mode
+    if turn == "first" and kept.exists():
+        for entry in kept.iterdir():
+            entry.unlink()
+    reference = cached_reference_outputs(source, clip, stack, folder=kept)
+    score = evaluate(reference, open_clip(decoded), stack, size).score.total
+    seconds = time.perf_counter() - start
+    assert getattr(stack, "exact", True) == (mode == "exact"), "the fast nets are not available"
+    return {"seconds": seconds, "score": score}
+
+
+def in_process(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> dict[str, Any]:
+    """The same in a process of its own."""
+    words = [sys.executable, __file__, "--one", kind, str(folder), str(weights), str(size)]
+    ran = subprocess.run([*words, str(cache)], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Least, middle and largest."""
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def timing(results: Results, runs: int, pairs: int, work: Path) -> None:
+    """The times in turns, their ratios and the differences in score."""
+    clip: Clip = open_clip(CLIP) if CLIP.exists() else SceneClip(SceneConfig(seed=1), 2 * pairs)
+    folder, size = prepare(clip, 2 * pairs, SIZE, work / "timing")
+    weights = work / "noise"
+    weights.mkdir()
+    save_nets(*random_nets(), weights)
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    for run in range(runs):
+        for kind in KINDS:
+            found[kind].append(in_process(kind, folder, weights, size, work / "cache"))
+            results.add({"run": run, "kind": kind, "pairs": pairs, **found[kind][-1]})
+    plain = found["straightforward"]
+    for kind in KINDS[1:]:
+        ratios = [a["seconds"] / b["seconds"] for a, b in zip(plain, found[kind], strict=True)]
+        apart = [abs(a["score"] - b["score"]) for a, b in zip(plain, found[kind], strict=True)]
+        results.add({"kind": kind, "faster": spread(ratios), "score_difference": max(apart)})
+
+
+def fitted(clip: Clip) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Random nets with batch norm fitted to eight pictures of a clip."""
+    first = np.concatenate(list(islice(clip.batches(4), 2)))
+    rgb = resize(to_float(first), comma.INPUT_SIZE)
+    return random_nets(rgb[::2], rgb_to_yuv6(rgb).reshape(4, 12, 192, 256))
+
+
+def clips(results: Results, pairs: int, work: Path) -> None:
+    """Fast against exact, and exact in other batches, on the first pairs of every real clip."""
+    keep_freed_memory()
+    for path in sorted((SHARED / "data/clips").glob("*.mp4")):
+        clip = open_clip(path)
+        count = min(2 * pairs, clip.num_frames)
+        folder, size = prepare(clip, count, None, work / path.stem)
+        source, decoded = open_clip(folder / "source.mp4"), open_clip(folder / "decoded.mkv")
+        for name, nets in (("noise", random_nets()), ("pictures", fitted(clip))):
+            exact, fast = comma.CommaStack(*nets), comma.CommaStack(*nets, exact=False)
+            wanted = evaluate(source, decoded, exact, size).score
+            other = evaluate(source, decoded, exact, size, batch_pairs=8).score
+            row = {"clip": path.stem, "pairs": count // 2, "batch_norm": name}
+            row |= {"score": wanted.total, "seg": wanted.seg, "pose": wanted.pose}
+            row["batches_of_8"] = other.total - wanted.total
+            if fast.exact:
+                row["fast"] = fast.why_exact
+            else:
+                row["fast"] = evaluate(source, decoded, fast, size).score.total - wanted.total
+            results.add(row)
+
+
+def main() -> None:
+    """Print and record everything."""
+    torch.set_num_threads(2)
+    if "--one" in sys.argv:
+        kind, folder, weights, size, cache = sys.argv[sys.argv.index("--one") + 1 :]
+        found = measure(kind, Path(folder), Path(weights), int(size), Path(cache))
+        print(json.dumps(found))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--clips", action="store_true", help="also fast against exact, on each")
+    parser.add_argument("--clip-pairs", type=int, default=64)
+    args = parser.parse_args()
+    results = Results("scoring")
+    with tempfile.TemporaryDirectory() as work:
+        if args.runs:
+            timing(results, args.runs, args.pairs, Path(work))
+        if args.clips:
+            clips(results, args.clip_pairs, Path(work))
+
+
+if __name__ == "__main__":
+    main()
