@@ -154,6 +154,24 @@ def minute_table(rows: list[Values]) -> str:
     )
 
 
+def scoring_table(rows: list[Values]) -> str:
+    """The ratios that ``bench/scoring.py`` measured."""
+    runs = 1 + max(row.get("run", 0) for row in rows)
+    columns = (f"{runs} runs", "times faster", "least", "most", "difference in score")
+    return table(
+        columns,
+        [
+            (
+                row["kind"],
+                *(f"{row['faster'][k]:.2f}" for k in ("median", "min", "max")),
+                f"{row['score_difference']:.2g}",
+            )
+            for row in rows
+            if "faster" in row
+        ],
+    )
+
+
 def replace_block(text: str, name: str, body: str) -> str:
     """Replace what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``.
 
@@ -180,7 +198,8 @@ def main() -> int:
         new = replace_block(new, "demo", demo_table(read_lines([lines])))
     results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem != "minute")
     new = replace_block(new, "results", results_table(results))
-    for name, make in (("lite_stack", lite_table), ("minute", minute_table)):
+    made = (("lite_stack", lite_table), ("minute", minute_table), ("scoring", scoring_table))
+    for name, make in made:
         path = RESULTS / f"{name}.jsonl"
         if path.is_file():
             new = replace_block(new, name, make(read_lines([path])))

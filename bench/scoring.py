@@ -1,6 +1,7 @@
 """How long a score takes with nets of comma's shape, and how far the fast nets are from exact.
 
-    python bench/scoring.py [--clips]
+    python bench/scoring.py                  # the times
+    python bench/scoring.py --runs 0 --clips  # the differences on every real clip
 
 The nets have random weights. The straightforward loop (tests/literal_metric.py) decodes both
 clips and runs both nets on both, in batches of 16 pairs; beside it stand seesame's first score of
@@ -176,12 +177,11 @@ def main() -> None:
     parser.add_argument("--clips", action="store_true", help="also fast against exact, on each")
     parser.add_argument("--clip-pairs", type=int, default=64)
     args = parser.parse_args()
-    results = Results("scoring")
     with tempfile.TemporaryDirectory() as work:
         if args.runs:
-            timing(results, args.runs, args.pairs, Path(work))
+            timing(Results("scoring"), args.runs, args.pairs, Path(work))
         if args.clips:
-            clips(results, args.clip_pairs, Path(work))
+            clips(Results("scoring_clips"), args.clip_pairs, Path(work))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,21 @@ FpsOption = Annotated[
         rich_help_panel=SHARED,
     ),
 ]
+ExactOption = Annotated[
+    bool,
+    typer.Option(
+        "--exact/--fast",
+        help="For comma on the CPU: the nets as the challenge runs them, or the same sums in "
+        "a faster order, which round differently.",
+    ),
+]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep what the stack sees in the source, so that the next score costs half.",
+    ),
+]
 ClipArgument = Annotated[
     Path, typer.Argument(metavar="CLIP", help="Video file, folder of PNG/JPG, or .raw.")
 ]

@@ -14,6 +14,12 @@ def print_json(values: Mapping[str, Any]) -> None:
     print(json.dumps(values, allow_nan=False, default=str))
 
 
+def print_note(line: str, quiet: bool) -> None:
+    """Say on stderr what a user should know but need not act on."""
+    if not quiet:
+        print(f"seesame: note: {line}", file=sys.stderr)
+
+
 def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],

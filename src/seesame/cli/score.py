@@ -1,14 +1,15 @@
 """``seesame score``: how far a decoded or compressed file is from its source."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seesame.cli.options import (
+    CacheOption,
     Device,
     DeviceOption,
+    ExactOption,
     FpsOption,
     JsonOption,
     OverwriteOption,
@@ -19,7 +20,7 @@ from seesame.cli.options import (
     parse_size,
     resolve_device,
 )
-from seesame.cli.output import print_json, print_table
+from seesame.cli.output import print_json, print_note, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,21 +48,8 @@ def score(
         Path | None,
         typer.Option("--report", metavar="OUT.txt", help="Write the report into this file too."),
     ] = None,
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact/--fast",
-            help="For comma on the CPU: the nets as the challenge runs them, or the same sums in "
-            "a faster order, which round differently.",
-        ),
-    ] = True,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache",
-            help="Keep what the stack sees in the source, so that the next score costs half.",
-        ),
-    ] = True,
+    exact: ExactOption = True,
+    cache: CacheOption = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     size: SizeOption = None,
@@ -103,9 +91,8 @@ def score(
         size_on_disk = _size(compressed) if compressed else decoded.source_bytes
     check_alike(source, decoded)
     eyes = load_stack(stack, where, exact=exact)
-    why_exact = getattr(eyes, "why_exact", "")
-    if why_exact:
-        _note(f"scoring with the plain nets: {why_exact}", quiet)
+    if why := getattr(eyes, "why_exact", ""):
+        print_note(f"scoring with the plain nets: {why}", quiet)
     known: Clip | ReferenceOutputs = source
     if cache and holdable(source, eyes):
         with progress("source", quiet) as bar:
@@ -115,18 +102,13 @@ def score(
                 eyes,
                 device=where,
                 progress=bar,
-                tell=lambda line: _note(line, quiet),
+                tell=lambda line: print_note(line, quiet),
             )
     with progress("score", quiet) as bar:
         evaluation = evaluate(known, decoded, eyes, size_on_disk, device=where, progress=bar)
     if report is not None:
         _write_report(report, evaluation, overwrite)
     _print(evaluation, json, per_pair)
-
-
-def _note(line: str, quiet: bool) -> None:
-    if not quiet:
-        print(f"seesame: note: {line}", file=sys.stderr)
 
 
 def _size(path: Path) -> int:

@@ -33,6 +33,7 @@ from seesame.contest.watch import Limits, Outcome
 from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs, holdable
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
+from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
 from seesame.perception.registry import load_stack
 from seesame.video.clip import Clip
@@ -254,6 +255,7 @@ def _part(tell: Progress, index: int, count: int, label: str) -> Progress:
 
 def _score_in_process(task: _Task) -> Evaluation:
     torch.set_num_threads(task.threads)
+    keep_freed_memory()
     return _score_one(task, None)
 
 

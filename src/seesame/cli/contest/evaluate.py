@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from seesame.cli.options import (
+    CacheOption,
     Device,
     DeviceOption,
+    ExactOption,
     JsonOption,
     OverwriteOption,
     QuietOption,
     parse_duration,
     resolve_device,
 )
-from seesame.cli.output import print_json
+from seesame.cli.output import print_json, print_note
 
 LIMITS = "Limits of inflate.sh"
 GIB = 1 << 30
@@ -46,19 +48,11 @@ def evaluate(
         str, typer.Option("--stack", metavar="STACK", help="The judges; the challenge's own.")
     ] = "comma",
     device: DeviceOption = Device.auto,
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact/--fast", help="The official tool's arithmetic, or a faster order of it."
-        ),
-    ] = True,
+    exact: ExactOption = True,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Videos scored at the same time.")
     ] = 1,
-    cache: Annotated[
-        bool,
-        typer.Option("--cache/--no-cache", help="Keep what the stack sees in the sources."),
-    ] = True,
+    cache: CacheOption = True,
     time: Annotated[
         str,
         typer.Option("--time", metavar="TIME", help="Wall time.", rich_help_panel=LIMITS),
@@ -120,14 +114,19 @@ def evaluate(
     from seesame.contest.videos import open_videos, read_names
     from seesame.contest.watch import Limits
     from seesame.files import check_output, replacing
+    from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
 
+    keep_freed_memory()
     folder = out or submission
     report, report_json = folder / REPORT, folder / REPORT_JSON
     for path in (report, report_json):
         check_output(path, overwrite)
     # Loaded here too, so that a wrong --stack is found before inflate.sh runs for half an hour.
     eyes = load_stack(stack, where, exact=exact)
+    if why := getattr(eyes, "why_exact", ""):
+        print_note(f"scoring with the plain nets: {why}", quiet)
+    exact = bool(getattr(eyes, "exact", True))
     found, source_bytes = open_videos(videos, read_names(names))
     bench = Bench(found, source_bytes, videos, stack, where, exact, cache, jobs)
     assert seconds is not None
