@@ -130,7 +130,9 @@ def test_the_same_name_twice(submit: Submit, judge: Judge) -> None:
 
 
 def test_a_file_that_is_also_a_folder(submit: Submit, judge: Judge) -> None:
-    assert "both a file and a folder" in never_ran(judge(submit("exit 0", {"a": b"1", "a/b": b""})))
+    for names in (["a", "a/b"], ["a/b", "a"], ["a", "a/"], ["a/", "a"]):
+        folder = submit("exit 0", dict.fromkeys(names, b""), name=f"entry{names}".replace("/", "_"))
+        assert "a file and a folder" in never_ran(judge(folder))
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "inflate.sh"])

@@ -21,7 +21,7 @@ from seesame.contest.leaderboard import (
     read_entries,
     render_page,
 )
-from seesame.contest.report import contest_values, write_json
+from seesame.contest.report import contest_values, json_text
 from seesame.contest.submission import Submission, Uncounted
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import Evaluation
@@ -89,7 +89,7 @@ def test_what_evaluate_writes_is_read(tmp_path: Path) -> None:
     failed = Result("gone", "archive.zip is missing", None, None)
     for result in (scored, failed):
         values = contest_values(result, bench, "5b0c", official=False, isolated=True)
-        write(tmp_path / result.name, write_json(values))
+        write(tmp_path / result.name, json_text(values))
     ((first, second),) = (board.rows for board in boards(read_entries([tmp_path])))
     assert first.entry.figures is not None
     assert (first.rank, first.entry.figures.score) == (1, score.total)

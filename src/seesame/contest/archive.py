@@ -1,10 +1,12 @@
 """``archive.zip``: opening a stranger's without harm, and writing the smallest that is valid."""
 
-import shutil
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from seesame.contest.submission import SubmissionError
@@ -14,8 +16,13 @@ MAX_ENTRIES = 10_000
 UNIX = 3
 """``create_system`` of an archive whose entries carry Unix modes."""
 ENCRYPTED = 0x1
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
-"""What the standard library raises on archives that are not what they claim to be."""
+CHUNK = 1 << 20
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, NotImplementedError),
+)
+"""What the standard library raises while it reads an archive that is not what it claims to be;
+OSError stands for bzip2's damage and for places outside the file."""
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
@@ -36,15 +43,24 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
     Raises:
         SubmissionError: what is wrong with the archive, in one line.
     """
-    try:
-        with zipfile.ZipFile(archive) as file:
-            entries = file.infolist()
-            paths = _check(entries, max_bytes)
-            for entry, path in zip(entries, paths, strict=True):
-                _write(file, entry, folder / path)
-    except _DAMAGE as error:
-        raise SubmissionError(f"archive.zip is damaged or of an unknown kind ({error})") from error
+    with archive.open("rb") as data:
+        with _reading():
+            file = zipfile.ZipFile(data)
+        entries = file.infolist()
+        paths = _check(entries, max_bytes)
+        for entry, path in zip(entries, paths, strict=True):
+            _write(file, entry, folder / path)
     return sum(entry.file_size for entry in entries)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what reading a damaged archive raises into a verdict; writing has errors of its own."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = ascii(str(error))[1:-1]
+        raise SubmissionError(f"archive.zip is damaged or of an unknown kind ({reason})") from error
 
 
 def pack_files(path: Path, payloads: Mapping[str, bytes], overwrite: bool = False) -> int:
@@ -82,9 +98,10 @@ def _check(entries: list[zipfile.ZipInfo], max_bytes: int) -> list[PurePosixPath
     files = {path for path, entry in zip(paths, entries, strict=True) if not entry.is_dir()}
     if len(files) < sum(not entry.is_dir() for entry in entries):
         raise SubmissionError("archive.zip holds two entries of the same name")
-    for path in paths:
-        if not files.isdisjoint(path.parents):
-            raise SubmissionError(f"archive.zip: {path.parent} is both a file and a folder")
+    for path, entry in zip(paths, entries, strict=True):
+        folders = {*path.parents, path} if entry.is_dir() else {*path.parents}
+        if both := files & folders:
+            raise SubmissionError(f"archive.zip: {str(both.pop())!a} is a file and a folder")
     total = sum(entry.file_size for entry in entries)
     if total > max_bytes:
         raise SubmissionError(
@@ -117,7 +134,14 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with file.open(entry) as source, target.open("xb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
+    with _reading():
+        source = file.open(entry)
+    with source, target.open("xb") as out:
+        while True:
+            with _reading():
+                chunk = source.read(CHUNK)
+            if not chunk:
+                break
+            out.write(chunk)
     if entry.create_system == UNIX and entry.external_attr >> 16 & stat.S_IXUSR:
         target.chmod(0o755)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
 from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
 from seesame.perception.registry import load_stack
+from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 from seesame.video.raw import RawClip
 from seesame.video.reader import open_clip
@@ -129,6 +131,16 @@ def evaluate_submission(
         return Result(folder.resolve().name, str(error), submission, outcome)
     total = combine([evaluation for _, evaluation in videos])
     return Result(submission.name, "scored", submission, outcome, videos, total)
+
+
+@lru_cache(maxsize=1)
+def judges(spec: str, device: str, exact: bool) -> Stack:
+    """The stack, loaded once a process however many videos there are.
+
+    Raises:
+        UserError, DamagedError: as :func:`seesame.perception.registry.load_stack`.
+    """
+    return load_stack(spec, device, exact=exact)
 
 
 def combine(evaluations: list[Evaluation]) -> Evaluation:
@@ -261,7 +273,7 @@ def _score_in_process(task: _Task) -> Evaluation:
 
 def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
     bench, video = task.bench, task.video
-    stack = load_stack(bench.stack, bench.device, exact=bench.exact)
+    stack = judges(bench.stack, bench.device, bench.exact)
     source = open_clip(video.path)
     reference: Clip | ReferenceOutputs = source
     judge = progress

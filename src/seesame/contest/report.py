@@ -89,8 +89,8 @@ def contest_values(
         "network": "cut off" if isolated else "open",
         "source_hidden": isolated,
         "videos": [
-            {"name": name, **{key: report_values(one)[key] for key in (*figures, "pairs")}}
-            for name, one in result.videos
+            {"name": name, **{key: found[key] for key in (*figures, "pairs")}}
+            for name, found in ((name, report_values(one)) for name, one in result.videos)
         ],
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seesame": __version__,
@@ -116,7 +116,7 @@ def contest_config(
     }
 
 
-def write_json(values: Mapping[str, Any]) -> str:
+def json_text(values: Mapping[str, Any]) -> str:
     """One JSON object on one line."""
     return json.dumps(values, allow_nan=False, default=str) + "\n"
 

@@ -145,7 +145,7 @@ def cached_reference_outputs(
     path = folder / (hashlib.sha256(key.encode()).hexdigest() + SUFFIX)
     kept = _read(path, key, clip.num_frames // 2, tell)
     if kept is not None:
-        return _outputs(kept, clip, stack)
+        return ReferenceOutputs.of(*kept, clip, stack)
     outputs = compute()
     if _stamps(source) == before:  # else the key may not be that of the frames
         _keep(path, key, outputs, max_bytes, tell)
@@ -210,19 +210,6 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:
         return ""
-
-
-def _outputs(kept: tuple[Tensor, Tensor], clip: Clip, stack: Stack) -> ReferenceOutputs:
-    return ReferenceOutputs(
-        *kept,
-        clip.width,
-        clip.height,
-        clip.num_frames,
-        clip.fps,
-        clip.source_bytes,
-        stack.name,
-        stack.fingerprint,
-    )
 
 
 def _checksum(key: str, shape: str, packed: Tensor, poses: Tensor) -> str:

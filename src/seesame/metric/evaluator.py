@@ -48,6 +48,21 @@ class ReferenceOutputs:
     stack: str
     fingerprint: str
 
+    @classmethod
+    def of(cls, classes: Tensor, poses: Tensor, clip: Clip, stack: Stack) -> "ReferenceOutputs":
+        """What a stack saw in a clip."""
+        return cls(
+            classes,
+            poses,
+            clip.width,
+            clip.height,
+            clip.num_frames,
+            clip.fps,
+            clip.source_bytes,
+            stack.name,
+            stack.fingerprint,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -101,17 +116,7 @@ def reference_outputs(
             done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")
-    return ReferenceOutputs(
-        torch.cat(classes),
-        torch.cat(poses),
-        clip.width,
-        clip.height,
-        clip.num_frames,
-        clip.fps,
-        clip.source_bytes,
-        stack.name,
-        stack.fingerprint,
-    )
+    return ReferenceOutputs.of(torch.cat(classes), torch.cat(poses), clip, stack)
 
 
 def evaluate(

@@ -108,22 +108,21 @@ def evaluate(
     where = resolve_device(device)
 
     from seesame.cli.progress import progress
-    from seesame.contest.evaluate import Bench, evaluate_submission
-    from seesame.contest.report import contest_config, contest_text, contest_values, write_json
+    from seesame.contest.evaluate import Bench, evaluate_submission, judges
+    from seesame.contest.report import contest_config, contest_text, contest_values, json_text
     from seesame.contest.submission import REPORT, REPORT_JSON, SubmissionError
     from seesame.contest.videos import open_videos, read_names
     from seesame.contest.watch import Limits
     from seesame.files import check_output, replacing
     from seesame.metric.memory import keep_freed_memory
-    from seesame.perception.registry import load_stack
 
     keep_freed_memory()
     folder = out or submission
     report, report_json = folder / REPORT, folder / REPORT_JSON
     for path in (report, report_json):
         check_output(path, overwrite)
-    # Loaded here too, so that a wrong --stack is found before inflate.sh runs for half an hour.
-    eyes = load_stack(stack, where, exact=exact)
+    # Loaded before inflate.sh runs for half an hour, so that a wrong --stack is found now.
+    eyes = judges(stack, where, exact)
     if why := getattr(eyes, "why_exact", ""):
         print_note(f"scoring with the plain nets: {why}", quiet)
     exact = bool(getattr(eyes, "exact", True))
@@ -139,7 +138,7 @@ def evaluate(
     official = bool(getattr(eyes, "official", False))
     values = contest_values(result, bench, eyes.fingerprint, official, isolation)
     text = contest_text(result, config)
-    for path, content in ((report, text), (report_json, write_json(values))):
+    for path, content in ((report, text), (report_json, json_text(values))):
         with replacing(path, overwrite) as temporary:
             temporary.write_text(content, encoding="utf-8")
     if json:
