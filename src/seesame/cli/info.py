@@ -7,7 +7,7 @@ from seesame.cli.output import print_figures, print_json, print_table
 def info(file: SsmArgument, json: JsonOption = False) -> None:
     """Show what an .ssm file is and where every byte went.
 
-    The whole file is read and its checksums are verified; nothing is decoded.
+    The whole file is read and its checksums are verified; no picture is decoded.
     """
     from seesame.bitstream.container import Container
     from seesame.codecs.registry import codec_by_id
@@ -18,6 +18,7 @@ def info(file: SsmArgument, json: JsonOption = False) -> None:
     total = sum(size for _, size in layout)
     config = container.config(str(file))
     fps = float(container.fps)
+    notes: dict[str, str] = codec.notes(container) if hasattr(codec, "notes") else {}
     if json:
         print_json(
             {
@@ -31,6 +32,7 @@ def info(file: SsmArgument, json: JsonOption = False) -> None:
                 "num_frames": container.num_frames,
                 "source_bytes": container.source_bytes,
                 "config": config,
+                "notes": notes,
                 "layout": [{"part": name, "bytes": size} for name, size in layout],
             }
         )
@@ -45,6 +47,7 @@ def info(file: SsmArgument, json: JsonOption = False) -> None:
             "source": f"{container.source_bytes:,} bytes" if container.source_bytes else "unknown",
             "profile": "contest" if container.contest else "ordinary",
             "settings": ", ".join(f"{k}={v}" for k, v in sorted(config.items())) or "not stored",
+            **notes,
         }
     )
     print_table(

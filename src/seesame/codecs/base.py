@@ -31,7 +31,10 @@ class EncodeContext:
 
 
 class Codec(Protocol):
-    """One codec. ``settings`` are plain JSON values; unknown names are the user's mistake."""
+    """One codec. ``settings`` are plain JSON values; unknown names are the user's mistake.
+
+    A codec may also have ``notes(container) -> dict[str, str]``: lines that ``seesame info`` adds.
+    """
 
     name: str
     codec_id: int

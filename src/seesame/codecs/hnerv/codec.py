@@ -4,8 +4,9 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,9 +18,11 @@ from seesame.bitstream.container import Container, Section, pack_config
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule, design
+from seesame.codecs.hnerv.correct import Plan, search
 from seesame.codecs.hnerv.geometry import enlarge
 from seesame.codecs.hnerv.model import Architecture, Decoder
 from seesame.codecs.hnerv.pack import (
+    Rows,
     pack_architecture,
     pack_latents,
     pack_weights,
@@ -28,6 +31,7 @@ from seesame.codecs.hnerv.pack import (
     unpack_weights,
 )
 from seesame.codecs.hnerv.representation import Representation, row_shapes
+from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar, unpack_sidecar
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
@@ -44,6 +48,10 @@ MAX_ENLARGEMENT = 64
 """A file that asks for more was not made by the encoder; it would only cost memory."""
 
 LEAST_TRAINING_SECONDS = 10.0
+CORRECTING_SHARE = 0.06
+"""Share of an encode's time that the search for corrections may take."""
+CORRECTING_ROUNDS = 1
+"""Passes of that search in a run of so many steps, which must not depend on the time."""
 
 
 class TappedClip:
@@ -83,6 +91,7 @@ class HnervClip:
         self._device = torch.device(device)
         self._decoder, self._latents = unpack(container)
         self._decoder.to(self._device)
+        self._corrections = unpack_corrections(container)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Frames in order, ``uint8 (B, H, W, 3)``."""
@@ -105,14 +114,21 @@ class HnervClip:
         for start in range(0, len(self._latents), DECODE_PAIRS):
             part = self._latents[start : start + DECODE_PAIRS].to(self._device)
             with torch.inference_mode():
-                frames = self._decoder(part).flatten(0, 1).clamp(0, 255)
+                frames = self._corrected(self._decoder(part), start).flatten(0, 1).clamp(0, 255)
             # One frame at a time: at source size a batch of floats would be large. Nothing is
             # yielded inside inference mode: a generator left unfinished would leave it switched on.
-            for frame in frames[:left].split(1):
+            for frame in frames[:left, None]:
                 with torch.inference_mode():
                     whole = to_uint8(enlarge(frame, (self.height, self.width)))
                 yield whole
             left -= 2 * len(part)
+
+    def _corrected(self, frames: Tensor, start: int) -> Tensor:
+        """Pairs ``(B, 2, 3, h, w)`` from number ``start`` on, with the sidecar's corrections."""
+        if self._corrections is None:
+            return frames
+        values = self._corrections.values[start : start + len(frames)]
+        return apply(frames, torch.from_numpy(values))
 
 
 class HnervCodec:
@@ -155,6 +171,15 @@ class HnervCodec:
         """The decoded clip. Raises DamagedError when the sections do not fit together."""
         return HnervClip(container, device)
 
+    def notes(self, container: Container) -> dict[str, str]:
+        """What ``seesame info`` says of the sidecar. Raises DamagedError when it is damaged."""
+        corrections = unpack_corrections(container)
+        if corrections is None:
+            return {}
+        used = ", ".join(f"{kind} {n}" for kind, n in corrections.counts().items() if n)
+        size = len(container.sections[Section.SIDECAR])
+        return {"sidecar": f"{size:,} bytes; of {_num_pairs(container):,} pairs corrected: {used}"}
+
 
 class _Job:
     """One encode: plans the time, trains, judges candidates."""
@@ -192,8 +217,12 @@ class _Job:
             times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
         seconds = self.settings.seconds - spent - judging * (times + 1)
+        correcting = CORRECTING_SHARE * self.settings.seconds if self.settings.sidecar else 0.0
+        seconds -= correcting + (judging if correcting else 0.0)
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
         best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
+        if self.settings.sidecar and not stop.is_set():
+            best = self.correct(best, correcting, stop)
         # An interrupted run has saved its state and can be resumed; a finished one is done.
         if checkpoint is not None and not stop.is_set():
             checkpoint.remove()
@@ -216,7 +245,26 @@ class _Job:
 
     def judge(self) -> Candidate:
         """Pack the present state, decode the bytes, and score what comes out."""
-        data = self.pack().to_bytes()
+        return self.scored(self.pack())
+
+    def correct(self, best: Candidate, seconds: float, stop: threading.Event) -> Candidate:
+        """The file with the corrections that a search finds, if its true score is lower."""
+        self.context.progress(1.0, "correcting")
+        plan = Plan(seconds=seconds)
+        if self.settings.steps is not None:
+            plan = Plan(rounds=CORRECTING_ROUNDS)
+        container = Container.from_bytes(best.data)
+        changed = corrected(
+            container, self.outputs, self.stack, plan, self.context.device, stop.is_set
+        )
+        if changed.sections == container.sections:
+            return best
+        found = self.scored(changed)
+        return found if found.score < best.score else best
+
+    def scored(self, container: Container) -> Candidate:
+        """A file and its true score: its bytes are read back and decoded."""
+        data = container.to_bytes()
         decoded = HnervClip(Container.from_bytes(data), self.context.device)
         found = evaluate(self.outputs, decoded, self.stack, len(data), device=self.context.device)
         return Candidate(found.score.total, data)
@@ -246,6 +294,57 @@ class _Job:
         )
 
 
+def corrected(
+    container: Container,
+    outputs: ReferenceOutputs,
+    stack: Stack,
+    plan: Plan,
+    device: str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
+) -> Container:
+    """A trained file with the corrections that a search finds; whether they pay is not judged.
+
+    Args:
+        container: the file; corrections that it has already are dropped.
+        outputs: what the stack sees in the source.
+        stack: differentiable nets.
+        plan: how long to search, and for what.
+        device: where to.
+        stop: asked now and then; true ends the search.
+
+    Raises:
+        DamagedError: a section is missing or does not decode.
+    """
+    decoder, _ = unpack(container)
+    latents = _latent_rows(container, decoder.architecture)
+    found = search(decoder.to(torch.device(device)), latents, outputs, stack, plan, stop)
+    sections: dict[Section, bytes] = dict(container.sections)
+    sections.pop(Section.SIDECAR, None)
+    if (found.latents.symbols != latents.symbols).any():
+        sections[Section.LATENTS] = pack_latents(found.latents)
+    payload = pack_sidecar(found.corrections)
+    if payload:
+        sections[Section.SIDECAR] = payload
+    return replace(container, sections=sections)
+
+
+def _num_pairs(container: Container) -> int:
+    return -(-container.num_frames // 2)
+
+
+def _latent_rows(container: Container, architecture: Architecture) -> Rows:
+    shape = (architecture.latent, _num_pairs(container))
+    return unpack_latents(container.sections[Section.LATENTS], shape, "the file")
+
+
+def unpack_corrections(container: Container) -> Corrections | None:
+    """The sidecar of a file, or None. Raises DamagedError when it does not decode."""
+    payload = container.sections.get(Section.SIDECAR)
+    if payload is None:
+        return None
+    return unpack_sidecar(payload, _num_pairs(container), "the file")
+
+
 def unpack(container: Container) -> tuple[Decoder, Tensor]:
     """The decoder and the latents ``(N, latent)`` of a file.
 
@@ -261,13 +360,11 @@ def unpack(container: Container) -> tuple[Decoder, Tensor]:
     for rendered, side in zip(architecture.render, size, strict=True):
         if not rendered <= side <= MAX_ENLARGEMENT * rendered:
             raise DamagedError(f"{name} is damaged: it renders {rendered} pixels for {side}")
-    num_pairs = -(-container.num_frames // 2)
+    num_pairs = _num_pairs(container)
     if num_pairs * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
     weights = unpack_weights(container.sections[Section.WEIGHTS], row_shapes(architecture), name)
-    latents = unpack_latents(
-        container.sections[Section.LATENTS], (architecture.latent, num_pairs), name
-    )
+    latents = _latent_rows(container, architecture)
     decoder = Decoder(architecture)
     state = {
         key: torch.from_numpy(weights[key].values()).view(parameter.shape)

@@ -97,6 +97,7 @@ class HnervSettings:
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
         latent: values a pair.
         resume: go on from the checkpoint in the work folder.
+        sidecar: look for corrections after training.
     """
 
     preset: str = "fast"
@@ -106,6 +107,7 @@ class HnervSettings:
     pixel_weight: float = 0.0
     latent: int = 20
     resume: bool = False
+    sidecar: bool = True
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "HnervSettings":
@@ -139,6 +141,8 @@ class HnervSettings:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not low <= value <= high:
                 raise UserError(f"hnerv: {name} must be between {low} and {high}, not {value!r}")
+        if not isinstance(self.sidecar, bool):
+            raise UserError(f"hnerv: sidecar must be true or false, not {self.sidecar!r}")
         for name in ("steps", "bytes", "latent"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, int):

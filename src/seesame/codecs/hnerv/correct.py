@@ -8,7 +8,7 @@ latents. What is kept is what the nets themselves find better by more than its b
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,18 @@ from seesame.codecs.hnerv.geometry import enlarge
 from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.pack import Rows
 from seesame.codecs.hnerv.prices import Prices
-from seesame.codecs.hnerv.sidecar import KINDS, Corrections, apply, pack_sidecar, without
+from seesame.codecs.hnerv.quantize import EXPONENTS
+from seesame.codecs.hnerv.sidecar import (
+    KINDS,
+    MAX_PAIRS,
+    Corrections,
+    Values,
+    apply,
+    pack_sidecar,
+    without,
+)
 from seesame.codecs.hnerv.slopes import NUMBERS, Slopes, Weights, linearise, pursue
+from seesame.metric.distortion import pose_distortion, seg_distortion
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 
@@ -29,12 +39,17 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BATCH_PAIRS = 8
-SNAPSHOTS = (1, 2, 4, 7)
+SNAPSHOTS = (1, 4)
 """Steps of the pursuit after which its numbers are tried."""
-LATENT_STEPS = (1, 3, 6)
-"""How many latent symbols are moved at once, the most promising first."""
+LATENT_TRIALS = 3
+LATENT_STEPS = 2
+"""Latent symbols that one trial moves, the most promising first."""
 PATIENCE = 4
 """Rounds without success after which a pair is left alone."""
+FORGET = 2
+"""Rounds for which a step of a latent that failed is not tried again."""
+MOST_SYMBOL = 1 << 14
+"""As large as a symbol may become; half of what the file can hold, for the differences."""
 SEARCHING = 0.85
 """Share of the time before pruning begins."""
 SECTION_BYTES = 8
@@ -65,16 +80,7 @@ class Found:
     latents: Rows
     corrections: Corrections
     rounds: int
-    """Passes over the clip, begun ones included."""
-
-
-@dataclass
-class _Trials:
-    """Numbers to try: ``batch (T,)`` says for which pair of the batch."""
-
-    batch: Ints
-    values: NDArray[np.int8]
-    symbols: Ints
+    """Whole passes over the clip."""
 
 
 def search(
@@ -118,10 +124,14 @@ class _Search:
         self.price = 25 / 8 / outputs.source_bytes
         self.seg, self.pose = np.zeros(self.pairs), np.zeros(self.pairs)
         self.stale = np.zeros(self.pairs, np.int64)
+        self.failed = np.full((self.pairs, self.symbols.shape[1]), -FORGET - 1)
+        self.jacobian: dict[int, Tensor] = {}
+        self.rounds = 0
         self.random = np.random.default_rng(0)
         allowed = [KINDS[kind] for kind in plan.kinds]
         fields = np.zeros((2, NUMBERS // 2), bool)
-        fields[:, [field for group in allowed for field in group]] = True
+        if len(self.symbols) <= MAX_PAIRS:
+            fields[:, [field for group in allowed for field in group]] = True
         self.allowed = fields.ravel()
         render = decoder.architecture.render
         size = (outputs.height, outputs.width)
@@ -130,13 +140,12 @@ class _Search:
 
     def run(self) -> Found:
         """Measure, search round by round, prune."""
-        rounds = 0
         if self._measure_all():
-            while rounds < self.plan.rounds and self._round(rounds):
-                rounds += 1
+            while self.rounds < self.plan.rounds and self._round():
+                self.rounds += 1
             self._prune()
         latents = Rows(self.symbols.T.copy(), self.exponents)
-        return Found(latents, Corrections(self.values), rounds)
+        return Found(latents, Corrections(self.values), self.rounds)
 
     def _late(self, share: float = 1.0) -> bool:
         return self.stop() or time.monotonic() - self.start > share * self.plan.seconds
@@ -150,10 +159,10 @@ class _Search:
             self.seg[batch], self.pose[batch] = self._measure(batch, rendered)
         return True
 
-    def _round(self, number: int) -> bool:
+    def _round(self) -> bool:
         """Try to improve every pair, the worst first; false when it is time to end."""
         self.weights = self._weights()
-        self.prices = Prices(self.values, self.symbols, number > 0)
+        self.prices = Prices(self.values, self.symbols, self.rounds > 0)
         left = np.flatnonzero(self.stale < PATIENCE)
         worst = self.weights.seg * self.seg[left] + self.weights.pose * self.pose[left]
         for batch in _batches(left[np.argsort(-worst, kind="stable")]):
@@ -168,37 +177,40 @@ class _Search:
         return Weights(100 / self.pairs, 5 / root / self.pairs)
 
     def _improve(self, batch: Ints) -> None:
-        """Try proposals for a batch of pairs and keep each pair's best."""
-        steps = np.exp2(self.exponents / 8)
+        """Try proposals for a batch of pairs, one after another, and keep those that help."""
+        slopes = self._linearise(batch)
+        helped = np.zeros(len(batch), bool)
+        if self.allowed.any():
+            for values in self._fields(batch, slopes):
+                helped |= self._try(batch, values, self.symbols[batch], slopes.rendered)
+        if self.plan.latents:
+            for moves in self._steps(batch, slopes.latent * np.exp2(self.exponents / EXPONENTS)):
+                better = self._try(batch, self.values[batch], self.symbols[batch] + moves)
+                which, field = np.nonzero(moves * ~better[:, None])
+                self.failed[batch[which], field] = self.rounds
+                helped |= better
+        self.stale[batch] = np.where(helped, 0, self.stale[batch] + 1)
+
+    def _linearise(self, batch: Ints) -> Slopes:
+        known = None
+        if not self.allowed.any():
+            known = torch.zeros(len(batch), self.judged, NUMBERS, device=self.device)
+        elif all(int(pair) in self.jacobian for pair in batch):
+            known = torch.stack([self.jacobian[int(pair)] for pair in batch])
         slopes = linearise(
             self.decoder,
             self.stack,
             self._latents(self.symbols[batch]),
             torch.from_numpy(self.values[batch]),
-            self.outputs.classes[batch].to(self.device),
-            self.outputs.poses[batch, : self.judged].to(self.device),
+            self._wanted(batch),
             self.weights,
+            known,
         )
-        parts = self._fields(batch, slopes)
-        if self.plan.latents:
-            parts += self._steps(batch, slopes.latent * steps)
-        best = np.zeros(len(batch))
-        chosen: dict[int, tuple[NDArray[np.int8], Ints, float, float]] = {}
-        for trials in parts:
-            gains, seg, pose = self._try(batch, trials, slopes.rendered)
-            for index, pair in enumerate(trials.batch):
-                if gains[index] > best[pair]:
-                    best[pair] = gains[index]
-                    new = (trials.values[index], trials.symbols[index], seg[index], pose[index])
-                    chosen[int(pair)] = new
-        self.stale[batch] += 1
-        for pair, (values, symbols, wrong, error) in chosen.items():
-            at = batch[pair]
-            self.values[at], self.symbols[at] = values, symbols
-            self.seg[at], self.pose[at], self.stale[at] = wrong, error, 0
+        self.jacobian |= {int(p): j for p, j in zip(batch, slopes.jacobian, strict=True)}
+        return slopes
 
-    def _fields(self, batch: Ints, slopes: Slopes) -> list[_Trials]:
-        """Proposals for the sidecar's numbers."""
+    def _fields(self, batch: Ints, slopes: Slopes) -> list[Values]:
+        """Proposals for the sidecar's numbers, ``(B, 2, 7)`` each."""
         now = self.values[batch].reshape(len(batch), -1).astype(np.int64)
         allowed = np.broadcast_to(self.allowed, now.shape).copy()
         # What failed once would fail again: a pair without success tries some of the numbers.
@@ -206,50 +218,64 @@ class _Search:
         allowed[again] &= self.random.random((int(again.sum()), NUMBERS)) < 0.5
         table = self.prices.fields
         path = pursue(slopes, now, table, self.price, allowed, SNAPSHOTS[-1])
-        found, before = [], now
-        for count in SNAPSHOTS:
-            after = path[count - 1]
-            which = np.flatnonzero((after != before).any(1))
-            values = after[which].reshape(len(which), 2, -1).astype(np.int8)
-            found.append(_Trials(which, values, self.symbols[batch[which]]))
-            before = after
-        return [trials for trials in found if len(trials.batch)]
+        return [path[n - 1].reshape(len(batch), 2, -1).astype(np.int8) for n in SNAPSHOTS]
 
-    def _steps(self, batch: Ints, slopes: Floats) -> list[_Trials]:
-        """Proposals for the latents: the steps that promise most, together, later one by one."""
+    def _steps(self, batch: Ints, slopes: Floats) -> Iterator[Ints]:
+        """Moves of the latents' symbols, ``(B, d)`` each, the most promising first."""
         moves = -np.sign(slopes).astype(np.int64)
-        moves[np.abs(self.symbols[batch] + moves) >= 1 << 14] = 0
         promise = np.abs(slopes) - self.price * self.prices.steps(batch, self.symbols, moves)
-        order = np.argsort(-promise, axis=1, kind="stable")
+        moves[promise <= 0] = 0
+        moves[np.abs(self.symbols[batch] + moves) > MOST_SYMBOL] = 0
+        # What failed a moment ago would fail again.
+        moves[self.rounds - self.failed[batch] <= FORGET] = 0
+        order = np.argsort(np.where(moves, -promise, np.inf), axis=1, kind="stable")
         rank = np.argsort(order, axis=1, kind="stable")
-        stale = self.stale[batch][:, None]
-        found = []
-        for index, count in enumerate(LATENT_STEPS):
-            first = rank < count
-            alone = rank == (stale - 1) * len(LATENT_STEPS) + index + 1
-            use = np.where(stale > 0, alone, first & (promise > 0)) & (moves != 0)
-            which = np.flatnonzero(use.any(1))
-            symbols = self.symbols[batch[which]] + (moves * use)[which]
-            found.append(_Trials(which, self.values[batch[which]], symbols))
-        return [trials for trials in found if len(trials.batch)]
+        for trial in range(LATENT_TRIALS):
+            yield moves * (rank // LATENT_STEPS == trial)
 
     def _try(
-        self, batch: Ints, trials: _Trials, rendered: Tensor
+        self, batch: Ints, values: Values, symbols: Ints, rendered: Tensor | None = None
+    ) -> NDArray[np.bool_]:
+        """Keep other numbers where they lower the score; for which pairs they did, ``(B,)``."""
+        gains, seg, pose = self._compare(batch, values, symbols, rendered)
+        better = gains > 0
+        new = (values[better], symbols[better], (seg[better], pose[better]))
+        self._keep(batch[better], *new)
+        return better
+
+    def _keep(
+        self, pairs: Ints, values: Values, symbols: Ints, distortions: tuple[Floats, Floats]
+    ) -> None:
+        self.values[pairs], self.symbols[pairs] = values, symbols
+        self.seg[pairs], self.pose[pairs] = distortions
+
+    def _compare(
+        self, batch: Ints, values: Values, symbols: Ints, rendered: Tensor | None = None
     ) -> tuple[Floats, Floats, Floats]:
-        """How much each trial lowers the score, and its seg and pose distortions, ``(T,)``."""
-        pairs = batch[trials.batch]
-        moved = (trials.symbols != self.symbols[pairs]).any(1)
-        base = rendered[torch.from_numpy(trials.batch)]
-        if moved.any():
-            base = self._render(trials.symbols)
-        second = moved | (trials.values[:, 1] != self.values[pairs, 1]).any(1)
-        frames = apply(base, torch.from_numpy(trials.values))
-        seg, pose = self._measure(pairs, frames, second)
-        bits = self.prices.change(
-            pairs, (self.values, self.symbols), (trials.values, trials.symbols)
-        )
-        gains = self.weights.seg * (self.seg[pairs] - seg) - self.price * bits
-        return gains + self.weights.pose * (self.pose[pairs] - pose), seg, pose
+        """How much other numbers would lower the score, and both distortions, ``(B,)`` each.
+
+        Args:
+            batch: pairs ``(B,)``.
+            values: their corrections ``(B, 2, 7)``.
+            symbols: their latents ``(B, d)``.
+            rendered: what the latents render to, when it is known.
+        """
+        seg, pose = self.seg[batch].copy(), self.pose[batch].copy()
+        moved = (symbols != self.symbols[batch]).any(1)
+        second = moved | (values[:, 1] != self.values[batch, 1]).any(1)
+        new = np.flatnonzero(second | (values[:, 0] != self.values[batch, 0]).any(1))
+        if len(new):
+            base = self._render(symbols[new]) if rendered is None else rendered[_index(new)]
+            frames = apply(base, torch.from_numpy(values[new]))
+            seg[new], pose[new] = self._measure(batch[new], frames, second[new])
+        bits = self.prices.change(batch, (self.values, self.symbols), (values, symbols))
+        gains = self.weights.seg * (self.seg[batch] - seg) - self.price * bits
+        return gains + self.weights.pose * (self.pose[batch] - pose), seg, pose
+
+    def _wanted(self, pairs: Ints) -> tuple[Tensor, Tensor]:
+        """The reference's classes and judged pose values."""
+        classes = self.outputs.classes[pairs].to(self.device)
+        return classes, self.outputs.poses[pairs, : self.judged].to(self.device)
 
     def _latents(self, symbols: Ints) -> Tensor:
         """Latents ``(B, d)`` of symbols ``(B, d)``."""
@@ -273,16 +299,17 @@ class _Search:
         if self.between:
             frames = enlarge(frames, (self.outputs.height, self.outputs.width)).clamp(0, 255)
         frames = frames.round()
+        classes, poses = self._wanted(pairs)
         seg, pose = self.seg[pairs].copy(), np.zeros(len(pairs))
-        changed = np.arange(len(pairs)) if second is None else np.flatnonzero(second)
+        changed = torch.arange(len(pairs))
+        if second is not None:
+            changed = changed[torch.from_numpy(second)]
         if len(changed):
-            seen = self.stack.segment(frames[torch.from_numpy(changed), 1]).argmax(1)
-            wanted = self.outputs.classes[pairs[changed]].to(self.device)
-            seg[changed] = (seen != wanted).double().mean((1, 2)).cpu().numpy()
+            seen = self.stack.segment(frames[changed, 1]).argmax(1)
+            seg[changed.numpy()] = seg_distortion(classes[changed], seen).cpu().numpy()
         if self.judged:
-            poses = self.outputs.poses[pairs, : self.judged].to(self.device)
-            error = self.stack.pose(frames).float()[:, : self.judged] - poses
-            pose = error.square().mean(1).double().cpu().numpy()
+            found = self.stack.pose(frames).float()
+            pose = pose_distortion(poses, found[:, : self.judged], self.judged).cpu().numpy()
         return seg, pose
 
     def _prune(self) -> None:
@@ -297,28 +324,28 @@ class _Search:
             self.values[:] = 0
 
     def _prune_kind(self, fields: Sequence[int]) -> float:
-        """What a kind still gains, before its bytes."""
+        """Take back what does not pay; returns what the kind still gains, before its bytes."""
+        gained = 0.0
         used = np.flatnonzero(self.values[: self.pairs, :, list(fields)].any((1, 2)))
-        gains = np.zeros(self.pairs)
         for batch in _batches(used):
             if self._late():
                 return math.inf
-            bare = without(self.values[batch], fields)
-            trials = _Trials(np.arange(len(batch)), bare, self.symbols[batch])
-            losses, seg, pose = self._try(batch, trials, self._render(self.symbols[batch]))
-            drop = losses >= 0
-            at = batch[drop]
-            self.values[at], self.seg[at], self.pose[at] = bare[drop], seg[drop], pose[drop]
-            bits = self.prices.change(
-                batch, (self.values, self.symbols), (bare, self.symbols[batch])
-            )
-            gains[batch] = np.where(drop, 0.0, -losses - self.price * bits)
+            bare, symbols = without(self.values[batch], fields), self.symbols[batch]
+            gains, seg, pose = self._compare(batch, bare, symbols)
+            bits = self.prices.change(batch, (self.values, self.symbols), (bare, symbols))
+            drop = gains >= 0
+            gained -= float((gains + self.price * bits)[~drop].sum())
+            self._keep(batch[drop], bare[drop], symbols[drop], (seg[drop], pose[drop]))
         bare = without(self.values, fields)
         size = len(pack_sidecar(Corrections(self.values))) - len(pack_sidecar(Corrections(bare)))
-        if gains.sum() > 8 * self.price * size:
-            return float(gains.sum())
+        if gained > 8 * self.price * size:
+            return gained
         self.values = bare
         return 0.0
+
+
+def _index(pairs: Ints) -> Tensor:
+    return torch.from_numpy(pairs)
 
 
 def _batches(pairs: Ints) -> list[Ints]:

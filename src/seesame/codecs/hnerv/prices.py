@@ -48,9 +48,7 @@ class Prices:
         chained = (step + moves) ** 2 - step**2 + ahead
         return np.where(self._moved, chained, plain) * self._scale
 
-    def change(
-        self, pairs: Ints, now: tuple[Values, Ints], new: tuple[Values, Ints]
-    ) -> Floats:
+    def change(self, pairs: Ints, now: tuple[Values, Ints], new: tuple[Values, Ints]) -> Floats:
         """Bits of replacing pairs' numbers, ``(B,)``.
 
         Args:

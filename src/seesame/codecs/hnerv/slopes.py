@@ -59,6 +59,8 @@ class Slopes:
     square: Floats
     latent: Floats
     rendered: Tensor
+    jacobian: Tensor
+    """Slopes of the judged pose values in the numbers, ``(B, P, K)``."""
 
 
 def linearise(
@@ -66,9 +68,9 @@ def linearise(
     stack: Stack,
     latents: Tensor,
     values: Tensor,
-    classes: Tensor,
-    poses: Tensor,
+    wanted: tuple[Tensor, Tensor],
     weights: Weights,
+    jacobian: Tensor | None,
 ) -> Slopes:
     """Slopes of some pairs.
 
@@ -77,10 +79,11 @@ def linearise(
         stack: differentiable nets.
         latents: ``(B, d)``.
         values: the pairs' present corrections ``(B, 2, 7)``.
-        classes: the reference's ``(B, h, w)``.
-        poses: the reference's judged values ``(B, P)``.
+        wanted: the reference's classes ``(B, h, w)`` and judged pose values ``(B, P)``.
         weights: of the two distortions.
+        jacobian: a former one, which changes little, or None; it takes P backward passes.
     """
+    classes, poses = wanted
     latents = latents.clone().requires_grad_()
     rendered = decoder(latents)
     frames = apply(rendered.detach(), values).requires_grad_()
@@ -88,25 +91,29 @@ def linearise(
     seen = straight_through(inside, inside.round())
     lead = margins(stack.segment(seen[:, 1]).float(), classes)
     wrong = torch.sigmoid(-lead / TEMPERATURE).mean((1, 2)).sum()
-    total = weights.seg * torch.autograd.grad(wrong, frames)[0]
+    total = weights.seg * _gradient(wrong, frames)
     linear = _numbers(total, frames.detach())
     square = torch.diag_embed(linear.abs() / (2 * REACH))
     if poses.shape[1]:
         error = stack.pose(seen)[:, : poses.shape[1]].float() - poses
+        if jacobian is None:
+            rows = [_gradient(column.sum(), frames) for column in error.unbind(1)]
+            jacobian = torch.stack([_numbers(row, frames.detach()) for row in rows], 1)
         factor = weights.pose / poses.shape[1]
-        rows = []
-        for index in range(poses.shape[1]):
-            gradient = torch.autograd.grad(error[:, index].sum(), frames, retain_graph=True)[0]
-            rows.append(_numbers(gradient, frames.detach()))
-            size = 2 * factor * error.detach()[:, index]
-            total = total + size[:, None, None, None, None] * gradient
-        jacobian = torch.stack(rows, 1)
+        total = total + factor * _gradient(error.square().sum(), frames)
         linear = linear + 2 * factor * (jacobian * error.detach()[..., None]).sum(1)
         square = square + factor * jacobian.mT @ jacobian
+    else:
+        jacobian = linear.new_zeros(len(linear), 0, NUMBERS)
     # To first order the correction is the identity as far as the latents are concerned.
     latent = torch.autograd.grad(rendered, latents, total)[0]
     parts = (linear.double(), square.double(), latent.double())
-    return Slopes(*(p.cpu().numpy() for p in parts), rendered=rendered.detach())
+    h, square_, slope = (p.cpu().numpy() for p in parts)
+    return Slopes(h, square_, slope, rendered.detach(), jacobian)
+
+
+def _gradient(scalar: Tensor, frames: Tensor) -> Tensor:
+    return torch.autograd.grad(scalar, frames, retain_graph=True)[0]
 
 
 def _numbers(gradient: Tensor, frames: Tensor) -> Tensor:
