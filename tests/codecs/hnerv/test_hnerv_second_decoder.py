@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.codec import HnervCodec, unpack
+from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
 
 Floats = NDArray[np.float64]
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv" / "small.ssm"
@@ -70,22 +71,52 @@ def enlargement(n: int, m: int) -> Floats:
     return matrix
 
 
+def sampled(frame: Floats, shift: int, zoom: int) -> Floats:
+    """The last axis of a frame at the page's positions."""
+    side = frame.shape[-1]
+    out = np.zeros_like(frame)
+    for x in range(side):
+        p = 4096 * x + 256 * shift + (2 * x - (side - 1)) * zoom
+        p = min(max(p, 0), 4096 * (side - 1))
+        low, t = p // 4096, p % 4096 / 4096
+        after = frame[..., min(low + 1, side - 1)]
+        out[..., x] = frame[..., low] + (after - frame[..., low]) * t
+    return out
+
+
+def corrected(pair: Floats, numbers: NDArray[np.int8]) -> Floats:
+    """Both frames ``(2, 3, h, w)`` by their seven numbers."""
+    frames = []
+    for frame, (right, down, zoom, gain, grey, red, blue) in zip(
+        pair, numbers.tolist(), strict=True
+    ):
+        rows = sampled(frame, right, zoom)
+        v = sampled(rows.swapaxes(1, 2), down, zoom).swapaxes(1, 2)
+        v = v + (v - 127.5) * gain / 256
+        frames.append(v + np.array([grey + red, grey, grey + blue])[:, None, None] / 4)
+    return np.stack(frames)
+
+
 @pytest.mark.parametrize("size", [(80, 100), (40, 50), (65, 131), (47, 75), (333, 99)])
 def test_the_format_page_gives_the_same_frames(size: tuple[int, int]) -> None:
     height, width = size
     golden = Container.from_bytes(GOLDEN.read_bytes())
-    container = dataclasses.replace(golden, height=height, width=width)
+    numbers = np.random.default_rng(height).integers(-20, 21, (-(-golden.num_frames // 2), 2, 7))
+    corrections = Corrections((numbers * (numbers % 3 > 0)).astype(np.int8))
+    sections = {**golden.sections, Section.SIDECAR: pack_sidecar(corrections)}
+    container = dataclasses.replace(golden, height=height, width=width, sections=sections)
     decoder, latents = unpack(container)
     tensors = {k: v.numpy().astype(np.float64) for k, v in decoder.named_parameters()}
     rows, columns = enlargement(height, 40), enlargement(width, 50)
     frames = []
-    for latent in latents.numpy().astype(np.float64):
+    for latent, own in zip(latents.numpy().astype(np.float64), corrections.values, strict=True):
         x = gelu(tensors["stem.weight"] @ latent + tensors["stem.bias"]).reshape(-1, 2, 2)
         for i in range(5):
             x = shuffle(convolution(x, tensors[f"stages.{i}.weight"], tensors[f"stages.{i}.bias"]))
             if i < 4:
                 x = gelu(x)
-        pair = (64 * x[:, :40, :50] + 127.5).clip(0, 255).reshape(2, 3, 40, 50)
+        pair = (64 * x[:, :40, :50] + 127.5).reshape(2, 3, 40, 50)
+        pair = corrected(pair, own).clip(0, 255)
         frames.extend((rows @ pair @ columns.T).clip(0, 255).transpose(0, 2, 3, 1))
     wanted = np.stack(frames[: golden.num_frames])
     found = np.concatenate(list(HnervCodec().decode(container).batches(4)))
