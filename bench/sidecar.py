@@ -49,9 +49,9 @@ def main() -> None:
     stack = load_stack(args.stack)
     results = Results("sidecar")
     once, longer = args.rounds, 4 * args.rounds
-    plans = {"all": Plan(rounds=once), "all, longer": Plan(rounds=longer)}
-    plans |= {"latents": Plan(rounds=once, kinds=())}
+    plans = {"all": Plan(rounds=once), "latents": Plan(rounds=once, kinds=())}
     plans |= {kind: Plan(rounds=once, kinds=(kind,), latents=False) for kind in KINDS}
+    plans |= {"all, longer": Plan(rounds=longer)}
     for file, clip in zip(args.files[::2], args.files[1::2], strict=True):
         container = Container.read(file)
         sections = {k: v for k, v in container.sections.items() if k != Section.SIDECAR}

@@ -92,13 +92,14 @@ def linearise(
     lead = margins(stack.segment(seen[:, 1]).float(), classes)
     wrong = torch.sigmoid(-lead / TEMPERATURE).mean((1, 2)).sum()
     total = weights.seg * _gradient(wrong, frames)
-    linear = _numbers(total, frames.detach())
+    directions = _directions(frames.detach())
+    linear = _numbers(total, directions)
     square = torch.diag_embed(linear.abs() / (2 * REACH))
     if poses.shape[1]:
         error = stack.pose(seen)[:, : poses.shape[1]].float() - poses
         if jacobian is None:
             rows = [_gradient(column.sum(), frames) for column in error.unbind(1)]
-            jacobian = torch.stack([_numbers(row, frames.detach()) for row in rows], 1)
+            jacobian = torch.stack([_numbers(row, directions) for row in rows], 1)
         factor = weights.pose / poses.shape[1]
         total = total + factor * _gradient(error.square().sum(), frames)
         linear = linear + 2 * factor * (jacobian * error.detach()[..., None]).sum(1)
@@ -116,29 +117,27 @@ def _gradient(scalar: Tensor, frames: Tensor) -> Tensor:
     return torch.autograd.grad(scalar, frames, retain_graph=True)[0]
 
 
-def _numbers(gradient: Tensor, frames: Tensor) -> Tensor:
-    """A gradient in the frames ``(B, 2, 3, h, w)`` as one in the numbers, ``(B, 14)``."""
+def _directions(frames: Tensor) -> Tensor:
+    """How frames ``(B, 2, 3, h, w)`` change with right, down, zoom and gain: ``(B, 2, D, 4)``."""
     height, width = frames.shape[-2:]
     across, down = _slope(frames, -1), _slope(frames, -2)
     column = 2 * torch.arange(width, device=frames.device) - (width - 1)
     row = 2 * torch.arange(height, device=frames.device)[:, None] - (height - 1)
+    directions = [
+        across * (SHIFT_STEP / POSITIONS),
+        down * (SHIFT_STEP / POSITIONS),
+        (across * column + down * row) / POSITIONS,
+        (frames - MIDDLE) * GAIN_STEP,
+    ]
+    return torch.stack([d.flatten(2) for d in directions], -1)
+
+
+def _numbers(gradient: Tensor, directions: Tensor) -> Tensor:
+    """A gradient in the frames ``(B, 2, 3, h, w)`` as one in the numbers, ``(B, 14)``."""
+    moving = (gradient.flatten(2)[:, :, None] @ directions)[:, :, 0]
     levels = LEVEL_STEP * gradient.sum((-2, -1))
-
-    def along(direction: Tensor) -> Tensor:
-        return (gradient * direction).sum((-3, -2, -1))
-
-    return torch.stack(
-        [
-            along(across) * SHIFT_STEP / POSITIONS,
-            along(down) * SHIFT_STEP / POSITIONS,
-            along(across * column + down * row) / POSITIONS,
-            along(frames - MIDDLE) * GAIN_STEP,
-            levels.sum(-1),
-            levels[..., 0],
-            levels[..., 2],
-        ],
-        -1,
-    ).flatten(1)
+    parts = [moving, levels.sum(-1, keepdim=True), levels[..., :1], levels[..., 2:]]
+    return torch.cat(parts, -1).flatten(1)
 
 
 def _slope(frames: Tensor, axis: int) -> Tensor:
