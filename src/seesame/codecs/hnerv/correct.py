@@ -105,6 +105,8 @@ def search(
 
 
 class _Search:
+    """The state of one search: every pair's present numbers, and what the nets say of them."""
+
     def __init__(
         self,
         decoder: Decoder,
@@ -135,7 +137,7 @@ class _Search:
         self.allowed = fields.ravel()
         render = decoder.architecture.render
         size = (outputs.height, outputs.width)
-        # Elsewhere the stack sees what is rendered, rounded; see the geometry trick.
+        # Otherwise the stack sees what is rendered, rounded: see the geometry trick.
         self.between = any(r < s < 2 * r for r, s in zip(render, size, strict=True))
 
     def run(self) -> Found:
@@ -239,8 +241,8 @@ class _Search:
         """Keep other numbers where they lower the score; for which pairs they did, ``(B,)``."""
         gains, seg, pose = self._compare(batch, values, symbols, rendered)
         better = gains > 0
-        new = (values[better], symbols[better], (seg[better], pose[better]))
-        self._keep(batch[better], *new)
+        pairs, distortions = batch[better], (seg[better], pose[better])
+        self._keep(pairs, values[better], symbols[better], distortions)
         return better
 
     def _keep(
@@ -325,22 +327,23 @@ class _Search:
 
     def _prune_kind(self, fields: Sequence[int]) -> float:
         """Take back what does not pay; returns what the kind still gains, before its bytes."""
-        gained = 0.0
+        gained, seg, pose = 0.0, self.seg.copy(), self.pose.copy()
         used = np.flatnonzero(self.values[: self.pairs, :, list(fields)].any((1, 2)))
         for batch in _batches(used):
             if self._late():
                 return math.inf
             bare, symbols = without(self.values[batch], fields), self.symbols[batch]
-            gains, seg, pose = self._compare(batch, bare, symbols)
+            gains, seg[batch], pose[batch] = self._compare(batch, bare, symbols)
             bits = self.prices.change(batch, (self.values, self.symbols), (bare, symbols))
             drop = gains >= 0
             gained -= float((gains + self.price * bits)[~drop].sum())
-            self._keep(batch[drop], bare[drop], symbols[drop], (seg[drop], pose[drop]))
+            at = batch[drop]
+            self._keep(at, bare[drop], symbols[drop], (seg[at], pose[at]))
         bare = without(self.values, fields)
         size = len(pack_sidecar(Corrections(self.values))) - len(pack_sidecar(Corrections(bare)))
         if gained > 8 * self.price * size:
             return gained
-        self.values = bare
+        self.values, self.seg, self.pose = bare, seg, pose
         return 0.0
 
 
