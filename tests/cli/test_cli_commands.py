@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from command import Ran
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
+from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
 from seesame.video.reader import open_clip
 
 Run = Callable[..., Ran]
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hnerv" / "small.ssm"
 X264 = ("--codec", "x264", "--set", "crf=36")
 
 
@@ -116,6 +118,22 @@ def test_info_accounts_for_every_byte(seesame: Run, ssm: Path) -> None:
     shown = seesame("info", ssm).out
     assert "stream" in shown
     assert f"{told['bytes']:,}" in shown
+
+
+def test_info_tells_what_the_sidecar_holds(seesame: Run, tmp_path: Path) -> None:
+    container = Container.read(GOLDEN)
+    corrections = Corrections.none(-(-container.num_frames // 2))
+    corrections.values[0, 1, 0] = 3
+    corrections.values[:, 0, 3] = -1
+    container.sections[Section.SIDECAR] = pack_sidecar(corrections)
+    container.write(tmp_path / "a.ssm")
+    count = len(corrections.values)
+    wanted = f"of {count} pairs corrected: shift 1, gain {count}"
+    assert wanted in seesame("info", tmp_path / "a.ssm").out
+    (told,) = values(seesame("info", tmp_path / "a.ssm", "--json"))
+    assert told["notes"]["sidecar"].endswith(wanted)
+    assert "sidecar" in [part["part"] for part in told["layout"]]
+    assert values(seesame("info", GOLDEN, "--json"))[0]["notes"] == {}
 
 
 def test_lists(seesame: Run) -> None:
