@@ -223,7 +223,7 @@ class _Job:
 
     def pack(self) -> Container:
         """The file of the present state."""
-        weights, latents = self.rep.rows()
+        weights, latents = self.rep.symbols()
         config: dict[str, Any] = {
             k: v
             for k, v in vars(self.settings).items()

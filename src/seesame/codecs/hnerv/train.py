@@ -14,8 +14,7 @@ from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule
 from seesame.codecs.hnerv.guard import Guard
-from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seg_term
-from seesame.codecs.hnerv.quantize import straight_through
+from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seen_bytes, seg_term
 from seesame.codecs.hnerv.representation import Representation
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs
@@ -108,10 +107,11 @@ class Training:
         self.low_precision = _low_precision(self.device)
         self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
             [
-                {"params": list(self.rep.decoder.parameters()), "scale": 1.0},
+                {"params": list(self.rep.rows.parameters()), "scale": 1.0},
                 {"params": [self.rep.latents], "scale": 3.0},
             ],
             betas=(0.9, 0.98),
+            fused=self.device.type in ("cpu", "cuda"),
         )
         self.guard = Guard(self.rep, self.optimiser)
         if self.rep.quantizers is not None:
@@ -201,23 +201,21 @@ class Training:
         low = self.low_precision and share < self.schedule.exact_from
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             frames = self.rep.decode(parameters, latents[batch.to(self.device)])
-        # Rounding passes the gradient on, clamping must not: a pixel beyond the range would be
-        # pushed on for ever. The range term below brings it back.
-        inside = frames.clamp(0, 255)
-        seen = straight_through(inside, inside.round())
+        seen = seen_bytes(frames, RANGE_WEIGHT)
         outputs = self.material.outputs
         judged = batch < len(outputs.classes)
         which = batch[judged]
+        if len(which) < len(batch):  # an odd last frame forms no sample
+            seen = seen[judged]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            logits = self.stack.segment(seen[judged, 1])
-            values = self.stack.pose(seen[judged]) if self.stack.has_pose else None
+            logits = self.stack.segment(seen[:, 1])
+            values = self.stack.pose(seen) if self.stack.has_pose else None
         loss = seg_term(logits, outputs.classes[which].to(self.device), phase, temperature)
         if values is not None:
             loss = loss + self.pose_term(
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
-        loss = loss + RANGE_WEIGHT * (frames - inside).abs().mean()
         loss = loss + self._pixels(frames, batch, judged, phase.pixel)
         weight = self._rate_weight(phase.rate, float(bits.detach()) / 8, share)
         if self.rep.quantizers is not None:
