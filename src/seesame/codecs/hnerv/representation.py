@@ -37,9 +37,8 @@ class Representation(nn.Module):
         cells = architecture.grid[0] * architecture.grid[1]
         first = Decoder(architecture)
         self.shapes = {name: p.shape for name, p in first.named_parameters()}
-        # Module names may not hold dots.
         self.rows = nn.ParameterDict(
-            {_key(n): as_rows(n, p.detach(), cells).clone() for n, p in first.named_parameters()}
+            {row_key(n): as_rows(n, p.detach(), cells).clone() for n, p in first.named_parameters()}
         )
         # Only its form, with parameters always handed in; the tuple keeps it out of this module.
         self._form = (Decoder(architecture, meta=True),)
@@ -81,7 +80,7 @@ class Representation(nn.Module):
         return self._shaped(values), latents.T, total
 
     def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
-        return {name: rows[_key(name)].view(shape) for name, shape in self.shapes.items()}
+        return {name: rows[row_key(name)].view(shape) for name, shape in self.shapes.items()}
 
     def decode(self, parameters: Parameters, latents: Tensor) -> Tensor:
         """Frames ``(B, 2, 3, h, w)`` of some latents under given parameters."""
@@ -93,7 +92,7 @@ class Representation(nn.Module):
         """Symbols and exponents of the decoder's tensors and of the latents ``(latent, N)``."""
         assert self.quantizers is not None, "quantisation has not started"
         weights = {
-            name: _symbols(self.quantizers[_key(name)], self.rows[_key(name)])
+            name: _symbols(self.quantizers[row_key(name)], self.rows[row_key(name)])
             for name in self.shapes
         }
         return weights, _symbols(self.quantizers[LATENTS], self.latents.T)
@@ -106,5 +105,6 @@ def _symbols(quantizer: nn.Module, rows: Tensor) -> Rows:
     return Rows(symbols.round().long().cpu().numpy(), exponents.long().cpu().numpy())
 
 
-def _key(name: str) -> str:
+def row_key(name: str) -> str:
+    """The key of a decoder parameter among the rows: module names may not hold dots."""
     return name.replace(".", "_")
