@@ -88,6 +88,52 @@ def compress(
             help="Weight of hnerv's pixel term; more keeps the picture viewable.",
         ),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            rich_help_panel="Flags of hnerv",
+            metavar="FILE.ssm",
+            help="Start from the decoder of another clip's file; training needs less time.",
+        ),
+    ] = None,
+    target_score: Annotated[
+        float | None,
+        typer.Option(
+            "--target-score",
+            rich_help_panel="Flags of hnerv",
+            metavar="S",
+            help="Stop as soon as a file reaches this score.",
+        ),
+    ] = None,
+    max_seg: Annotated[
+        float | None,
+        typer.Option(
+            "--max-seg",
+            rich_help_panel="Flags of hnerv",
+            metavar="D",
+            help="Stop as soon as a file's seg distortion is within D; with several limits, "
+            "within all.",
+        ),
+    ] = None,
+    max_pose: Annotated[
+        float | None,
+        typer.Option(
+            "--max-pose",
+            rich_help_panel="Flags of hnerv",
+            metavar="D",
+            help="The same for its pose distortion.",
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--max-bytes",
+            rich_help_panel="Flags of hnerv",
+            metavar="N",
+            help="The same for its size in bytes.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -129,6 +175,11 @@ def compress(
         "budget_s": parse_duration(budget),
         "bytes": size_bytes,
         "pixel_weight": pixel_weight,
+        "init": init and str(init),
+        "target_score": target_score,
+        "max_seg": max_seg,
+        "max_pose": max_pose,
+        "max_bytes": max_bytes,
         "resume": resume or None,
     }
     chosen = _settings(codec, given, parse_settings(settings or []))
@@ -154,10 +205,16 @@ def compress(
     if not no_score:
         assert eyes is not None
         evaluation = judge_file(source, out, eyes, where, quiet=quiet)
+    missed = _missed(codec, chosen, evaluation)
     if json:
-        print_json(_values(clip, encoded, chosen, source, evaluation))
-    else:
-        _print_text(clip, encoded, source, evaluation, stack)
+        values = _values(clip, encoded, chosen, source, evaluation)
+        print_json(values if missed is None else {**values, "missed": missed})
+        return
+    _print_text(clip, encoded, source, evaluation, stack)
+    for name, by in (missed or {}).items():
+        print(f"limit  {name} is {by:.6g} above its limit; give it more time")
+    viewable = out.with_suffix(".mkv")
+    print("next: " + shlex.join(["seesame", "decompress", str(out), "-o", str(viewable)]))
 
 
 def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> dict[str, object]:
@@ -184,6 +241,20 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
     if clip.exists() and out.exists() and clip.samefile(out):
         raise UserError(f"{out}: is the clip itself; choose another output")
     check_output(out, overwrite)
+
+
+def _missed(
+    codec: str, settings: dict[str, object], evaluation: "Evaluation | None"
+) -> dict[str, float] | None:
+    """The user's limits that the file does not keep; None when there are none to check."""
+    if codec != HNERV or evaluation is None:
+        return None
+    from seesame.codecs.hnerv.config import HnervSettings
+
+    limits = HnervSettings.from_mapping(settings).limits
+    if not limits.given:
+        return None
+    return limits.missed(evaluation.score, evaluation.compressed_bytes)
 
 
 def _values(
@@ -234,5 +305,3 @@ def _print_text(
             f"(100*seg + 25*rate + sqrt(10*pose), stack {stack}; lower is better)",
         }
     print_figures(figures)
-    viewable = encoded.path.with_suffix(".mkv")
-    print("next: " + shlex.join(["seesame", "decompress", str(encoded.path), "-o", str(viewable)]))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from seesame.video.clip import Frames
 
@@ -135,27 +136,74 @@ def rgb_to_yuv6(rgb: Tensor) -> Tensor:
     Returns:
         ``(..., 6, H // 2, W // 2)`` in 0..255.
     """
-    height, width = rgb.shape[-2] // 2 * 2, rgb.shape[-1] // 2 * 2
-    red, green, blue = rgb[..., :height, :width].unbind(dim=-3)
-    y = (red * 0.299 + green * 0.587 + blue * 0.114).clamp(0.0, 255.0)
-    u = ((blue - y) / 1.772 + 128.0).clamp(0.0, 255.0)
-    v = ((red - y) / 1.402 + 128.0).clamp(0.0, 255.0)
-    y00, y10, y01, y11 = _quarters(y)
-    u00, u10, u01, u11 = _quarters(u)
-    v00, v10, v01, v11 = _quarters(v)
-    half_u = (u00 + u10 + u01 + u11) * 0.25
-    half_v = (v00 + v10 + v01 + v11) * 0.25
-    return torch.stack([y00, y10, y01, y11, half_u, half_v], dim=-3)
+    planes: Tensor = _Yuv6.apply(rgb)  # type: ignore[no-untyped-call]
+    return planes
 
 
-def _quarters(plane: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four interleaved half-size planes: even/even, odd row, odd column, odd/odd."""
-    return (
-        plane[..., 0::2, 0::2],
-        plane[..., 1::2, 0::2],
-        plane[..., 0::2, 1::2],
-        plane[..., 1::2, 1::2],
-    )
+class _Yuv6(torch.autograd.Function):
+    """:func:`rgb_to_yuv6` with its gradient written out: two thirds of autograd's time."""
+
+    @staticmethod
+    def forward(ctx: Any, rgb: Tensor) -> Tensor:
+        height, width = rgb.shape[-2] // 2 * 2, rgb.shape[-1] // 2 * 2
+        red, green, blue = rgb[..., :height, :width].unbind(dim=-3)
+        # Products are rounded before they are added, as in the challenge's own expression.
+        y = (red * 0.299).add_(green * 0.587).add_(blue * 0.114)
+        inside_y = _clamp_bytes(y)
+        u = (blue - y).div_(1.772).add_(128.0)
+        inside_u = _clamp_bytes(u)
+        v = (red - y).div_(1.402).add_(128.0)
+        inside_v = _clamp_bytes(v)
+        ctx.save_for_backward(inside_y, inside_u, inside_v)
+        ctx.shape = rgb.shape
+        planes = rgb.new_empty((*rgb.shape[:-3], 6, height // 2, width // 2))
+        for index, (row, column) in enumerate(_QUARTERS):
+            planes[..., index, :, :] = y[..., row::2, column::2]
+        for index, chroma in ((4, u), (5, v)):
+            total = planes[..., index, :, :]
+            total.copy_(chroma[..., 0::2, 0::2])
+            for row, column in _QUARTERS[1:]:
+                total.add_(chroma[..., row::2, column::2])
+            total.mul_(0.25)
+        return planes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        inside_y, inside_u, inside_v = ctx.saved_tensors
+        height, width = inside_y.shape[-2:]
+        of_y = grad.new_empty(inside_y.shape)
+        for index, (row, column) in enumerate(_QUARTERS):
+            of_y[..., row::2, column::2] = grad[..., index, :, :]
+        of_u = _spread(grad[..., 4, :, :], 0.25 / 1.772, inside_u)
+        of_v = _spread(grad[..., 5, :, :], 0.25 / 1.402, inside_v)
+        of_y.sub_(of_u).sub_(of_v).mul_(inside_y)
+        of_rgb = grad.new_zeros(ctx.shape)
+        red, green, blue = of_rgb[..., :height, :width].unbind(dim=-3)
+        torch.add(of_v, of_y, alpha=0.299, out=red)
+        torch.mul(of_y, 0.587, out=green)
+        torch.add(of_u, of_y, alpha=0.114, out=blue)
+        return of_rgb
+
+
+_QUARTERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+"""Rows and columns of the four luma planes: even/even, odd row, odd column, odd/odd."""
+
+
+def _clamp_bytes(plane: Tensor) -> Tensor:
+    """Clamp to 0..255 in place; where the plane was inside, which is where gradient passes."""
+    inside = (plane >= 0.0) & (plane <= 255.0)
+    plane.clamp_(0.0, 255.0)
+    return inside
+
+
+def _spread(grad: Tensor, factor: float, inside: Tensor) -> Tensor:
+    """A half-size plane's gradient to the 2x2 pixels it averaged, where they were inside."""
+    whole = grad.new_empty(inside.shape)
+    scaled = grad * factor
+    for row, column in _QUARTERS:
+        whole[..., row::2, column::2] = scaled
+    return whole.mul_(inside)
 
 
 def rgb_to_yuv420(

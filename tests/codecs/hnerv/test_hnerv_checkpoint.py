@@ -41,8 +41,7 @@ def steps(run: Training, first: float, count: int = 4) -> None:
 
 def state(run: Training) -> dict[str, Any]:
     flat = {f"rep.{k}": v.clone() for k, v in run.rep.state_dict().items()}
-    for index, values in run.optimiser.state_dict()["state"].items():
-        flat |= {f"adam.{index}.{k}": torch.as_tensor(v).clone() for k, v in values.items()}
+    flat |= {k: v.clone() for k, v in run.optimiser.tensors().items()}
     flat["random"] = run.random.get_state()
     flat["pressure"] = torch.tensor(run.pressure, dtype=torch.float64)
     flat["pose"] = torch.tensor(run.pose_term.mean, dtype=torch.float64)

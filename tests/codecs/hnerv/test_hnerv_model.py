@@ -96,7 +96,7 @@ def test_rows_hold_what_the_quantised_decoder_uses() -> None:
     rep = Representation(SMALL, 4)
     rep.start_quantising()
     parameters, latents, _ = rep.quantised()
-    weights, latent_rows = rep.rows()
+    weights, latent_rows = rep.symbols()
     assert {n: r.symbols.shape for n, r in weights.items()} == row_shapes(SMALL)
     for name, found in weights.items():
         used = parameters[name].detach().reshape(found.symbols.shape)
@@ -108,7 +108,7 @@ def test_rows_hold_what_the_quantised_decoder_uses() -> None:
 def test_the_rate_reaches_every_parameter() -> None:
     rep = Representation(SMALL, 4)
     with torch.no_grad():
-        for parameter in rep.decoder.parameters():
+        for parameter in rep.rows.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     rep.start_quantising()
     _, _, bits = rep.quantised()

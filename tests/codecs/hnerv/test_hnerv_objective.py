@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seesame.codecs.hnerv.config import Phase
 from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.objective import PoseTerm, margins, pixel_term, seg_term
+from seesame.codecs.hnerv.objective import PoseTerm, margins, pixel_term, seen_bytes, seg_term
 from seesame.codecs.hnerv.representation import Representation
 
 ALL = Phase(0.0, pixel=0.1, entropy=20.0, margin=10.0, smooth=100.0, rate=1.0)
@@ -95,7 +95,7 @@ def test_either_term_alone_reaches_latents_weights_and_steps(term: str) -> None:
     stack = FakeStack()
     rep = Representation(Architecture(stack.input_size, 4, (6, 5, 5, 4, 4)), 3)
     with torch.no_grad():
-        for parameter in rep.decoder.parameters():
+        for parameter in rep.rows.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     rep.start_quantising()
     parameters, latents, _ = rep.quantised()
@@ -112,3 +112,12 @@ def test_either_term_alone_reaches_latents_weights_and_steps(term: str) -> None:
     for name, parameter in rep.named_parameters():
         assert parameter.grad is not None, name
         assert bool((parameter.grad != 0).any()), name
+
+
+def test_seen_bytes_round_and_pass_the_gradient_inside_the_range() -> None:
+    frames = torch.tensor([-4.0, 0.4, 99.6, 255.0, 300.0], requires_grad=True)
+    seen = seen_bytes(frames, 0.5)
+    assert seen.tolist() == [0, 0, 100, 255, 255]
+    (seen * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])).sum().backward()
+    assert frames.grad is not None
+    torch.testing.assert_close(frames.grad, torch.tensor([-0.1, 2.0, 3.0, 4.0, 0.1]))

@@ -144,3 +144,35 @@ def test_a_stack_without_gradients_is_refused() -> None:
     stack.differentiable = False
     with pytest.raises(UserError, match="gradients"):
         training(stack=stack)
+
+
+def limited(excess: list[float]) -> tuple[Candidate, list[Candidate]]:
+    """A run whose files exceed their limits so far; the file it gives, and all it judged."""
+    run, waiting = training(), iter(excess)
+    made: list[Candidate] = []
+    run.settings = HnervSettings(max_seg=0.1)
+
+    def judge() -> Candidate:
+        made.append(Candidate(1.0 - 0.1 * len(made), bytes([len(made)]), next(waiting)))
+        return made[-1]
+
+    return run.run(Clock(1.0, 40), judge, 4, never, None), made
+
+
+def test_training_stops_when_the_limits_are_kept() -> None:
+    best, made = limited([0.5, 0.0, 0.0, 0.0])
+    assert len(made) == 2
+    assert best is made[1]
+
+
+def test_the_file_that_keeps_limits_best_wins_over_a_better_score() -> None:
+    best, made = limited([0.5, 0.2, 0.3, 0.4])
+    assert len(made) == 4
+    assert best is made[1]
+
+
+def test_a_largest_size_weighs_only_while_it_is_exceeded() -> None:
+    run = training()
+    run.settings = HnervSettings(max_bytes=1000)
+    assert run._rate_weight(1.0, 500.0, 0.5) == 1.0
+    assert run._rate_weight(1.0, 2000.0, 0.6) > 1.0

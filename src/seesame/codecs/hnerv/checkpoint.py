@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from seesame.codecs.hnerv.guard import Guard
 from seesame.codecs.hnerv.objective import PoseTerm
+from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.representation import Representation
 from seesame.errors import UserError
 from seesame.files import replacing
@@ -21,7 +22,7 @@ class Resumable(Protocol):
     """The parts of a training run that a checkpoint holds."""
 
     rep: Representation
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     random: torch.Generator
     pressure: float
     pressed_at: float
@@ -48,8 +49,7 @@ class Checkpoint:
     def save(self, training: Resumable, share: float) -> None:
         """Write the whole state of a run."""
         tensors = {f"rep.{k}": v for k, v in training.rep.state_dict().items()}
-        for index, state in training.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors |= {f"optimiser.{k}": v for k, v in training.optimiser.tensors().items()}
         tensors["random"] = training.random.get_state()
         meta = {
             "identity": self.identity,
@@ -88,13 +88,8 @@ class Checkpoint:
             training.rep.start_quantising()
             training.add_quantizers()
         training.rep.load_state_dict(state)
-        adam: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith("adam."):
-                _, index, name = key.split(".", 2)
-                adam.setdefault(int(index), {})[name] = value
-        whole = training.optimiser.state_dict()
-        training.optimiser.load_state_dict({**whole, "state": adam})
+        moments = {k[10:]: v for k, v in tensors.items() if k.startswith("optimiser.")}
+        training.optimiser.load_tensors(moments)
         training.random.set_state(tensors["random"])
         training.pressure = float(meta["pressure"])
         training.pressed_at = float(meta["pressed_at"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from seesame.codecs.hnerv.pack import (
 from seesame.codecs.hnerv.representation import Representation, row_shapes
 from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar, unpack_sidecar
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
+from seesame.codecs.hnerv.warm import Start, picture_latents
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
 from seesame.perception.stack import Stack
@@ -157,6 +159,9 @@ class HnervCodec:
             raise UserError("the source has no bytes, so that there is no rate to train for")
         torch.manual_seed(context.seed)
         architecture = design(clip, stack, chosen)
+        warm = None if chosen.init is None else _start(Path(chosen.init))
+        if warm is not None:
+            architecture = warm.architecture(architecture)
         with _interruptible() as interrupted:
             context.progress(0.0, "looking at the source")
             tapped = TappedClip(clip, architecture.render)
@@ -164,6 +169,11 @@ class HnervCodec:
             look = time.monotonic() - start
             material = Material(tapped.pairs(), outputs, clip.source_bytes)
             job = _Job(clip, stack, chosen, context, outputs, architecture)
+            if warm is not None:
+                warm.fill(job.rep, outputs, stack)
+            else:
+                looks = picture_latents(material.frames, outputs.classes, architecture.latent)
+                job.rep.latents.data.copy_(looks)
             best = job.train(material, start, look, interrupted)
         return Container.from_bytes(best.data)
 
@@ -222,7 +232,8 @@ class _Job:
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
         best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
         if self.settings.sidecar and not stop.is_set():
-            best = self.correct(best, correcting, stop)
+            left = start + self.settings.seconds - time.monotonic() - 2 * judging
+            best = self.correct(best, min(correcting, left), stop)
         # An interrupted run has saved its state and can be resumed; a finished one is done.
         if checkpoint is not None and not stop.is_set():
             checkpoint.remove()
@@ -260,22 +271,24 @@ class _Job:
         if changed.sections == container.sections:
             return best
         found = self.scored(changed)
-        return found if found.score < best.score else best
+        better = (found.excess, found.score) < (best.excess, best.score)
+        return found if better else best
 
     def scored(self, container: Container) -> Candidate:
         """A file and its true score: its bytes are read back and decoded."""
         data = container.to_bytes()
         decoded = HnervClip(Container.from_bytes(data), self.context.device)
         found = evaluate(self.outputs, decoded, self.stack, len(data), device=self.context.device)
-        return Candidate(found.score.total, data)
+        excess = self.settings.limits.excess(found.score, len(data))
+        return Candidate(found.score.total, data, excess)
 
     def pack(self) -> Container:
         """The file of the present state."""
-        weights, latents = self.rep.rows()
+        weights, latents = self.rep.symbols()
         config: dict[str, Any] = {
             k: v
             for k, v in vars(self.settings).items()
-            if v != getattr(HnervSettings, k) and k != "resume"
+            if v != getattr(HnervSettings, k) and k not in ("resume", "init")
         }
         config |= {"stack": self.stack.name, "seed": self.context.seed}
         return Container(
@@ -345,13 +358,20 @@ def unpack_corrections(container: Container) -> Corrections | None:
     return unpack_sidecar(payload, _num_pairs(container), "the file")
 
 
-def unpack(container: Container) -> tuple[Decoder, Tensor]:
+def _start(path: Path) -> Start:
+    """The decoder of another clip's file. Raises UserError or DamagedError, with the path."""
+    container = Container.read(path)
+    if container.codec_id != CODEC_ID:
+        raise UserError(f"{path}: not a file of hnerv, so there is no decoder to start from")
+    return Start(*unpack(container, str(path)))
+
+
+def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:
     """The decoder and the latents ``(N, latent)`` of a file.
 
     Raises:
         DamagedError: a section is missing, impossible or does not decode.
     """
-    name = "the file"
     for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")

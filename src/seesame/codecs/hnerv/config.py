@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from seesame.codecs.hnerv.geometry import render_side
+from seesame.codecs.hnerv.limits import Limits
 from seesame.codecs.hnerv.model import Architecture
 from seesame.errors import UserError
 from seesame.perception.stack import Stack
@@ -12,6 +13,9 @@ from seesame.video.clip import Clip
 
 BITS_A_WEIGHT = 3.4
 """What a weight costs after training with the rate in the loss; only sizes the decoder."""
+
+UNDER_CAP = 0.97
+"""Share of ``max_bytes`` to aim at: the file must not end a little above."""
 
 PRESETS = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
 """Wall time in seconds of a whole encode, reference pass and final check included."""
@@ -53,6 +57,7 @@ class Schedule:
     quantise_from: float = 0.35
     exact_from: float = 0.9
     evaluate_from: float = 0.80
+    look_from: float = 0.60
     evaluations: int = 4
     evaluation_share: float = 0.15
     batch_pairs: int = 6
@@ -96,6 +101,11 @@ class HnervSettings:
         bytes: size to aim at; None chooses one from the clip.
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
         latent: values a pair.
+        target_score: the score that is good enough: training stops when a file reaches it.
+        max_seg: the seg distortion that is good enough; with other limits, all must hold.
+        max_pose: the same for the pose distortion.
+        max_bytes: the same for the file's size; it also bounds the size to aim at.
+        init: an .ssm file of hnerv whose decoder is where training starts; its widths are taken.
         resume: go on from the checkpoint in the work folder.
         sidecar: look for corrections after training.
     """
@@ -106,6 +116,11 @@ class HnervSettings:
     bytes: int | None = None
     pixel_weight: float = 0.0
     latent: int = 20
+    target_score: float | None = None
+    max_seg: float | None = None
+    max_pose: float | None = None
+    max_bytes: int | None = None
+    init: str | None = None
     resume: bool = False
     sidecar: bool = True
 
@@ -133,6 +148,10 @@ class HnervSettings:
             "bytes": (500, 10**8),
             "pixel_weight": (0, 1000),
             "latent": (1, 128),
+            "target_score": (0, 1e6),
+            "max_seg": (0, 1),
+            "max_pose": (0, 1e9),
+            "max_bytes": (500, 10**8),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -143,10 +162,22 @@ class HnervSettings:
                 raise UserError(f"hnerv: {name} must be between {low} and {high}, not {value!r}")
         if not isinstance(self.sidecar, bool):
             raise UserError(f"hnerv: sidecar must be true or false, not {self.sidecar!r}")
-        for name in ("steps", "bytes", "latent"):
+        if self.init is not None and not isinstance(self.init, str):
+            raise UserError(f"hnerv: init must be a file's path, not {self.init!r}")
+        for name in ("steps", "bytes", "latent", "max_bytes"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, int):
                 raise UserError(f"hnerv: {name} must be a whole number, not {value!r}")
+
+    @property
+    def limits(self) -> Limits:
+        """What the user will settle for."""
+        return Limits(self.target_score, self.max_seg, self.max_pose, self.max_bytes)
+
+    def aim(self, free: int) -> int:
+        """Size to aim at in bytes, where ``free`` is what would be chosen without settings."""
+        wanted = self.bytes or free
+        return wanted if self.max_bytes is None else min(wanted, int(UNDER_CAP * self.max_bytes))
 
     @property
     def seconds(self) -> float:
@@ -167,7 +198,7 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
         render_side(clip.width, stack.input_size[1]),
     )
     num_pairs = -(-clip.num_frames // 2)
-    wanted = settings.bytes or target_bytes(num_pairs, clip.source_bytes)
+    wanted = settings.aim(target_bytes(num_pairs, clip.source_bytes))
     weights = max(3000.0, (wanted - 0.4 * settings.latent * num_pairs) * 8 / BITS_A_WEIGHT)
     best = None
     for hundredths in range(20, 500, 5):

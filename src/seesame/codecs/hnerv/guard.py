@@ -2,9 +2,8 @@
 
 import copy
 import math
-from typing import Any
+from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 DECAY = 0.95
@@ -15,6 +14,16 @@ ALARM = 2.0
 SNAPSHOT_STEPS = 100
 
 
+class Stateful(Protocol):
+    """What can be set back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Take a state back."""
+
+
 class Guard:
     """Watches the loss of a run.
 
@@ -23,7 +32,7 @@ class Guard:
         optimiser: its optimiser.
     """
 
-    def __init__(self, rep: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def __init__(self, rep: nn.Module, optimiser: Stateful) -> None:
         self.rep, self.optimiser = rep, optimiser
         self.gentleness = 1.0
         self._running: float | None = None

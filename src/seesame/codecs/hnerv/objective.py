@@ -1,9 +1,11 @@
 """The loss: the score itself, with differentiable twins of its terms."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from seesame.codecs.hnerv.config import Phase
@@ -58,3 +60,38 @@ def seg_term(logits: Tensor, classes: Tensor, phase: Phase, temperature: float) 
 def pixel_term(frames: Tensor, reference: Tensor) -> Tensor:
     """Mean absolute difference in grey levels."""
     return (frames - reference).abs().mean()
+
+
+class _SeenBytes(torch.autograd.Function):
+    """What the stack sees of rendered frames: clamped and rounded as in the file.
+
+    Rounding passes the gradient on (Bengio et al. 2013); clamping must not, a pixel beyond the
+    range would be pushed on for ever. Instead it is drawn back with a small gradient of its own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, pull: float) -> Tensor:
+        seen = frames.clamp(0, 255)
+        ctx.save_for_backward((frames - seen).sign_().to(torch.int8))
+        ctx.pull = pull / frames.numel()
+        return seen.round_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (beyond,) = ctx.saved_tensors
+        return torch.where(beyond == 0, grad, ctx.pull * beyond), None
+
+
+def seen_bytes(frames: Tensor, pull: float) -> Tensor:
+    """Frames as the file will hold them, with a gradient for training.
+
+    Args:
+        frames: rendered, any range.
+        pull: weight of the mean distance to 0..255, whose gradient is added for values beyond it.
+
+    Returns:
+        Whole numbers in 0..255.
+    """
+    seen: Tensor = _SeenBytes.apply(frames, pull)  # type: ignore[no-untyped-call]
+    return seen

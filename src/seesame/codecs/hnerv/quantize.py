@@ -33,19 +33,26 @@ def log_normaliser(sigma: Tensor) -> Tensor:
     return torch.where(sigma < 0.8, direct.log(), dual.log())
 
 
-def gaussian_bits(symbols: Tensor) -> Tensor:
-    """Code length in bits of rows of symbols ``(R, n)``, each row with its own best σ: ``(R,)``.
+def gaussian_bits(power: Tensor, count: Tensor) -> Tensor:
+    """Code length in bits of rows, each with its own best σ.
 
     σ is the maximum-likelihood one and held constant in the backward pass: at the optimum its
     own gradient is zero.
+
+    Args:
+        power: mean of the squared symbols of each row, ``(R,)``.
+        count: symbols in each row, ``(R,)``.
+
+    Returns:
+        ``(R,)``.
     """
-    power = symbols.square().mean(1)
     # The moment equals σ² but for very small σ, where the lattice keeps nearly all at zero:
     # there p(1)/p(0) = exp(-1/2σ²) gives it.
-    small = 0.5 / torch.log(2 / power.clamp(1e-6, 0.5) - 2).clamp(min=0.25)
-    sigma = torch.where(power < 0.3, small, power).clamp(min=1 / 64).sqrt().detach()
-    nats = symbols.square() / (2 * sigma * sigma)[:, None] + log_normaliser(sigma)[:, None]
-    return nats.sum(1) / LN2
+    held = power.detach()
+    small = 0.5 / torch.log(2 / held.clamp(1e-6, 0.5) - 2).clamp(min=0.25)
+    variance = torch.where(held < 0.3, small, held).clamp(min=1 / 64)
+    nats = power / (2 * variance) + log_normaliser(variance.sqrt())
+    return nats * count / LN2
 
 
 def exponent_of(log_step: Tensor) -> Tensor:

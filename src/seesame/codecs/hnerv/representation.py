@@ -11,6 +11,7 @@ from seesame.codecs.hnerv.pack import Rows
 from seesame.codecs.hnerv.quantize import RowQuantizer, as_rows, exponent_of, gaussian_bits
 
 Parameters = dict[str, Tensor]
+LATENTS = "latents"
 
 
 def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
@@ -23,6 +24,8 @@ def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
 class Representation(nn.Module):
     """A clip as a decoder, a latent for each pair, and the quantisers of both.
 
+    Weights are kept as the rows that are quantised and coded, ``(R, n)`` each.
+
     Args:
         architecture: the decoder's shape.
         num_pairs: latents.
@@ -31,8 +34,14 @@ class Representation(nn.Module):
     def __init__(self, architecture: Architecture, num_pairs: int) -> None:
         super().__init__()
         self.architecture = architecture
-        self.cells = architecture.grid[0] * architecture.grid[1]
-        self.decoder = Decoder(architecture)
+        cells = architecture.grid[0] * architecture.grid[1]
+        first = Decoder(architecture)
+        self.shapes = {name: p.shape for name, p in first.named_parameters()}
+        self.rows = nn.ParameterDict(
+            {row_key(n): as_rows(n, p.detach(), cells).clone() for n, p in first.named_parameters()}
+        )
+        # Only its form, with parameters always handed in; the tuple keeps it out of this module.
+        self._form = (Decoder(architecture, meta=True),)
         # Neighbouring pairs look alike: a random walk starts closer than noise, and codes better.
         walk = torch.randn(num_pairs, architecture.latent).cumsum(0)
         walk = walk - walk.mean(0)
@@ -42,11 +51,8 @@ class Representation(nn.Module):
 
     def start_quantising(self) -> list[nn.Parameter]:
         """Create the quantisers from the present weights; returns their parameters."""
-        made = {
-            _key(name): RowQuantizer(as_rows(name, p, self.cells))
-            for name, p in self.decoder.named_parameters()
-        }
-        made["latents"] = RowQuantizer(self.latents.T, share=1 / 16)
+        made = {key: RowQuantizer(rows) for key, rows in self.rows.items()}
+        made[LATENTS] = RowQuantizer(self.latents.T, share=1 / 16)
         self.quantizers = nn.ModuleDict(made)
         return list(self.quantizers.parameters())
 
@@ -55,43 +61,50 @@ class Representation(nn.Module):
 
         Before quantisation starts: the floats themselves, and 0 bits.
         """
-        named: Parameters = dict(self.decoder.named_parameters())
         if self.quantizers is None:
-            return named, self.latents, torch.zeros(())
-        bits = torch.zeros(())
-        parameters = {}
-        for name, p in named.items():
-            rows, symbols = self.quantizers[_key(name)](as_rows(name, p, self.cells))
-            parameters[name] = rows.reshape(p.shape)
-            bits = bits + gaussian_bits(symbols).sum()
-        rows, symbols = self.quantizers["latents"](self.latents.T)
+            return self._shaped(dict(self.rows.items())), self.latents, torch.zeros(())
+        values, powers, counts = {}, [], []
+        for key, rows in self.rows.items():
+            values[key], symbols = self.quantizers[key](rows)
+            powers.append(symbols.square().mean(1))
+            counts.append(torch.full((len(rows),), rows.shape[1], device=rows.device))
+        latents, symbols = self.quantizers[LATENTS](self.latents.T)
         moved = torch.diff(symbols, dim=1, prepend=symbols.new_zeros(len(symbols), 1))
-        bits = bits + torch.minimum(gaussian_bits(symbols), gaussian_bits(moved)).sum()
-        return parameters, rows.T, bits
+        counts += 2 * [torch.full((len(symbols),), symbols.shape[1], device=symbols.device)]
+        powers += [symbols.square().mean(1), moved.square().mean(1)]
+        bits = gaussian_bits(torch.cat(powers), torch.cat(counts))
+        weights, plain, moving = torch.split(
+            bits, [len(bits) - 2 * len(moved), len(moved), len(moved)]
+        )
+        total = weights.sum() + torch.minimum(plain, moving).sum()
+        return self._shaped(values), latents.T, total
+
+    def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
+        return {name: rows[row_key(name)].view(shape) for name, shape in self.shapes.items()}
 
     def decode(self, parameters: Parameters, latents: Tensor) -> Tensor:
         """Frames ``(B, 2, 3, h, w)`` of some latents under given parameters."""
-        frames: Tensor = functional_call(self.decoder, parameters, (latents,))
+        frames: Tensor = functional_call(self._form[0], parameters, (latents,))
         return frames
 
     @torch.no_grad()
-    def rows(self) -> tuple[dict[str, Rows], Rows]:
+    def symbols(self) -> tuple[dict[str, Rows], Rows]:
         """Symbols and exponents of the decoder's tensors and of the latents ``(latent, N)``."""
         assert self.quantizers is not None, "quantisation has not started"
         weights = {
-            name: _rows(self.quantizers[_key(name)], as_rows(name, p, self.cells))
-            for name, p in self.decoder.named_parameters()
+            name: _symbols(self.quantizers[row_key(name)], self.rows[row_key(name)])
+            for name in self.shapes
         }
-        return weights, _rows(self.quantizers["latents"], self.latents.T)
+        return weights, _symbols(self.quantizers[LATENTS], self.latents.T)
 
 
-def _rows(quantizer: nn.Module, rows: Tensor) -> Rows:
+def _symbols(quantizer: nn.Module, rows: Tensor) -> Rows:
     assert isinstance(quantizer, RowQuantizer)
     _, symbols = quantizer(rows)
     exponents = exponent_of(quantizer.log_step)
     return Rows(symbols.round().long().cpu().numpy(), exponents.long().cpu().numpy())
 
 
-def _key(name: str) -> str:
-    """Module names may not hold dots."""
+def row_key(name: str) -> str:
+    """The key of a decoder parameter among the rows: module names may not hold dots."""
     return name.replace(".", "_")

@@ -14,8 +14,8 @@ from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule
 from seesame.codecs.hnerv.guard import Guard
-from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seg_term
-from seesame.codecs.hnerv.quantize import straight_through
+from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seen_bytes, seg_term
+from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.representation import Representation
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs
@@ -45,10 +45,11 @@ class Material:
 
 @dataclass
 class Candidate:
-    """A file that could be written, and its true score."""
+    """A file that could be written, its true score, and how far beyond the user's limits it is."""
 
     score: float
     data: bytes
+    excess: float = 0.0
 
 
 class Clock:
@@ -64,6 +65,10 @@ class Clock:
         if self.steps is not None:
             return min(1.0, self.offset + self.count / self.steps)
         return min(1.0, (time.monotonic() - self.start) / self.seconds)
+
+    def extend(self, seconds: float) -> None:
+        """Make the training longer (or shorter) by what was planned for something else."""
+        self.seconds = max(self.seconds + seconds, 0.9 * self.seconds)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -106,13 +111,7 @@ class Training:
         self.pressed_at = 0.0
         self.usual_norm = 0.0
         self.low_precision = _low_precision(self.device)
-        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.rep.decoder.parameters()), "scale": 1.0},
-                {"params": [self.rep.latents], "scale": 3.0},
-            ],
-            betas=(0.9, 0.98),
-        )
+        self.optimiser = Optimiser(dict(self.rep.rows.items()), self.rep.latents)
         self.guard = Guard(self.rep, self.optimiser)
         if self.rep.quantizers is not None:
             self.add_quantizers()
@@ -121,8 +120,7 @@ class Training:
         """Hand the representation's quantisers to the optimiser."""
         assert self.rep.quantizers is not None
         self.rep.quantizers.to(self.device)
-        group = {"params": list(self.rep.quantizers.parameters()), "scale": 1.0}
-        self.optimiser.add_param_group(group)
+        self.optimiser.add(self.rep.quantizers.parameters())
         self.guard.restart()
 
     def _batches(self) -> Iterator[Tensor]:
@@ -157,9 +155,9 @@ class Training:
             checkpoint: where the state is kept, or None.
         """
         best: Candidate | None = None
-        spread = np.linspace(self.schedule.evaluate_from, 1.0, max(evaluations, 1))
-        marks = list(spread[:-1])
-        marks = [m for m in marks if m > clock.share()]
+        limited = self.settings.limits.given
+        first = self.schedule.look_from if limited else self.schedule.evaluate_from
+        marks = [m for m in np.linspace(first, 1.0, max(evaluations, 1))[:-1] if m > clock.share()]
         saved = time.monotonic()
         for batch in self._batches():
             share = clock.share()
@@ -172,6 +170,8 @@ class Training:
                 marks.pop(0)
                 with clock.paused():
                     best = _better(best, evaluate())
+                if limited and not best.excess:
+                    return best
             text = self._step(batch, share)
             clock.count += 1
             self.context.progress(share, text)
@@ -195,48 +195,43 @@ class Training:
         phase = self.schedule.at(share)
         hot, cold = self.schedule.temperature
         temperature = hot + (cold - hot) * share
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate_of_learning(share) * group["scale"]
         parameters, latents, bits = self.rep.quantised()
         low = self.low_precision and share < self.schedule.exact_from
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             frames = self.rep.decode(parameters, latents[batch.to(self.device)])
-        # Rounding passes the gradient on, clamping must not: a pixel beyond the range would be
-        # pushed on for ever. The range term below brings it back.
-        inside = frames.clamp(0, 255)
-        seen = straight_through(inside, inside.round())
+        seen = seen_bytes(frames, RANGE_WEIGHT)
         outputs = self.material.outputs
         judged = batch < len(outputs.classes)
         which = batch[judged]
+        if len(which) < len(batch):  # an odd last frame forms no sample
+            seen = seen[judged]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            logits = self.stack.segment(seen[judged, 1])
-            values = self.stack.pose(seen[judged]) if self.stack.has_pose else None
+            logits = self.stack.segment(seen[:, 1])
+            values = self.stack.pose(seen) if self.stack.has_pose else None
         loss = seg_term(logits, outputs.classes[which].to(self.device), phase, temperature)
         if values is not None:
             loss = loss + self.pose_term(
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
-        loss = loss + RANGE_WEIGHT * (frames - inside).abs().mean()
         loss = loss + self._pixels(frames, batch, judged, phase.pixel)
         weight = self._rate_weight(phase.rate, float(bits.detach()) / 8, share)
         if self.rep.quantizers is not None:
             loss = loss + weight * 25 * bits / 8 / self.material.source_bytes
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._clip_gradient()
-        self.optimiser.step()
+        self.optimiser.step(self._rate_of_learning(share))
         self.guard.watch(float(loss.detach()))
         size = f", {float(bits.detach()) / 8:,.0f} bytes" if self.rep.quantizers is not None else ""
         return f"loss {float(loss.detach()):.3f}{size}"
 
     def _clip_gradient(self) -> None:
         """Hold a gradient to twice its usual length: one bad batch must not undo a thousand."""
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         limit = 2 * self.usual_norm if self.usual_norm else float("inf")
-        norm = min(float(torch.nn.utils.clip_grad_norm_(parameters, limit)), limit)
+        norm = min(float(torch.nn.utils.clip_grad_norm_(self.optimiser.parameters, limit)), limit)
         if not math.isfinite(norm):
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad()
             return
         if self.usual_norm:
             norm = 0.98 * self.usual_norm + 0.02 * norm
@@ -255,18 +250,25 @@ class Training:
         return total
 
     def _rate_weight(self, scheduled: float, size: float, share: float) -> float:
-        """The rate's weight; with a size to aim at, raised or lowered until the size is met."""
-        wanted = self.settings.bytes
+        """The rate's weight; with a size to aim at, raised or lowered until the size is met.
+
+        With a largest size only, it is raised while the size is above.
+        """
+        settings = self.settings
         passed, self.pressed_at = share - self.pressed_at, share
-        if wanted is None or not scheduled or not size:
+        if (settings.bytes or settings.max_bytes) is None or not scheduled or not size:
             return scheduled
-        pull = PRESSURE_GAIN * passed * float(np.log(size / wanted))
-        self.pressure = float(np.clip(self.pressure + pull, -3, 5))
+        pull = PRESSURE_GAIN * passed * float(np.log(size / settings.aim(10**9)))
+        least = 0.0 if settings.bytes is None else -3.0
+        self.pressure = float(np.clip(self.pressure + pull, least, 5))
         return scheduled * float(np.exp(self.pressure))
 
 
 def _better(left: Candidate | None, right: Candidate) -> Candidate:
-    return right if left is None or right.score <= left.score else left
+    """The one that keeps the limits better; among equals the better score, then the later."""
+    if left is None or (right.excess, right.score) <= (left.excess, left.score):
+        return right
+    return left
 
 
 def _low_precision(device: torch.device) -> bool:
