@@ -27,7 +27,7 @@ from seesame.codecs.hnerv.pack import (
     unpack_latents,
     unpack_weights,
 )
-from seesame.codecs.hnerv.representation import Representation, row_shapes
+from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
@@ -240,7 +240,7 @@ class _Job:
             sections={
                 Section.CONFIG: pack_config(config),
                 Section.MODEL: pack_architecture(self.rep.architecture),
-                Section.WEIGHTS: pack_weights(weights),
+                Section.WEIGHTS: pack_weights(weights, tensor_axes(self.rep.architecture)),
                 Section.LATENTS: pack_latents(latents),
             },
         )
@@ -256,7 +256,7 @@ def unpack(container: Container) -> tuple[Decoder, Tensor]:
     for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
-    architecture = unpack_architecture(container.sections[Section.MODEL], name)
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
     size = (container.height, container.width)
     for rendered, side in zip(architecture.render, size, strict=True):
         if not rendered <= side <= MAX_ENLARGEMENT * rendered:
@@ -264,9 +264,15 @@ def unpack(container: Container) -> tuple[Decoder, Tensor]:
     num_pairs = -(-container.num_frames // 2)
     if num_pairs * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
-    weights = unpack_weights(container.sections[Section.WEIGHTS], row_shapes(architecture), name)
+    weights = unpack_weights(
+        container.sections[Section.WEIGHTS],
+        row_shapes(architecture),
+        tensor_axes(architecture),
+        name,
+        layout,
+    )
     latents = unpack_latents(
-        container.sections[Section.LATENTS], (architecture.latent, num_pairs), name
+        container.sections[Section.LATENTS], (architecture.latent, num_pairs), name, layout
     )
     decoder = Decoder(architecture)
     state = {
