@@ -73,5 +73,3 @@ def pack_latents(latents: Rows) -> bytes:
 def _row_bits(row: Ints) -> float:
     power = max(float(np.square(row).mean()), 1e-3)
     return float(np.log2(power))
-
-

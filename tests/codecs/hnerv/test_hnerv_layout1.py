@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout1_writer import difference, pack_architecture, pack_latents, pack_weights
+from packing import SMALL, golden_parts, rows, same
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
@@ -15,8 +16,6 @@ from seesame.codecs.hnerv.pack import unpack_architecture
 from seesame.codecs.hnerv.representation import row_shapes
 from seesame.codecs.hnerv.rows import MAX_EXPONENT, Rows
 from seesame.errors import DamagedError
-
-from test_hnerv_pack import SMALL, golden_parts, rows, same
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"
 

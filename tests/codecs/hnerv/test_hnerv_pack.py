@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from packing import SMALL, golden_parts, rows, same
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
@@ -28,26 +28,6 @@ from seesame.codecs.hnerv.rows import MAX_EXPONENT, Rows
 from seesame.errors import DamagedError
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"
-SMALL = Architecture((40, 50), 3, (5, 4, 4, 4, 4))
-
-
-def whole(least: int, most: int, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    return hnp.arrays(np.int64, shape, elements=st.integers(least, most))
-
-
-@st.composite
-def rows(draw: st.DrawFn) -> Rows:
-    shape = (draw(st.integers(1, 6)), draw(st.integers(1, 12)))
-    largest = draw(st.sampled_from([0, 1, 3, 100, LARGEST // 2]))
-    return Rows(
-        draw(whole(-largest, largest, shape)),
-        draw(whole(-MAX_EXPONENT, MAX_EXPONENT, shape[:1])),
-    )
-
-
-def same(left: Rows, right: Rows) -> None:
-    np.testing.assert_array_equal(left.symbols, right.symbols)
-    np.testing.assert_array_equal(left.exponents, right.exponents)
 
 
 def axes_of(tensors: dict[str, Rows]) -> dict[str, tuple[int, int, int]]:
@@ -90,8 +70,12 @@ def test_slow_latents_are_predicted() -> None:
     same(unpack_latents(pack_latents(mixed), (8, 300), "l"), mixed)
     # A swing follows from two symbols before, hardly from one.
     swing = np.round(300 * np.sin(np.arange(300) / 3 + np.arange(4)[:, None])).astype(np.int64)
-    assert len(pack_latents(Rows(swing, exponents))) < 4 * 300 * 6.5 / 8
-    same(unpack_latents(pack_latents(Rows(swing, exponents)), (4, 300), "l"), Rows(swing, exponents))
+    swinging = pack_latents(Rows(swing, exponents))
+    assert len(swinging) < 4 * 300 * 6.5 / 8
+    same(unpack_latents(swinging, (4, 300), "l"), Rows(swing, exponents))
+    same(
+        unpack_latents(pack_latents(Rows(swing, exponents)), (4, 300), "l"), Rows(swing, exponents)
+    )
 
 
 def test_predictions_are_rounded_down() -> None:
@@ -181,15 +165,22 @@ def test_a_cut_section_never_passes_for_the_whole(data: st.DataObject) -> None:
             assert not np.array_equal(found.symbols, named["a"].symbols)
 
 
+GOLDEN_WEIGHTS, GOLDEN_LATENTS = golden_parts()
+WHOLE = (
+    pack_weights(GOLDEN_WEIGHTS, tensor_axes(SMALL)),
+    pack_latents(GOLDEN_LATENTS),
+)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_flipped_bits_decode_or_are_refused(data: st.DataObject) -> None:
-    weights, latents = golden_parts()
     axes, shapes = tensor_axes(SMALL), row_shapes(SMALL)
-    for payload, read in (
-        (pack_weights(weights, axes), lambda p: unpack_weights(p, shapes, axes, "w")),
-        (pack_latents(latents), lambda p: unpack_latents(p, (3, 4), "l")),
-    ):
+    readers = (
+        lambda p: unpack_weights(p, shapes, axes, "w"),
+        lambda p: unpack_latents(p, (3, 4), "l"),
+    )
+    for payload, read in zip(WHOLE, readers, strict=True):
         place = data.draw(st.integers(0, 8 * min(60, len(payload)) - 1))
         damaged = bytearray(payload)
         damaged[place // 8] ^= 1 << place % 8
@@ -218,9 +209,7 @@ def test_a_step_out_of_range_is_refused(exponent: int) -> None:
     ("first", "second", "start", "what"),
     [(65, 0, 1, "prediction"), (0, -65, 1, "prediction"), (64, 0, 9, "latent"), (0, 0, 40_000, "")],
 )
-def test_impossible_predictions_are_refused(
-    first: int, second: int, start: int, what: str
-) -> None:
+def test_impossible_predictions_are_refused(first: int, second: int, start: int, what: str) -> None:
     coder = SymbolEncoder()
     for value in (0, first, second, min(start, LARGEST)):
         encode_list(coder, np.array([value]))
@@ -242,18 +231,6 @@ def test_a_large_file_unpacks_quickly() -> None:
     start = time.monotonic()
     same(unpack_weights(payload, {"a": shape}, axes, "w")["a"], named["a"])
     assert time.monotonic() - start < 2
-
-
-def golden_parts() -> tuple[dict[str, Rows], Rows]:
-    """The symbols in the golden file, from a formula rather than a generator of noise."""
-    weights = {}
-    for i, (name, (count, size)) in enumerate(row_shapes(SMALL).items()):
-        ramp = np.arange(count * size, dtype=np.int64).reshape(count, size) + i
-        symbols = (ramp * 7919 + ramp * ramp) % 23 - 11
-        weights[name] = Rows(symbols, -20 - np.arange(count, dtype=np.int64) % 5)
-    time = np.arange(4, dtype=np.int64)
-    walk = np.stack([30 + 2 * time, (time * 37) % 19 - 9, -time * time])
-    return weights, Rows(walk, np.array([-24, -16, -30]))
 
 
 def golden_sections() -> dict[Section, bytes]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seesame.bitstream.adaptive import learned_bits
 from seesame.bitstream.entropy import cost_bits, gaussian_counts, scale_for
-from seesame.bitstream.tables import TOTAL
+from seesame.bitstream.tables import TOTAL, Counts
 from seesame.codecs.hnerv.arrays import (
     LAPLACE,
     LIST_SCALE,
@@ -38,6 +38,10 @@ STEPS = np.arange(-8, 9)
 """Changes of an offset that one pass tries."""
 PASSES = 3
 HEADER_BITS = 14
+LEARNABLE = 512
+"""Fewest symbols that are worth the encoder's time to try learning."""
+MAX_LEARNING = 32
+"""Most tables that learn: many small ones learn little, slowly."""
 WIDE = 12
 """Symbols of more bits are no usual ones, and have one Gaussian table."""
 
@@ -217,7 +221,7 @@ def _fit_period(sizes: Ints, coding: Coding) -> Coding:
         wanted = found / np.maximum(seen.sum(1) @ share, 1e-9)
         weights = np.round(256 * wanted / wanted.max()).clip(1, 256)
         saved = found @ np.log2(weights) - seen.sum(1) @ np.log2(share @ weights)
-        bits = coding.estimate - float(saved) + 8 * len(weights)
+        bits = coding.estimate - float(saved) + 2.8 + 8 * len(weights)
         if bits < best.estimate:
             modulation = tuple(int(w) for w in weights)
             best = replace(coding, period=period, modulation=modulation, estimate=bits)
@@ -227,13 +231,20 @@ def _fit_period(sizes: Ints, coding: Coding) -> Coding:
 def _fit_strength(array: Ints, coding: Coding) -> Coding:
     """Whether the tables should learn, and how fast."""
     best = coding
-    if coding.limit > MAX_LEARNED or array.size < 64:
+    if coding.limit > MAX_LEARNED or array.size < LEARNABLE:
         return coding
     symbols = (array.ravel() + coding.limit).astype(np.int32)
     groups = [(symbols[p], coding.table(s)) for s, p in coding.groups(_axes(array))]
-    side = _side_bits(coding) + 8 * len(coding.modulation)
-    for strength in STRENGTHS:
+    if len(groups) > MAX_LEARNING:
+        return coding
+    side = coding.estimate - _static_bits(groups)
+    for strength in reversed(STRENGTHS):  # from nearly fixed tables to quick ones
         bits = side + sum(learned_bits(part, counts, strength) for part, counts in groups)
-        if bits < best.estimate:
-            best = replace(coding, strength=strength, estimate=bits)
+        if bits >= best.estimate:
+            break
+        best = replace(coding, strength=strength, estimate=bits)
     return best
+
+
+def _static_bits(groups: list[tuple[NDArray[np.int32], Counts]]) -> float:
+    return sum(float(np.log2(TOTAL / counts[part]).sum()) for part, counts in groups)

@@ -26,10 +26,17 @@ COMMON = (14, 15, 16)
 
 def missed(symbols: Ints, weights: Ints) -> Ints:
     """Rows ``(d, N)`` less their prediction with ``weights (d, 2)``."""
-    before = np.pad(symbols, ((0, 0), (2, 0)))
-    total = weights[:, :1] * before[:, 1:-1] + weights[:, 1:] * before[:, :-2]
+    last, before = _before(symbols)
+    total = weights[:, :1] * last + weights[:, 1:] * before
     rest: Ints = symbols - (total + ONE // 2 >> SHIFT)
     return rest
+
+
+def _before(symbols: Ints) -> tuple[Ints, Ints]:
+    """The symbols one and two places before each."""
+    last, before = np.zeros_like(symbols), np.zeros_like(symbols)
+    last[:, 1:], before[:, 2:] = symbols[:, :-1], symbols[:, :-2]
+    return last, before
 
 
 def restored(rest: Ints, weights: Ints, name: str) -> Ints:
@@ -75,8 +82,12 @@ def candidates(symbols: Ints) -> Iterator[Ints]:
 def _best(symbols: Ints, seconds: Ints) -> Ints:
     """Weights of each row with the least code length, that of the weights included."""
     pairs = np.array([(a, b) for a in FIRSTS for b in seconds])
+    last, before = _before(symbols)
     bits = np.stack(
-        [_row_bits(missed(symbols, np.tile(pair, (len(symbols), 1)))[:, 1:]) for pair in pairs]
+        [
+            _row_bits((symbols - (a * last + b * before + ONE // 2 >> SHIFT))[:, 1:])
+            for a, b in pairs
+        ]
     )
     weights = pairs[np.argmin(bits, axis=0)]
     # Weights are coded with a Gaussian: those far from the others must save more.
