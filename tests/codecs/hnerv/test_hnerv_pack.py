@@ -34,7 +34,7 @@ def axes_of(tensors: dict[str, Rows]) -> dict[str, tuple[int, int, int]]:
     return {name: (*t.symbols.shape, 1) for name, t in tensors.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(rows(), min_size=1, max_size=4))
 def test_weights_come_back(tensors: list[Rows]) -> None:
     named = {str(i): t for i, t in enumerate(tensors)}
@@ -46,7 +46,7 @@ def test_weights_come_back(tensors: list[Rows]) -> None:
         same(found[name], tensor)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows())
 def test_latents_come_back(latents: Rows) -> None:
     same(unpack_latents(pack_latents(latents), latents.symbols.shape, "l"), latents)
@@ -138,6 +138,7 @@ def test_other_layouts_are_refused(layout: int) -> None:
         unpack_architecture(b"".join(pack_varint(n) for n in numbers), "m")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
     shapes = {"a": (3, 7), "b": (1, 4)}
@@ -151,6 +152,7 @@ def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
             read()
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_cut_section_never_passes_for_the_whole(data: st.DataObject) -> None:
     """It is refused, or decodes to other symbols (the checksum's part)."""
@@ -172,7 +174,7 @@ WHOLE = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_flipped_bits_decode_or_are_refused(data: st.DataObject) -> None:
     axes, shapes = tensor_axes(SMALL), row_shapes(SMALL)
