@@ -230,9 +230,9 @@ def test_a_large_file_unpacks_quickly() -> None:
     named = {"a": Rows(np.round(rng.normal(0, 6, shape)).astype(np.int64), np.arange(200) % 7)}
     axes = {"a": (200, 100, 10)}
     payload = pack_weights(named, axes)
-    start = time.monotonic()
+    start = time.process_time()
     same(unpack_weights(payload, {"a": shape}, axes, "w")["a"], named["a"])
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def golden_sections() -> dict[Section, bytes]:
