@@ -28,7 +28,7 @@ from seesame.codecs.hnerv.pack import (
     unpack_latents,
     unpack_weights,
 )
-from seesame.codecs.hnerv.representation import Representation, row_shapes
+from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
 from seesame.codecs.hnerv.warm import Start, picture_latents
 from seesame.errors import DamagedError, UserError
@@ -251,7 +251,7 @@ class _Job:
             sections={
                 Section.CONFIG: pack_config(config),
                 Section.MODEL: pack_architecture(self.rep.architecture),
-                Section.WEIGHTS: pack_weights(weights),
+                Section.WEIGHTS: pack_weights(weights, tensor_axes(self.rep.architecture)),
                 Section.LATENTS: pack_latents(latents),
             },
         )
@@ -274,7 +274,7 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
-    architecture = unpack_architecture(container.sections[Section.MODEL], name)
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
     size = (container.height, container.width)
     for rendered, side in zip(architecture.render, size, strict=True):
         if not rendered <= side <= MAX_ENLARGEMENT * rendered:
@@ -282,9 +282,15 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     num_pairs = -(-container.num_frames // 2)
     if num_pairs * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
-    weights = unpack_weights(container.sections[Section.WEIGHTS], row_shapes(architecture), name)
+    weights = unpack_weights(
+        container.sections[Section.WEIGHTS],
+        row_shapes(architecture),
+        tensor_axes(architecture),
+        name,
+        layout,
+    )
     latents = unpack_latents(
-        container.sections[Section.LATENTS], (architecture.latent, num_pairs), name
+        container.sections[Section.LATENTS], (architecture.latent, num_pairs), name, layout
     )
     decoder = Decoder(architecture)
     state = {

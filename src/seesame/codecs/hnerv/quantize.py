@@ -96,3 +96,16 @@ def as_rows(name: str, tensor: Tensor, grid_cells: int) -> Tensor:
     if name.startswith("stem"):
         return tensor.reshape(tensor.shape[0] // grid_cells, -1)
     return tensor.reshape(tensor.shape[0], -1)
+
+
+def as_axes(name: str, tensor: Tensor, grid_cells: int) -> tuple[int, int, int]:
+    """Three axes of a decoder tensor along which the scale of its symbols may vary.
+
+    Their product is the number of values, in C order: output channel, input channel and tap of a
+    convolution; channel, cell and latent value of the stem. A bias but the stem's has one axis.
+    """
+    if name.startswith("stem"):
+        return tensor.shape[0] // grid_cells, grid_cells, tensor[0].numel()
+    if name.endswith("bias"):
+        return 1, tensor.numel(), 1
+    return tensor.shape[0], tensor.shape[1], tensor[0, 0].numel()

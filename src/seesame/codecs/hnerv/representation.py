@@ -7,8 +7,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seesame.codecs.hnerv.model import Architecture, Decoder
-from seesame.codecs.hnerv.pack import Rows
-from seesame.codecs.hnerv.quantize import RowQuantizer, as_rows, exponent_of, gaussian_bits
+from seesame.codecs.hnerv.quantize import (
+    RowQuantizer,
+    as_axes,
+    as_rows,
+    exponent_of,
+    gaussian_bits,
+)
+from seesame.codecs.hnerv.rows import Rows
 
 Parameters = dict[str, Tensor]
 LATENTS = "latents"
@@ -19,6 +25,13 @@ def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
     cells = architecture.grid[0] * architecture.grid[1]
     named = Decoder(architecture, meta=True).named_parameters()
     return {name: cast(tuple[int, int], tuple(as_rows(name, p, cells).shape)) for name, p in named}
+
+
+def tensor_axes(architecture: Architecture) -> dict[str, tuple[int, int, int]]:
+    """The axes of the decoder's tensors along which their symbols' scales may vary."""
+    cells = architecture.grid[0] * architecture.grid[1]
+    named = Decoder(architecture, meta=True).named_parameters()
+    return {name: as_axes(name, p, cells) for name, p in named}
 
 
 class Representation(nn.Module):
