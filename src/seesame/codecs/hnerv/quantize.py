@@ -64,11 +64,11 @@ class RowQuantizer(nn.Module):
     """Learned steps of one tensor seen as rows.
 
     Args:
-        rows: ``(R, n)`` values at the moment quantisation begins; the first step is a quarter of
-            each row's standard deviation.
+        rows: ``(R, n)`` values at the moment quantisation begins.
+        share: the first step of each row as a share of its root mean square.
     """
 
-    def __init__(self, rows: Tensor, share: float = 0.25) -> None:
+    def __init__(self, rows: Tensor, share: float) -> None:
         super().__init__()
         spread = rows.detach().square().mean(1).sqrt().clamp(min=1e-4)
         self.log_step = nn.Parameter(torch.log2(spread * share))
