@@ -98,6 +98,7 @@ def kill_job(clip: str, stack: str, flags: list[str], kills: int, seed: int) -> 
             "killed_bytes": found.bytes,
             "difference_percent": 100 * (found.score / alone["score"] - 1),
             "kills": found.kills,
+            "resumable": found.resumable,
             "ended_before_the_kill": found.ended,
             "faults": found.faults,
         }
@@ -156,7 +157,9 @@ def summary(check: str, rows: list[Row]) -> Row:
             "score": seeing["score"],
             "score_without_gradient": blind["score"],
         }
-    return {k: rows[0][k] for k in ("alone", "killed", "difference_percent", "kills", "faults")}
+    return {k: rows[0][k] for k in ("alone", "killed", "difference_percent", "faults")} | {
+        "kills": len(rows[0]["kills"])
+    }
 
 
 def main() -> None:

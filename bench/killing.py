@@ -22,6 +22,7 @@ class Killed:
 
     Args:
         kills: moments, in seconds after each start, at which it was killed.
+        resumable: after how many of the kills there was a state to go on from.
         ended: how many of the attempts ended before their moment came.
         faults: what was wrong on the disk after a kill, or at the end; empty when nothing was.
         score: of the last file.
@@ -29,6 +30,7 @@ class Killed:
     """
 
     kills: list[float] = field(default_factory=list)
+    resumable: int = 0
     ended: int = 0
     faults: list[str] = field(default_factory=list)
     score: float = 0.0
@@ -60,18 +62,29 @@ def run_killed(
     flags: Sequence[str],
     environment: Mapping[str, str],
     moments: Sequence[float],
+    after: Path | None = None,
 ) -> Killed:
     """Start, kill -9 at each of the moments (seconds after the start), and start again.
 
     Every attempt but the first is given ``--resume --overwrite``; the last one runs to its end.
+
+    Args:
+        clip: the source.
+        out: the .ssm file, alone in its folder.
+        flags: of ``seesame compress``.
+        environment: of the processes.
+        moments: one a kill, in seconds.
+        after: seconds count from when this path is there, not from the start.
     """
-    found = Killed()
+    found, work = Killed(), out.parent / f"{out.stem}.work"
     again = [*flags, "--resume", "--overwrite"]
     for number, moment in enumerate(moments):
         words = command(clip, out, again if number else flags)
         process = subprocess.Popen(
             words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        while after is not None and not after.exists() and process.poll() is None:
+            time.sleep(0.02)
         start = time.monotonic()
         try:
             _, errors = process.communicate(timeout=moment)
@@ -79,6 +92,7 @@ def run_killed(
             process.kill()
             process.communicate()
             found.kills.append(round(time.monotonic() - start, 2))
+            found.resumable += any(work.glob("*"))
         else:
             found.ended += 1
             if process.returncode:

@@ -15,7 +15,6 @@ Results are appended to ``bench/results/public_recipe.jsonl``: a row a job, a su
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,6 @@ def summarise(args: argparse.Namespace, results: Results) -> None:
                 "best_recipe_job": best["job"],
                 "hnerv": ours[0]["score"],
                 "ratio": ours[0]["score"] / best["score"],
-                "time": time.time_ns(),
             }
         )
 
