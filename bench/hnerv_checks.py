@@ -6,7 +6,8 @@
     python bench/hnerv_checks.py kill --budget 480 --kills 10
 
 ``seeds``: the scores of two seeds and their difference in percent.
-``estimate``: the size that the loss estimated last, against the bytes written.
+``estimate``: the size that the loss estimated last, against the bytes of weights and latents
+written (steps' exponents and rows' scales included, which the loss does not count).
 ``pose``: the same training with no gradient through the pose net, judged by the whole stack.
 ``kill``: ``seesame compress`` killed with SIGKILL at random moments and resumed each time, against
 the same run left alone; after each kill the output must be absent or whole, and nothing
@@ -142,10 +143,11 @@ def summary(check: str, rows: list[Row]) -> Row:
         spread = 100 * (max(scores) / min(scores) - 1)
         return {"scores": scores, "difference_percent": spread}
     if check == "estimate":
-        estimated, written = rows[0]["estimated_bytes"], rows[0]["bytes"]
+        estimated, written = rows[0]["estimated_bytes"], rows[0]["payload_bytes"]
         return {
             "estimated_bytes": estimated,
-            "bytes": written,
+            "payload_bytes": written,
+            "bytes": rows[0]["bytes"],
             "written_over_estimated_percent": 100 * (written / estimated - 1),
         }
     if check == "pose":

@@ -5,12 +5,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext, Progress, no_progress
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
+
+PAYLOAD = (Section.STREAM, Section.WEIGHTS, Section.LATENTS)
 
 
 def judge(
@@ -48,6 +50,7 @@ def measure(
 ) -> dict[str, Any]:
     """Encode, write, read back, decode and score.
 
+    ``payload_bytes`` are those that the codec coded, without header, settings and checksums.
     ``encode_s`` and ``encode_cpu_s`` are wall and CPU seconds of the encode and the writing.
 
     Args:
@@ -74,6 +77,7 @@ def measure(
         "codec": codec,
         "settings": settings,
         **figures,
+        "payload_bytes": sum(len(container.sections.get(s, b"")) for s in PAYLOAD),
         "encode_s": round(encoded - start, 2),
         "encode_cpu_s": round(encoded_cpu - cpu, 2),
         "decode_and_score_s": round(time.monotonic() - encoded, 2),
