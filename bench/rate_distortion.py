@@ -170,8 +170,6 @@ def draw(rows: list[Row], clips: Sequence[str], path: Path) -> None:
 def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
     """One clip: iso-score lines, AV1 dots and their front, hnerv points joined."""
     everything = ours + av1
-    if not everything:
-        return
     rates = [row["rate"] for row in everything]
     low, high = min(rates) / 1.4, max(rates) * 1.4
     top = 1.08 * max(distortion(row) for row in everything)
@@ -193,15 +191,19 @@ def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
     axis.axvline(LOW_RATE, color="0.6", linewidth=0.8, linestyle=":")
     axis.set_xscale("log")
     axis.set_xlim(low, high)
+    marks = [m * 10.0**e for e in range(-5, 1) for m in (1, 2, 5)]
+    marks = [m for m in marks if low <= m <= high]
+    axis.set_xticks(marks, [f"{m:g}" for m in marks])
+    axis.set_xticks([], minor=True)
     axis.set_ylim(0, top)
     axis.set_xlabel("rate: compressed bytes / source bytes")
 
 
 def iso_scores(rows: list[Row], top: float) -> list[float]:
-    """Half a dozen round scores between the best one and the top of the panel."""
+    """Round scores from just below the best one up, some of them beyond the panel."""
     step = max(1, round(2 * top / 6)) / 2
-    first = math.ceil(min(row["score"] for row in rows) / step)
-    return [step * i for i in range(first, first + 7)]
+    first = math.floor(min(row["score"] for row in rows) / step)
+    return [step * i for i in range(max(first, 1), first + 8)]
 
 
 def main() -> None:
@@ -229,7 +231,8 @@ def main() -> None:
     names, rows = [Path(clip).name for clip in args.clips], results.rows()
     held = [check(rows, name) for name in names]
     if args.plot:
-        draw(rows, names, args.out)
+        there = {row["clip"] for row in rows}
+        draw(rows, [name for name in names if name in there], args.out)
     print(f"\nall checks hold on {sum(held)} of {len(names)} clips")
 
 
