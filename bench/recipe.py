@@ -299,8 +299,9 @@ class Trainer:
             loss = self._seg(seen, batch, share) + self._pose(seen, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0 if share < plan.pixels_to else 50.0)
-        self.optimiser.step()
+        limit = 5.0 if share < plan.pixels_to else 50.0
+        if nn.utils.clip_grad_norm_(self.model.parameters(), limit).isfinite():
+            self.optimiser.step()
         return float(loss.detach())
 
     def _seg(self, seen: Tensor, batch: Tensor, share: float) -> Tensor:
