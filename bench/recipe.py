@@ -206,7 +206,7 @@ class Plan:
         average: decay of the moving average, over this share of the training.
     """
 
-    rate: float = 4e-3
+    rate: float = 8e-3
     latent_rate: float = 3.0
     pixels_to: float = 0.10
     entropy_to: float = 0.35

@@ -11,7 +11,7 @@ import pytest
 from seesame.codecs.hnerv.checkpoint import NAME
 
 ROOT = Path(__file__).resolve().parents[3]
-STEPS = 200
+STEPS = 150
 STACK = """
 from fake_stack import FakeStack
 
