@@ -1,5 +1,6 @@
 """What every benchmark shares: where results go and what is recorded with them."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -18,9 +19,12 @@ SHARED = HERE.parents[1] / "shared"
 
 def machine() -> dict[str, Any]:
     """Date, commit, machine and versions, for the record."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
-    ).stdout.strip()
+    describe = ["git", "describe", "--always"]
+    commit = subprocess.run(describe, cwd=HERE, capture_output=True, text=True).stdout.strip()
+    # The results themselves, written while benchmarks run, do not count as a change.
+    changed = ["git", "diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)bench/results"]
+    if subprocess.run(changed, cwd=HERE, capture_output=True).returncode:
+        commit += "-dirty"
     model = ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -37,17 +41,36 @@ def machine() -> dict[str, Any]:
 
 
 class Results:
-    """A results file of JSON lines, begun anew by each run of its benchmark."""
+    """A results file of JSON lines.
 
-    def __init__(self, name: str) -> None:
-        self.path = HERE / "results" / f"{name}.jsonl"
-        self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text("")
+    Args:
+        name: of the file, without its suffix.
+        append: keep what is there; otherwise the file is begun anew.
+        folder: of the file, ``bench/results`` when None.
+    """
+
+    def __init__(self, name: str, append: bool = False, folder: Path | None = None) -> None:
+        self.path = (folder or HERE / "results") / f"{name}.jsonl"
+        self.path.parent.mkdir(exist_ok=True, parents=True)
+        if not append:
+            self.path.write_text("")
         self.machine = machine()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the file holds; a line that a crash cut short is left out."""
+        found = []
+        for line in self.path.read_text().splitlines() if self.path.exists() else []:
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line))
+        return found
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row and show it."""
-        text = json.dumps({**row, **self.machine})
-        with self.path.open("a") as file:
-            file.write(text + "\n")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        text = json.dumps({**row, **self.machine, "date": now})
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                text = text if file.read(1) == b"\n" else "\n" + text  # after a crash
+            file.write(text.encode() + b"\n")
         print(json.dumps(dict(row)), flush=True)

@@ -65,6 +65,20 @@ class RangeDecoder:
                 weights = [(w + 1) >> 1 for w in weights]
         return out
 
+    def learned(self, count: int, table: Sequence[int], strength: int) -> list[int]:
+        weights = list(table)
+        out: list[int] = []
+        while len(out) < count:
+            block = min(1 + min(len(out) // 32, 4095), count - len(out))
+            now = share(weights, weights.index(max(weights)))
+            for _ in range(block):
+                out.append(self.symbol(now))
+            for symbol in out[-block:]:
+                weights[symbol] += TOTAL >> strength
+            while sum(weights) >= 1 << 38:
+                weights = [(w + 1) >> 1 for w in weights]
+        return out
+
 
 def share(weights: Sequence[int], remainder: int) -> list[int]:
     free, total = TOTAL - len(weights), sum(weights)

@@ -11,6 +11,7 @@ import pytest
 import second_decoder
 from hypothesis import given
 from hypothesis import strategies as st
+from second_decoder import RangeDecoder
 
 from seesame.bitstream import entropy
 from seesame.bitstream.entropy import (
@@ -171,6 +172,28 @@ def test_speed() -> None:
     assert time.process_time() - start < 3
 
 
+@pytest.mark.parametrize("strength", [0, 6, 20])
+def test_learned_symbols_by_the_format_page(strength: int) -> None:
+    """The second decoder reads them too, past the place where weights are halved."""
+    symbols = np.random.default_rng(11).choice([0, 2, 6], 20_000 if strength == 0 else 500)
+    table = gaussian_counts(45, 3)
+    encoder = SymbolEncoder()
+    encoder.learned(symbols, table, strength)
+    data = encoder.to_bytes()
+    decoder = SymbolDecoder(data)
+    assert (decoder.learned(len(symbols), table, strength) == symbols).all()
+    decoder.finish()
+    second = RangeDecoder(data)
+    assert second.learned(len(symbols), table.tolist(), strength) == symbols.tolist()
+
+
+def test_a_good_start_saves_learning() -> None:
+    symbols = np.rint(np.random.default_rng(12).normal(0, 9, 1000)).astype(np.int64) + 127
+    encoder = SymbolEncoder()
+    encoder.learned(symbols, gaussian_counts(57, 127), 10)
+    assert len(encoder.to_bytes()) < 0.95 * len(encode([("adaptive", symbols.tolist(), (255,))]))
+
+
 def test_a_large_call_is_decoded_in_pieces() -> None:
     symbols = np.random.default_rng(5).integers(-3, 4, 200_000).tolist()
     calls: list[Call] = [("gaussian", symbols, (44, 3))]
@@ -198,6 +221,7 @@ def test_encoder_refuses() -> None:
         lambda: encoder.adaptive([0], (1 << 16) + 1),
         lambda: encoder.gaussian(np.array([1.0]), 40, 4),
         lambda: encoder.counts([0], np.array([1, 2])),
+        lambda: encoder.learned([7], gaussian_counts(45, 3), 4),
     ):
         with pytest.raises(ValueError, match=r"symbols|range|alphabet|counts"):
             call()
@@ -251,6 +275,8 @@ def test_absurd_arguments_of_the_decoder_are_damage() -> None:
         lambda: decoder.uniform(1, 0),
         lambda: decoder.adaptive(1, 1 << 17),
         lambda: decoder.counts(1, np.array([3, 4])),
+        lambda: decoder.learned(1, np.array([3, 4]), 4),
+        lambda: decoder.learned(1, gaussian_counts(45, 3), 21),
     ):
         with pytest.raises(DamagedError):
             call()

@@ -6,7 +6,7 @@ crate's documentation). Tables come from :mod:`seesame.bitstream.tables` as inte
 reach constriction in a form in which its own conversion is exact, see :func:`_model`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +14,12 @@ import constriction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seesame.bitstream.adaptive import MAX_STRENGTH, Adaptive, Learned
 from seesame.bitstream.tables import (
     MAX_LIMIT,
     NUM_SCALES,
     TOTAL,
     Counts,
-    counts_from_weights,
     gaussian_counts,
     laplace_counts,
     sigma,
@@ -49,9 +49,6 @@ MAX_SYMBOLS = 1 << 27
 _MAX_COUNTS = 2 * MAX_LIMIT + 1
 _CHUNK = 1 << 16
 _UNIFORM_BITS = 12
-_INCREMENT = 32
-_PRIOR = 64
-_HALVE_AT = 1 << 20
 
 
 def cost_bits(symbols: ArrayLike, counts: Counts, limit: int) -> float:
@@ -146,38 +143,6 @@ def _uniform_shift(size: int) -> int:
     return max(0, (size - 1).bit_length() - _UNIFORM_BITS)
 
 
-class _Adaptive:
-    """The table of adaptive coding: both sides keep one and show it the same symbols.
-
-    Weights start at a prior worth two symbols in all, and grow by 32 a symbol. The table is made
-    anew after blocks of ``1 + seen // 16`` symbols (at most 4096), so that it lags by a sixteenth
-    at most and coding stays fast. Weights are halved once they sum to 2**20 or more.
-    """
-
-    def __init__(self, size: int) -> None:
-        start = max(1, min(_INCREMENT // 2, _PRIOR // size))
-        self._weights = np.full(size, start, np.int64)
-        self._seen = 0
-
-    def blocks(self, count: int) -> Iterator[int]:
-        """Sizes of the blocks of ``count`` symbols; :meth:`update` after each."""
-        done = 0
-        while done < count:
-            block = min(1 + min(self._seen // 16, 4095), count - done)
-            yield block
-            done += block
-
-    def model(self) -> Any:
-        top = int(np.argmax(self._weights))
-        return _model(counts_from_weights(self._weights, remainder=top))
-
-    def update(self, symbols: Symbols) -> None:
-        self._weights += _INCREMENT * np.bincount(symbols, minlength=len(self._weights))
-        self._seen += len(symbols)
-        while self._weights.sum() >= _HALVE_AT:
-            self._weights = (self._weights + 1) >> 1
-
-
 class SymbolEncoder:
     """Codes arrays of integers, one call after another, into one string of bytes.
 
@@ -224,10 +189,24 @@ class SymbolEncoder:
         values = _checked(symbols, 0, size - 1)
         if size == 1:
             return
-        table, start = _Adaptive(size), 0
+        self._learn(values, Adaptive(size))
+
+    def learned(self, symbols: ArrayLike, counts: Counts, strength: int) -> None:
+        """Code symbols in 0..len(counts)-1 with a table that starts as ``counts`` and learns.
+
+        The start is worth ``2 ** strength`` symbols, strength 0..20. Each call starts anew.
+        """
+        values = _checked(symbols, 0, len(counts) - 1)
+        _check_counts(counts)
+        table = Learned(counts, strength)
+        if len(counts) > 1:
+            self._learn(values, table)
+
+    def _learn(self, values: Symbols, table: Adaptive) -> None:
+        start = 0
         for block in table.blocks(len(values)):
             part = values[start : start + block]
-            self._encode(part, table.model())
+            self._encode(part, _model(table.counts()))
             table.update(part)
             start += block
 
@@ -317,9 +296,20 @@ class SymbolDecoder:
         self._check(count, lambda: _check_size(size, MAX_ADAPTIVE))
         if size == 1:
             return np.zeros(count, np.int32)
-        table, parts = _Adaptive(size), [np.zeros(0, np.int32)]
+        return self._learn(count, Adaptive(size))
+
+    def learned(self, count: int, counts: Counts, strength: int) -> Symbols:
+        """Decode ``count`` symbols of :meth:`SymbolEncoder.learned`."""
+        self._check(count, lambda: _check_counts(counts))
+        self._check(count, lambda: _check_strength(strength))
+        if len(counts) == 1:
+            return np.zeros(count, np.int32)
+        return self._learn(count, Learned(counts, strength))
+
+    def _learn(self, count: int, table: Adaptive) -> Symbols:
+        parts = [np.zeros(0, np.int32)]
         for block in table.blocks(count):
-            parts.append(self._decode(block, table.model()))
+            parts.append(self._decode(block, _model(table.counts())))
             table.update(parts[-1])
         return np.concatenate(parts)
 
@@ -380,6 +370,11 @@ def _checked(symbols: ArrayLike, least: int, most: int) -> Symbols:
 def _check_scale_limit(scale: int, limit: int) -> None:
     if not 0 <= scale < NUM_SCALES or not 0 <= limit <= MAX_LIMIT:
         raise ValueError(f"scale {scale} or limit {limit} is out of range")
+
+
+def _check_strength(strength: int) -> None:
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise ValueError(f"a strength of {strength} is not in 0..{MAX_STRENGTH}")
 
 
 def _check_size(size: int, most: int) -> None:

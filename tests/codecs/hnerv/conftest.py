@@ -1,7 +1,12 @@
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+# The second decoder of the bitstream is a part of the codec's.
+sys.path.append(str(Path(__file__).resolve().parents[2] / "bitstream"))
 
 
 @pytest.fixture(autouse=True, scope="package")

@@ -116,3 +116,27 @@ def test_the_rate_reaches_every_parameter() -> None:
     for name, parameter in rep.named_parameters():
         assert parameter.grad is not None, name
         assert bool((parameter.grad != 0).any()), name
+
+
+def size_of(rep: Representation) -> float:
+    return float(rep.quantised()[2].detach()) / 8
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.2])
+def test_steps_are_found_for_a_size(factor: float) -> None:
+    torch.manual_seed(0)
+    rep = Representation(SMALL, 4)
+    rep.start_quantising()
+    size = int(factor * size_of(rep))
+    rep.start_quantising(size)
+    assert size_of(rep) == pytest.approx(size, rel=0.03)
+
+
+def test_a_largest_size_makes_no_step_finer_than_usual() -> None:
+    torch.manual_seed(0)
+    rep = Representation(SMALL, 4)
+    rep.start_quantising()
+    usual = size_of(rep)
+    for size in (0.5 * usual, 2 * usual):
+        rep.start_quantising(int(size), largest=True)
+        assert size_of(rep) == pytest.approx(min(size, usual), rel=0.03)

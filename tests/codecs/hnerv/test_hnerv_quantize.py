@@ -87,7 +87,7 @@ def test_rounding_passes_the_gradient_straight_through() -> None:
 
 
 def test_steps_stay_on_their_grid() -> None:
-    quantizer = RowQuantizer(torch.randn(16, 30) * torch.logspace(-3, 2, 16)[:, None])
+    quantizer = RowQuantizer(torch.randn(16, 30) * torch.logspace(-3, 2, 16)[:, None], 0.25)
     with torch.no_grad():
         quantizer.log_step.add_(torch.rand(16))
     exponents = exponent_of(quantizer.log_step).detach()
@@ -99,7 +99,7 @@ def test_steps_stay_on_their_grid() -> None:
 
 def test_quantised_rows_are_near_and_learn() -> None:
     rows = (torch.randn(4, 200, generator=torch.Generator().manual_seed(2)) * 0.7).requires_grad_()
-    quantizer = RowQuantizer(rows)
+    quantizer = RowQuantizer(rows, 0.25)
     values, symbols = quantizer(rows)
     assert torch.equal(symbols.round(), symbols)
     assert bool(((values - rows).abs() <= 0.5001 * quantizer.step()).all())
@@ -112,7 +112,7 @@ def test_quantised_rows_are_near_and_learn() -> None:
 
 def test_a_longer_step_costs_fewer_bits() -> None:
     """The rate's gradient must widen the steps."""
-    quantizer = RowQuantizer(torch.randn(4, 300))
+    quantizer = RowQuantizer(torch.randn(4, 300), 0.25)
     _, symbols = quantizer(torch.randn(4, 300))
     bits_of(symbols).sum().backward()
     assert quantizer.log_step.grad is not None
@@ -120,7 +120,7 @@ def test_a_longer_step_costs_fewer_bits() -> None:
 
 
 def test_rows_of_zeros_quantise_to_zeros() -> None:
-    values, symbols = RowQuantizer(torch.zeros(2, 5))(torch.zeros(2, 5))
+    values, symbols = RowQuantizer(torch.zeros(2, 5), 0.25)(torch.zeros(2, 5))
     assert not values.any()
     assert not symbols.any()
 

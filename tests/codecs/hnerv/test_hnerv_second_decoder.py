@@ -1,4 +1,4 @@
-"""The frames again, written in NumPy from docs/format.md alone."""
+"""Symbols and frames again, written in Python and NumPy from docs/format.md alone."""
 
 import dataclasses
 import math
@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from second_decoder import RangeDecoder, share, symmetric
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.codec import HnervCodec, unpack
 from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
 
 Floats = NDArray[np.float64]
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv" / "small.ssm"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"
 
 
 def gelu(v: Floats) -> Floats:
@@ -97,10 +98,110 @@ def corrected(pair: Floats, numbers: NDArray[np.int8]) -> Floats:
     return np.stack(frames)
 
 
+def natural(coder: RangeDecoder) -> int:
+    n = coder.uniform(1, 17)[0]
+    return n if n < 2 else 2 ** (n - 1) + coder.uniform(1, 2 ** (n - 1))[0]
+
+
+def read_list(coder: RangeDecoder, n: int) -> list[int]:
+    f = natural(coder)
+    middle = f // 2 if f % 2 == 0 else -(f + 1) // 2
+    if n == 1:
+        return [middle]
+    m = coder.uniform(1, 16)[0]
+    if m == 0:
+        return [middle] * n
+    limit = 2**m - 1
+    counts = symmetric(4 * coder.uniform(1, 64)[0], limit, laplace=False)
+    return [middle + coder.symbol(counts) - limit for _ in range(n)]
+
+
+def table(s: int, limit: int, f: int, period: int, u: list[int]) -> list[int]:
+    if f in (0, 3):
+        w = symmetric(s, limit, laplace=f == 3)
+    else:
+        parts = [
+            symmetric(min(255, max(0, s + i * 2 * f)), limit, laplace=False) for i in range(-2, 3)
+        ]
+        w = [a + 4 * b + 6 * c + 4 * d + e for a, b, c, d, e in zip(*parts, strict=True)]
+    if period:
+        for k in range(-limit, limit + 1):
+            w[k + limit] *= u[min(k % period, period - k % period)]
+    return share(w, limit)
+
+
+def read_array(coder: RangeDecoder, axes: tuple[int, int, int]) -> list[int]:
+    n = math.prod(axes)
+    m = coder.uniform(1, 16)[0]
+    if m == 0:
+        return [0] * n
+    limit = 2**m - 1
+    base = coder.uniform(1, 256)[0]
+    flags = [1 < length < n and coder.uniform(1, 2)[0] for length in axes]
+    f = coder.uniform(1, 4)[0]
+    period, u = 0, [0]
+    if coder.uniform(1, 2)[0]:
+        period = coder.uniform(1, 7)[0] + 2
+        u = [w + 1 for w in coder.uniform(period // 2 + 1, 256)]
+    v = coder.uniform(1, 8)[0]
+    offsets = [
+        read_list(coder, length) if flag else [0] * length
+        for flag, length in zip(flags, axes, strict=True)
+    ]
+    scales = [
+        min(255, max(0, base + x + y + z))
+        for x in offsets[0]
+        for y in offsets[1]
+        for z in offsets[2]
+    ]
+    out = [0] * n
+    for s in sorted(set(scales)):
+        places = [i for i in range(n) if scales[i] == s]
+        counts = table(s, limit, f, period, u)
+        if v:
+            symbols = coder.learned(len(places), counts, 2 * v + 2)
+        else:
+            symbols = [coder.symbol(counts) for _ in places]
+        for place, symbol in zip(places, symbols, strict=True):
+            out[place] = symbol - limit
+    return out
+
+
+def test_the_format_page_gives_the_same_symbols() -> None:
+    """Layout 2: the tensors and latents of the golden file, which has every kind of array."""
+    container = Container.from_bytes((GOLDEN / "layout2.ssm").read_bytes())
+    assert container.sections[Section.MODEL][:2] == b"\0\2"
+    decoder, latents = unpack(container)
+    coder = RangeDecoder(container.sections[Section.WEIGHTS])
+    widths = [5, 4, 4, 4, 4, 6]
+    shapes = [("stem.weight", 5, (5, 4, 3)), ("stem.bias", 1, (5, 4, 1))]
+    for i in range(5):
+        out = 4 * widths[i + 1]
+        shapes.append((f"stages.{i}.weight", out, (out, widths[i], 9)))
+        shapes.append((f"stages.{i}.bias", 1, (1, out, 1)))
+    state = dict(decoder.named_parameters())
+    for name, rows, axes in shapes:
+        exponents = np.array(read_list(coder, rows))
+        symbols = np.array(read_array(coder, axes)).reshape(rows, -1)
+        values = (symbols * 2.0 ** (exponents / 8)[:, None]).ravel()
+        np.testing.assert_allclose(state[name].numpy().ravel(), values, rtol=1e-6)
+        assert symbols.std() > 1
+    coder = RangeDecoder(container.sections[Section.LATENTS])
+    exponents, first, second, start = (read_list(coder, 3) for _ in range(4))
+    rest = np.array(read_array(coder, (3, 3, 1))).reshape(3, 3)
+    for k in range(3):
+        x = [0, 0]
+        for r in [start[k], *rest[k].tolist()]:
+            x.append(r + math.floor((first[k] * x[-1] + second[k] * x[-2] + 8) / 16))
+        np.testing.assert_allclose(
+            latents.numpy()[:, k], np.array(x[2:]) * 2 ** (exponents[k] / 8), rtol=1e-6
+        )
+
+
 @pytest.mark.parametrize("size", [(80, 100), (40, 50), (65, 131), (47, 75), (333, 99)])
 def test_the_format_page_gives_the_same_frames(size: tuple[int, int]) -> None:
     height, width = size
-    golden = Container.from_bytes(GOLDEN.read_bytes())
+    golden = Container.from_bytes((GOLDEN / "small.ssm").read_bytes())
     numbers = np.random.default_rng(height).integers(-20, 21, (-(-golden.num_frames // 2), 2, 7))
     corrections = Corrections((numbers * (numbers % 3 > 0)).astype(np.int8))
     sections = {**golden.sections, Section.SIDECAR: pack_sidecar(corrections)}

@@ -1,11 +1,9 @@
 """The hnerv codec: reference pass, training, packing, and lazy decoding."""
 
 import hashlib
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,9 +19,10 @@ from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule, design
 from seesame.codecs.hnerv.correct import Plan, search
 from seesame.codecs.hnerv.geometry import enlarge
+from seesame.codecs.hnerv.interrupt import interruptible
 from seesame.codecs.hnerv.model import Architecture, Decoder
 from seesame.codecs.hnerv.pack import (
-    Rows,
+    LAYOUT,
     pack_architecture,
     pack_latents,
     pack_weights,
@@ -31,7 +30,8 @@ from seesame.codecs.hnerv.pack import (
     unpack_latents,
     unpack_weights,
 )
-from seesame.codecs.hnerv.representation import Representation, row_shapes
+from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
+from seesame.codecs.hnerv.rows import Rows
 from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar, unpack_sidecar
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
 from seesame.codecs.hnerv.warm import Start, picture_latents
@@ -162,7 +162,7 @@ class HnervCodec:
         warm = None if chosen.init is None else _start(Path(chosen.init))
         if warm is not None:
             architecture = warm.architecture(architecture)
-        with _interruptible() as interrupted:
+        with interruptible() as interrupted:
             context.progress(0.0, "looking at the source")
             tapped = TappedClip(clip, architecture.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
@@ -301,7 +301,7 @@ class _Job:
             sections={
                 Section.CONFIG: pack_config(config),
                 Section.MODEL: pack_architecture(self.rep.architecture),
-                Section.WEIGHTS: pack_weights(weights),
+                Section.WEIGHTS: pack_weights(weights, tensor_axes(self.rep.architecture)),
                 Section.LATENTS: pack_latents(latents),
             },
         )
@@ -329,7 +329,10 @@ def corrected(
         DamagedError: a section is missing or does not decode.
     """
     decoder, _ = unpack(container)
-    latents = _latent_rows(container, decoder.architecture)
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], "the file")
+    latents = _latent_rows(container, architecture, layout)
+    if layout != LAYOUT:
+        plan = replace(plan, latents=False)  # its LATENTS are no longer written
     found = search(decoder.to(torch.device(device)), latents, outputs, stack, plan, stop)
     sections: dict[Section, bytes] = dict(container.sections)
     sections.pop(Section.SIDECAR, None)
@@ -345,9 +348,11 @@ def _num_pairs(container: Container) -> int:
     return -(-container.num_frames // 2)
 
 
-def _latent_rows(container: Container, architecture: Architecture) -> Rows:
+def _latent_rows(
+    container: Container, architecture: Architecture, layout: int, name: str = "the file"
+) -> Rows:
     shape = (architecture.latent, _num_pairs(container))
-    return unpack_latents(container.sections[Section.LATENTS], shape, "the file")
+    return unpack_latents(container.sections[Section.LATENTS], shape, name, layout)
 
 
 def unpack_corrections(container: Container) -> Corrections | None:
@@ -375,7 +380,7 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
-    architecture = unpack_architecture(container.sections[Section.MODEL], name)
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
     size = (container.height, container.width)
     for rendered, side in zip(architecture.render, size, strict=True):
         if not rendered <= side <= MAX_ENLARGEMENT * rendered:
@@ -383,8 +388,14 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     num_pairs = _num_pairs(container)
     if num_pairs * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
-    weights = unpack_weights(container.sections[Section.WEIGHTS], row_shapes(architecture), name)
-    latents = _latent_rows(container, architecture)
+    weights = unpack_weights(
+        container.sections[Section.WEIGHTS],
+        row_shapes(architecture),
+        tensor_axes(architecture),
+        name,
+        layout,
+    )
+    latents = _latent_rows(container, architecture, layout, name)
     decoder = Decoder(architecture)
     state = {
         key: torch.from_numpy(weights[key].values()).view(parameter.shape)
@@ -393,23 +404,3 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     decoder.load_state_dict(state)
     decoder.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return decoder.eval(), torch.from_numpy(latents.values().T.copy())
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, usual)

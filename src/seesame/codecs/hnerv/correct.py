@@ -18,9 +18,9 @@ from torch import Tensor
 
 from seesame.codecs.hnerv.geometry import enlarge
 from seesame.codecs.hnerv.model import Decoder
-from seesame.codecs.hnerv.pack import Rows
 from seesame.codecs.hnerv.prices import Prices
 from seesame.codecs.hnerv.quantize import EXPONENTS
+from seesame.codecs.hnerv.rows import Rows
 from seesame.codecs.hnerv.sidecar import (
     KINDS,
     MAX_PAIRS,

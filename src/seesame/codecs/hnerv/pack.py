@@ -1,45 +1,53 @@
-"""Symbols to bytes and back: the MODEL, WEIGHTS and LATENTS sections."""
+"""Symbols to bytes and back: the MODEL, WEIGHTS and LATENTS sections.
+
+The encoder writes layout 2; :mod:`seesame.codecs.hnerv.layout1` reads the one before it.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
+from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.codecs.hnerv import layout1
+from seesame.codecs.hnerv.arrays import (
+    Axes,
+    Ints,
+    decode_array,
+    decode_list,
+    encode_array,
+    encode_list,
+)
+from seesame.codecs.hnerv.fit import fit
 from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.quantize import EXPONENTS
+from seesame.codecs.hnerv.predict import MAX_COEFFICIENT, candidates, missed, restored
+from seesame.codecs.hnerv.rows import MAX_EXPONENT, Rows
 
-Ints = NDArray[np.int64]
-
-BIAS = 1 << 15
-MAX_EXPONENT = 30 * EXPONENTS
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A quantised tensor: ``symbols (R, n)`` and the exponent of each row's step, ``(R,)``."""
-
-    symbols: Ints
-    exponents: Ints
-
-    def values(self) -> NDArray[np.float32]:
-        """The dequantised rows ``(R, n)``."""
-        steps = np.exp2(self.exponents / EXPONENTS)
-        return (self.symbols * steps[:, None]).astype(np.float32)
+LAYOUT = 2
+"""The layout that the encoder writes."""
 
 
 def pack_architecture(architecture: Architecture) -> bytes:
-    """The MODEL section: render height and width, latent size, channel counts."""
-    numbers = (*architecture.render, architecture.latent, *architecture.channels)
+    """The MODEL section: 0 and the layout, then render size, latent size, channel counts."""
+    numbers = (0, LAYOUT, *architecture.render, architecture.latent, *architecture.channels)
     return b"".join(pack_varint(n) for n in numbers)
 
 
-def unpack_architecture(payload: bytes, name: str) -> Architecture:
-    """Read the MODEL section. Raises DamagedError for shapes out of bounds."""
+def unpack_architecture(payload: bytes, name: str) -> tuple[Architecture, int]:
+    """Read the MODEL section: the decoder's shape, and the layout (1 or 2) of all three sections.
+
+    Raises:
+        DamagedError: a shape out of bounds, or an unknown layout.
+    """
     reader = Reader(payload, name)
-    render = (reader.varint(), reader.varint())
+    layout = 1
+    first = reader.varint()
+    if not first:  # no layout-1 file has a render height of 0
+        layout = reader.varint()
+        if layout != LAYOUT:
+            raise reader.fail(f"layout {layout} of the hnerv codec is unknown to this version")
+        first = reader.varint()
+    render = (first, reader.varint())
     latent = reader.varint()
     channels = []
     while reader.left:
@@ -47,104 +55,93 @@ def unpack_architecture(payload: bytes, name: str) -> Architecture:
     architecture = Architecture(render, latent, tuple(channels))
     if not architecture.valid():
         raise reader.fail("a decoder of impossible shape")
-    return architecture
+    return architecture, layout
 
 
-def _encode_small(coder: SymbolEncoder, values: Ints) -> None:
-    """A list of like numbers in ±2^15: their median, bound and scale, then the differences."""
-    middle = int(np.median(values))
-    rest = values - middle
-    limit = int(np.abs(rest).max(initial=0))
-    scale = scale_for(rest, limit)
-    coder.uniform([middle + BIAS], 2 * BIAS)
-    coder.uniform([limit], BIAS)
-    if limit:
-        coder.uniform([scale], 256)
-        coder.gaussian(rest, scale, limit)
+def pack_weights(tensors: Mapping[str, Rows], axes: Mapping[str, Axes]) -> bytes:
+    """The WEIGHTS section: the tensors in the decoder's own order.
 
-
-def _decode_small(coder: SymbolDecoder, count: int) -> Ints:
-    middle = int(coder.uniform(1, 2 * BIAS)[0]) - BIAS
-    limit = int(coder.uniform(1, BIAS)[0])
-    if not limit:
-        return np.full(count, middle, np.int64)
-    scale = int(coder.uniform(1, 256)[0])
-    return middle + coder.gaussian(count, scale, limit).astype(np.int64)
-
-
-def _encode_rows(coder: SymbolEncoder, rows: Rows) -> None:
-    """Exponents and scales of the rows, one bound for all, then row by row its symbols."""
-    limit = int(np.abs(rows.symbols).max(initial=0))
-    scales = np.array([scale_for(row, limit) for row in rows.symbols])
-    _encode_small(coder, rows.exponents)
-    coder.uniform([limit], BIAS)
-    if limit:
-        _encode_small(coder, scales)
-        for row, scale in zip(rows.symbols, scales, strict=True):
-            coder.gaussian(row, int(scale), limit)
-
-
-def _decode_rows(coder: SymbolDecoder, shape: tuple[int, int], name: str) -> Rows:
-    exponents = _decode_small(coder, shape[0])
-    limit = int(coder.uniform(1, BIAS)[0])
-    symbols = np.zeros(shape, np.int64)
-    if limit:
-        scales = _decode_small(coder, shape[0])
-        for i, scale in enumerate(scales):
-            symbols[i] = coder.gaussian(shape[1], int(scale), limit)
-    if np.abs(exponents).max(initial=0) > MAX_EXPONENT:
-        raise Reader(b"", name).fail("a quantiser step out of range")
-    return Rows(symbols, exponents)
-
-
-def pack_weights(tensors: Mapping[str, Rows]) -> bytes:
-    """The WEIGHTS section: the tensors in the decoder's own order."""
+    Args:
+        tensors: the rows of each.
+        axes: the three axes along which each tensor's scales may vary; as many values.
+    """
     coder = SymbolEncoder()
-    for rows in tensors.values():
-        _encode_rows(coder, rows)
+    for key, rows in tensors.items():
+        encode_list(coder, rows.exponents)
+        array = rows.symbols.reshape(axes[key])
+        encode_array(coder, array, fit(array))
     return coder.to_bytes()
 
 
 def unpack_weights(
-    payload: bytes, shapes: Mapping[str, tuple[int, int]], name: str
+    payload: bytes,
+    shapes: Mapping[str, tuple[int, int]],
+    axes: Mapping[str, Axes],
+    name: str,
+    layout: int = LAYOUT,
 ) -> dict[str, Rows]:
-    """Read the WEIGHTS section; ``shapes`` are the row shapes in the decoder's own order."""
+    """Read the WEIGHTS section; ``shapes`` are the row shapes in the decoder's own order.
+
+    Raises:
+        DamagedError: the data cannot have come from the encoder.
+    """
+    if layout == 1:
+        return layout1.unpack_weights(payload, shapes, name)
     coder = SymbolDecoder(payload, name)
-    tensors = {key: _decode_rows(coder, shape, name) for key, shape in shapes.items()}
+    tensors = {}
+    for key, shape in shapes.items():
+        exponents = _decode_exponents(coder, shape[0], name)
+        tensors[key] = Rows(decode_array(coder, axes[key], name).reshape(shape), exponents)
     coder.finish()
     return tensors
 
 
-def difference(symbols: Ints) -> Ints:
-    """Each latent symbol minus the one of the pair before, along the last axis."""
-    return np.diff(symbols, axis=1, prepend=0)
+def _decode_exponents(coder: SymbolDecoder, count: int, name: str) -> Ints:
+    exponents = decode_list(coder, count)
+    if np.abs(exponents).max(initial=0) > MAX_EXPONENT:
+        raise Reader(b"", name).fail("a quantiser step out of range")
+    return exponents
 
 
 def pack_latents(latents: Rows) -> bytes:
-    """The LATENTS section: a row a latent dimension, plain or as differences in time.
+    """The LATENTS section: a row a latent dimension, each as what a linear prediction misses.
 
-    The choice is made row by row, whichever takes fewer bits, and costs one bit.
+    The prediction of a symbol is a weighted sum of the two before it, the weights a row's own, see
+    :mod:`seesame.codecs.hnerv.predict`. Of some choices of weights the one with the fewest bytes
+    is written.
     """
-    moved = difference(latents.symbols)
-    use = np.array(
-        [_row_bits(d) < _row_bits(s) for s, d in zip(latents.symbols, moved, strict=True)]
-    )
+    made = (_pack_latents(latents, weights) for weights in candidates(latents.symbols))
+    return min(made, key=len)
+
+
+def _pack_latents(latents: Rows, weights: Ints) -> bytes:
+    rest = missed(latents.symbols, weights)
     coder = SymbolEncoder()
-    coder.uniform(use.astype(np.int64), 2)
-    _encode_rows(coder, Rows(np.where(use[:, None], moved, latents.symbols), latents.exponents))
+    for values in (latents.exponents, weights[:, 0], weights[:, 1], rest[:, 0]):
+        encode_list(coder, values)
+    if rest.shape[1] > 1:
+        array = rest[:, 1:, None]
+        encode_array(coder, array, fit(array))
     return coder.to_bytes()
 
 
-def _row_bits(row: Ints) -> float:
-    power = max(float(np.square(row).mean()), 1e-3)
-    return float(np.log2(power))
+def unpack_latents(payload: bytes, shape: tuple[int, int], name: str, layout: int = LAYOUT) -> Rows:
+    """Read the LATENTS section into rows ``(latent, pairs)``, at least one pair.
 
-
-def unpack_latents(payload: bytes, shape: tuple[int, int], name: str) -> Rows:
-    """Read the LATENTS section into rows ``(latent, pairs)``."""
+    Raises:
+        DamagedError: the data cannot have come from the encoder.
+    """
+    if layout == 1:
+        return layout1.unpack_latents(payload, shape, name)
     coder = SymbolDecoder(payload, name)
-    use = coder.uniform(shape[0], 2).astype(bool)
-    coded = _decode_rows(coder, shape, name)
+    exponents = _decode_exponents(coder, shape[0], name)
+    weights = np.stack([decode_list(coder, shape[0]) for _ in range(2)], axis=1)
+    if np.abs(weights).max() > MAX_COEFFICIENT:
+        raise Reader(b"", name).fail("a latent's prediction is out of range")
+    rest = decode_list(coder, shape[0])[:, None]
+    if shape[1] > 1:
+        rest = np.concatenate(
+            [rest, decode_array(coder, (shape[0], shape[1] - 1, 1), name)[:, :, 0]], axis=1
+        )
     coder.finish()
-    whole = np.cumsum(coded.symbols, axis=1)
-    return Rows(np.where(use[:, None], whole, coded.symbols), coded.exponents)
+    return Rows(restored(rest, weights, name), exponents)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from seesame.codecs.hnerv.pack import difference
+from seesame.codecs.hnerv.predict import ONE, candidates, missed
 from seesame.codecs.hnerv.sidecar import LIMIT, Values
 
 Floats = NDArray[np.float64]
@@ -30,23 +30,22 @@ class Prices:
         columns = values.reshape(len(values), -1).T.astype(np.int64)
         self.fields: Floats = np.stack([_column(c if known else c[:0]) for c in columns])
         """Bits of value v of number k: ``(14, 2·LIMIT + 1)``, v + LIMIT last."""
-        moved, plain = difference(symbols.T), symbols.T
-        power, own = _power(moved), _power(plain)
-        self._moved = power < own
-        self._scale = 1 / (2 * math.log(2) * np.minimum(power, own))
+        tries = [(_power(missed(symbols.T, weights)), weights) for weights in candidates(symbols.T)]
+        power, self._weights = min(tries, key=lambda t: float(np.log2(t[0]).sum()))
+        self._scale = 1 / (2 * math.log(2) * power)
 
     def steps(self, pairs: Ints, symbols: Ints, moves: Ints) -> Floats:
         """Bits of moving single latent symbols, ``(B, d)``; ``symbols (N, d)`` are all present."""
-        now = symbols[pairs]
-        before = np.where(pairs[:, None] > 0, symbols[pairs - 1], 0)
-        last = len(symbols) - 1
-        after = symbols[np.minimum(pairs + 1, last)]
-        follows = np.where(pairs[:, None] < last, after - now, 0)
-        plain = (now + moves) ** 2 - now**2
-        step = now - before
-        ahead = np.where(pairs[:, None] < last, (follows - moves) ** 2 - follows**2, 0)
-        chained = (step + moves) ** 2 - step**2 + ahead
-        return np.where(self._moved, chained, plain) * self._scale
+        rest = missed(symbols.T, self._weights).T
+        bits = np.zeros(moves.shape)
+        # A step is missed by its own prediction, and changes those of the two pairs that follow.
+        for later, weight in enumerate((-ONE, *self._weights.T)):
+            at = pairs + later
+            there = at < len(symbols)
+            old = rest[at[there]]
+            new = old - moves[there] * weight / ONE
+            bits[there] += new**2 - old**2
+        return bits * self._scale
 
     def change(self, pairs: Ints, now: tuple[Values, Ints], new: tuple[Values, Ints]) -> Floats:
         """Bits of replacing pairs' numbers, ``(B,)``.

@@ -64,11 +64,11 @@ class RowQuantizer(nn.Module):
     """Learned steps of one tensor seen as rows.
 
     Args:
-        rows: ``(R, n)`` values at the moment quantisation begins; the first step is a quarter of
-            each row's standard deviation.
+        rows: ``(R, n)`` values at the moment quantisation begins.
+        share: the first step of each row as a share of its root mean square.
     """
 
-    def __init__(self, rows: Tensor, share: float = 0.25) -> None:
+    def __init__(self, rows: Tensor, share: float) -> None:
         super().__init__()
         spread = rows.detach().square().mean(1).sqrt().clamp(min=1e-4)
         self.log_step = nn.Parameter(torch.log2(spread * share))
@@ -96,3 +96,16 @@ def as_rows(name: str, tensor: Tensor, grid_cells: int) -> Tensor:
     if name.startswith("stem"):
         return tensor.reshape(tensor.shape[0] // grid_cells, -1)
     return tensor.reshape(tensor.shape[0], -1)
+
+
+def as_axes(name: str, tensor: Tensor, grid_cells: int) -> tuple[int, int, int]:
+    """Three axes of a decoder tensor along which the scale of its symbols may vary.
+
+    Their product is the number of values, in C order: output channel, input channel and tap of a
+    convolution; channel, cell and latent value of the stem. A bias but the stem's has one axis.
+    """
+    if name.startswith("stem"):
+        return tensor.shape[0] // grid_cells, grid_cells, tensor[0].numel()
+    if name.endswith("bias"):
+        return 1, tensor.numel(), 1
+    return tensor.shape[0], tensor.shape[1], tensor[0, 0].numel()

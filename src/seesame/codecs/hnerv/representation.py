@@ -1,5 +1,6 @@
 """The trainable whole: decoder, latents and quantisers, from floats to a packed file."""
 
+import math
 from typing import cast
 
 import torch
@@ -7,11 +8,23 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seesame.codecs.hnerv.model import Architecture, Decoder
-from seesame.codecs.hnerv.pack import Rows
-from seesame.codecs.hnerv.quantize import RowQuantizer, as_rows, exponent_of, gaussian_bits
+from seesame.codecs.hnerv.quantize import (
+    RowQuantizer,
+    as_axes,
+    as_rows,
+    exponent_of,
+    gaussian_bits,
+)
+from seesame.codecs.hnerv.rows import Rows
 
 Parameters = dict[str, Tensor]
 LATENTS = "latents"
+SHARE = 0.25
+LATENT_SHARE = 1 / 16
+"""First steps of weights and latents as shares of their rows' root mean squares."""
+SHARES = (0.05, 3.0)
+"""Bounds of the weights' share where a size is asked for."""
+BISECTIONS = 12
 
 
 def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
@@ -19,6 +32,13 @@ def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
     cells = architecture.grid[0] * architecture.grid[1]
     named = Decoder(architecture, meta=True).named_parameters()
     return {name: cast(tuple[int, int], tuple(as_rows(name, p, cells).shape)) for name, p in named}
+
+
+def tensor_axes(architecture: Architecture) -> dict[str, tuple[int, int, int]]:
+    """The axes of the decoder's tensors along which their symbols' scales may vary."""
+    cells = architecture.grid[0] * architecture.grid[1]
+    named = Decoder(architecture, meta=True).named_parameters()
+    return {name: as_axes(name, p, cells) for name, p in named}
 
 
 class Representation(nn.Module):
@@ -49,12 +69,33 @@ class Representation(nn.Module):
         self.latents = nn.Parameter(walk / spread.clamp(min=1e-3))
         self.quantizers: nn.ModuleDict | None = None
 
-    def start_quantising(self) -> list[nn.Parameter]:
-        """Create the quantisers from the present weights; returns their parameters."""
-        made = {key: RowQuantizer(rows) for key, rows in self.rows.items()}
-        made[LATENTS] = RowQuantizer(self.latents.T, share=1 / 16)
-        self.quantizers = nn.ModuleDict(made)
+    def start_quantising(
+        self, size: int | None = None, largest: bool = False
+    ) -> list[nn.Parameter]:
+        """Create the quantisers from the present weights; returns their parameters.
+
+        Args:
+            size: bytes that the whole should take; without it steps are the usual share of the
+                weights' spread.
+            largest: the size is a bound, and not an aim: steps are never finer than usual.
+        """
+        if size is None:
+            self._quantise(SHARE)
+        else:
+            low, high = SHARE if largest else SHARES[0], SHARES[1]
+            for _ in range(BISECTIONS):
+                middle = math.sqrt(low * high)
+                self._quantise(middle)
+                with torch.no_grad():
+                    too_large = float(self.quantised()[2]) > 8 * size
+                low, high = (middle, high) if too_large else (low, middle)
+        assert self.quantizers is not None
         return list(self.quantizers.parameters())
+
+    def _quantise(self, share: float) -> None:
+        made = {key: RowQuantizer(rows, share) for key, rows in self.rows.items()}
+        made[LATENTS] = RowQuantizer(self.latents.T, LATENT_SHARE)
+        self.quantizers = nn.ModuleDict(made)
 
     def quantised(self) -> tuple[Parameters, Tensor, Tensor]:
         """Dequantised decoder parameters, latents ``(N, latent)``, and the bits of both.

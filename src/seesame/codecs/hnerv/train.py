@@ -164,8 +164,7 @@ class Training:
             if share >= 1.0 or stop():
                 break
             if share >= self.schedule.quantise_from and self.rep.quantizers is None:
-                self.rep.start_quantising()
-                self.add_quantizers()
+                self._start_quantising()
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
@@ -181,9 +180,15 @@ class Training:
         if checkpoint is not None and stop():
             checkpoint.save(self, clock.share())
         if self.rep.quantizers is None:
-            self.rep.start_quantising()
-            self.add_quantizers()
+            self._start_quantising()
         return _better(best, evaluate())
+
+    def _start_quantising(self) -> None:
+        """From now on weights are whole multiples of steps, at first near the size to aim at."""
+        settings = self.settings
+        asked = settings.bytes or settings.max_bytes
+        self.rep.start_quantising(asked and settings.aim(asked), largest=settings.bytes is None)
+        self.add_quantizers()
 
     def _rate_of_learning(self, share: float) -> float:
         """Warm-up over 2 % of the training, then a cosine to a fiftieth."""

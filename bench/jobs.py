@@ -1,0 +1,154 @@
+"""Jobs of a benchmark: processes of their own, side by side, that can be stopped and gone on with.
+
+A job is a function and its arguments, with a key that names it in the results. Its rows are
+appended to the results file when it ends; with ``--go-on`` a job whose key is there already is
+skipped. Ctrl-C stops the jobs that run; they leave no rows.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing as mp
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import SHARED, Results
+
+Row = dict[str, Any]
+CLIPS = SHARED / "data" / "clips"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Args:
+        key: names it; goes into each of its rows.
+        function: of a module; gets ``arguments`` as keywords and returns rows.
+        arguments: plain values.
+    """
+
+    key: Mapping[str, Any]
+    function: Callable[..., list[Row]]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add_options(
+    parser: argparse.ArgumentParser, name: str, clips: Sequence[str] = ("highway.mp4",)
+) -> None:
+    """The options that every benchmark with jobs has; ``name`` is of its results file."""
+    parser.add_argument("--clips", nargs="+", default=list(clips), help="names or paths")
+    parser.add_argument("--parallel", type=int, default=1, help="jobs at once")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each job")
+    parser.add_argument("--go-on", action="store_true", help="skip jobs that have results")
+    parser.add_argument("--name", default=name, help="name of the results file")
+    parser.add_argument("--folder", type=Path, help="folder of the results file")
+
+
+def find_clip(name: str) -> Path:
+    """A clip beside the checkout by its name, or any by its path."""
+    return path if (path := CLIPS / name).exists() else Path(name)
+
+
+def rows_of(results: Results, key: Mapping[str, Any]) -> list[Row]:
+    """The rows of one job's latest run, oldest first."""
+    found = [row for row in results.rows() if not row.get("summary") and matches(row, key)]
+    return [row for row in found if row["run"] == found[-1]["run"]]
+
+
+def matches(row: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a row of a results file belongs to a key."""
+    plain = json.loads(json.dumps(dict(key)))
+    return all(name in row and row[name] == value for name, value in plain.items())
+
+
+def run_jobs(jobs: Iterable[Job], results: Results, args: argparse.Namespace) -> None:
+    """Run the jobs, several at once; each one's rows are appended when it ends.
+
+    Raises:
+        SystemExit: a job failed (the others were run), or Ctrl-C.
+    """
+    jobs = list(jobs)
+    if args.go_on:
+        jobs = [job for job in jobs if not rows_of(results, job.key)]
+    print(f"{len(jobs)} jobs to do", file=sys.stderr)
+    failed = []
+    lock = threading.Lock()
+
+    def one(number: int, job: Job) -> None:
+        print(f"job {number + 1} of {len(jobs)}: {json.dumps(dict(job.key))}", file=sys.stderr)
+        rows = _in_process(job, args.threads)
+        with lock:
+            if rows is None:
+                failed.append(job)
+            stamp = time.time_ns()
+            for row in rows or []:
+                results.add({**job.key, **row, "run": stamp})
+
+    pool = ThreadPoolExecutor(args.parallel)
+    try:
+        for future in [pool.submit(one, number, job) for number, job in enumerate(jobs)]:
+            future.result()
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in mp.active_children():
+            process.terminate()
+        raise SystemExit("stopped; go on with --go-on") from None
+    pool.shutdown()
+    if failed:
+        raise SystemExit(f"{len(failed)} of {len(jobs)} jobs failed; try them with --go-on")
+
+
+def _in_process(job: Job, threads: int) -> list[Row] | None:
+    """The rows of a job run in a fresh process; None when it failed."""
+    context = mp.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when the child imports it
+    process = context.Process(target=_child, args=(send, job, threads, os.getpid()))
+    process.start()
+    send.close()
+    rows = None
+    with contextlib.suppress(EOFError):
+        rows = receive.recv()
+    process.join()
+    return rows
+
+
+def _child(send: Connection, job: Job, threads: int, parent: int) -> None:
+    # Ctrl-C would reach the whole group, and an encoder would take it for the end of its budget.
+    os.setsid()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(threads)
+    send.send(job.function(**job.arguments))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, whatever ended that."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
+
+
+@dataclass
+class Spent:
+    """CPU and wall seconds since it was made, of the whole process and its threads."""
+
+    cpu: float = field(default_factory=time.process_time)
+    wall: float = field(default_factory=time.monotonic)
+
+    def row(self) -> Row:
+        """Both, for a results row."""
+        return {
+            "cpu_s": round(time.process_time() - self.cpu, 1),
+            "wall_s": round(time.monotonic() - self.wall, 1),
+        }

@@ -1,0 +1,341 @@
+"""The public contest entries' recipe, written afresh: model, training, file.
+
+As published with the entries to the comma video compression challenge (its pull request 95 and
+those that build on it): a latent of 28 values for each pair, a HNeRV-like decoder with channels
+36-36-36-27-20-18-18, a curriculum of losses that ends at the score's distortion terms, int8
+quantisation in the last part of training, and brotli over the bytes. No rate in the loss. The
+refinements that later entries stacked on top (entropy-coded repacking, sidecars, Muon) are left
+out.
+
+The published decoder has seven widths: of the stem's 6x8 grid, then of six stages that double it
+to 384x512. A smaller render size needs fewer doublings from such a grid (five at 192x256). The
+stages left over do not double: they are refinements at the stem's resolution, the first ones, so
+that each width stays with the resolution, counted from the picture, for which it was published.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import brotli
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from seesame.metric.evaluator import ReferenceOutputs
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip, Frames
+from seesame.video.resize import resize, resize_matrix, to_float, to_uint8
+
+WIDTHS = (36, 36, 36, 27, 20, 18, 18)
+LATENT = 28
+STEM_SIDE = 6
+"""Rows of the published stem's grid; the grid's shorter side here has about as many."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """All that the published inflate scripts know without the file.
+
+    Args:
+        render: ``(height, width)`` of the rendered pictures.
+        width: the channels as a share of the published ones.
+        num_pairs: latents; a trailing odd frame repeats the one before it.
+    """
+
+    render: tuple[int, int]
+    width: float
+    num_pairs: int
+
+    @classmethod
+    def of(cls, clip: Clip, stack: Stack, width: float) -> "Design":
+        """The stack's input size, or the source's size where that is smaller."""
+        height, across = stack.input_size
+        render = min(clip.height, height), min(clip.width, across)
+        return cls(render, width, clip.num_frames // 2)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The seven widths."""
+        return tuple(max(4, round(self.width * c)) for c in WIDTHS)
+
+    @property
+    def doublings(self) -> int:
+        """How many of the six stages double the resolution."""
+        wanted = math.ceil(math.log2(min(self.render) / STEM_SIDE))
+        return max(1, min(len(WIDTHS) - 1, wanted))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The stem's grid."""
+        step = 2**self.doublings
+        return -(-self.render[0] // step), -(-self.render[1] // step)
+
+
+class Model(nn.Module):
+    """Latents of all pairs and their decoder; ``forward`` renders pairs by their numbers."""
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.design = design
+        widths, (rows, columns) = design.channels, design.grid
+        self.latents = nn.Embedding(design.num_pairs, LATENT)
+        self.stem = nn.Linear(LATENT, widths[0] * rows * columns)
+        refining = len(widths) - 1 - design.doublings
+        self.scales = [1] * refining + [2] * design.doublings
+        self.stages = nn.ModuleList(
+            nn.Conv2d(a, b * scale * scale, 3, padding=1)
+            for a, b, scale in zip(widths, widths[1:], self.scales, strict=False)
+        )
+        self.head = nn.Conv2d(widths[-1], 6, 3, padding=1)
+        for stage in self.stages:
+            assert isinstance(stage, nn.Conv2d)
+            nn.init.normal_(stage.weight, std=1.3 * (9 * stage.in_channels) ** -0.5)
+            nn.init.zeros_(stage.bias)
+        nn.init.normal_(self.head.weight, std=0.5 * (9 * widths[-1]) ** -0.5)
+        nn.init.zeros_(self.head.bias)
+        nn.init.normal_(self.stem.weight, std=LATENT**-0.5)
+        nn.init.zeros_(self.stem.bias)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Pair numbers ``(B,)`` to frames ``(B, 2, 3, h, w)`` in 0..255."""
+        x = F.gelu(self.stem(self.latents(pairs)))
+        x = x.view(len(pairs), -1, *self.design.grid)
+        for stage, scale in zip(self.stages, self.scales, strict=True):
+            # The layout that oneDNN is quick with; pixel_shuffle leaves another behind.
+            x = F.gelu(stage(x.contiguous(memory_format=torch.channels_last)))
+            x = F.pixel_shuffle(x, scale)
+        x = self.head(x.contiguous(memory_format=torch.channels_last))
+        height, width = self.design.render
+        frames = 255 * torch.sigmoid(x[:, :, :height, :width].float())
+        return frames.reshape(-1, 2, 3, height, width)
+
+    def size(self) -> int:
+        """Number of values in the file: weights, biases, latents."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def int8_scale(tensor: Tensor) -> Tensor:
+    """The step of a tensor's symmetric int8 code, as the file's float16 has it."""
+    scale = (tensor.detach().abs().amax() / 127).clamp(min=1e-6)
+    return scale.half().float()
+
+
+def fake_quantised(model: Model) -> dict[str, Tensor]:
+    """All parameters as the file will give them back; the gradient passes straight through."""
+    made = {}
+    for name, p in model.named_parameters():
+        scale = int8_scale(p)
+        rounded = (p / scale).round().clamp(-127, 127) * scale
+        made[name] = p + (rounded - p).detach()
+    return made
+
+
+def pack(model: Model) -> bytes:
+    """Int8 symbols of all tensors, their float16 scales, one brotli stream."""
+    symbols, scales = [], []
+    for p in model.parameters():
+        scale = int8_scale(p)
+        values = (p.detach() / scale).round().clamp(-127, 127)
+        symbols.append(values.to(torch.int8).cpu().numpy().tobytes())
+        scales.append(np.float16(float(scale)).tobytes())
+    return brotli.compress(b"".join([*symbols, *scales]), quality=11, lgwin=24)
+
+
+def unpack(data: bytes, design: Design) -> Model:
+    """The model of a file."""
+    plain = brotli.decompress(data)
+    model = Model(design)
+    parameters = list(model.parameters())
+    scales = np.frombuffer(plain[-2 * len(parameters) :], np.float16)
+    start = 0
+    for p, scale in zip(parameters, scales, strict=True):
+        values = np.frombuffer(plain, np.int8, p.numel(), start).astype(np.float32)
+        p.data = torch.from_numpy(values * np.float32(scale)).view(p.shape)
+        start += p.numel()
+    if start + 2 * len(parameters) != len(plain):
+        raise ValueError("the file is of another design")
+    return model.requires_grad_(False).eval()
+
+
+class RecipeClip:
+    """The decoded clip: rendered, enlarged bilinearly to source size, rounded."""
+
+    def __init__(self, path: Path, design: Design, source: Clip, device: str = "cpu") -> None:
+        self.width, self.height = source.width, source.height
+        self.num_frames, self.source_bytes = source.num_frames, source.source_bytes
+        self.fps: Fraction = source.fps
+        self._device = device
+        self._model = unpack(path.read_bytes(), design).to(device)
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Frames in order, ``uint8 (B, H, W, 3)``."""
+        last = self._model.design.num_pairs - 1
+        for start in range(0, self.num_frames, batch_size):
+            wanted = torch.arange(start, min(start + batch_size, self.num_frames))
+            numbers = (wanted // 2).clamp(max=last)
+            second = torch.where(wanted // 2 > last, 1, wanted % 2)
+            frames = []
+            for number in numbers.unique():
+                with torch.no_grad():
+                    pair = self._model(number[None].to(self._device))[0]
+                    for which in second[numbers == number]:
+                        one = resize(pair[which][None], (self.height, self.width))
+                        frames.append(to_uint8(one))
+            yield np.concatenate(frames)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The schedule, in shares of the training.
+
+    Args:
+        rate: peak of the learning rate.
+        latent_rate: of the latents, in units of the weights' rate.
+        pixels_to: the pixel warm-up ends; cross-entropy begins.
+        entropy_to: cross-entropy ends; the margin's softplus begins.
+        margin_to: the margin ends; the smooth disagreement begins.
+        quantise_from: int8 in the loop begins.
+        batch: pairs a step.
+        decay: weight decay of the decoder.
+        average: decay of the moving average, over this share of the training.
+    """
+
+    rate: float = 8e-3
+    latent_rate: float = 3.0
+    pixels_to: float = 0.10
+    entropy_to: float = 0.35
+    margin_to: float = 0.55
+    quantise_from: float = 0.75
+    batch: int = 6
+    decay: float = 1e-4
+    average: float = 0.005
+
+
+class Trainer:
+    """One training of the recipe.
+
+    Args:
+        model: trained in place.
+        frames: the source's whole pairs at render size, ``uint8 (N, 2, 3, h, w)``.
+        outputs: what the stack sees in the source.
+        stack: the frozen nets.
+        source: ``(height, width)`` of the source.
+        plan: the schedule.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        frames: Tensor,
+        outputs: ReferenceOutputs,
+        stack: Stack,
+        source: tuple[int, int],
+        plan: Plan,
+        device: str = "cpu",
+    ) -> None:
+        self.model, self.frames, self.outputs = model.to(device), frames, outputs
+        self.stack, self.plan, self.device = stack, plan, device
+        decoder = [p for n, p in model.named_parameters() if not n.startswith("latents")]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decoder, "scale": 1.0, "weight_decay": plan.decay},
+                {"params": [model.latents.weight], "scale": plan.latent_rate, "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.98),
+        )
+        self.average = {n: p.detach().clone() for n, p in model.named_parameters()}
+        # The judged file is enlarged and the stack shrinks it again: one matrix an axis.
+        self.through = [
+            (resize_matrix(r, s, "bilinear") @ resize_matrix(s, r, "bilinear")).to(device)
+            for r, s in zip(model.design.render, source, strict=True)
+        ]
+
+    def run(self, share: Callable[[], float], note: Callable[[float, float], None]) -> int:
+        """Train until ``share`` reaches 1; ``note`` gets share and loss. Returns the steps."""
+        count = len(self.frames)
+        size = min(self.plan.batch, count)
+        steps, before, order = 0, 0.0, torch.empty(0, dtype=torch.long)
+        while (now := share()) < 1.0:
+            if len(order) < size:
+                order = torch.cat([order, torch.randperm(count)])
+            batch, order = order[:size], order[size:]
+            note(now, self._step(batch, now))
+            # The average's memory is a share of the training, however many steps that has.
+            keep = math.exp(-max(now - before, 1e-9) / self.plan.average)
+            with torch.no_grad():
+                for name, p in self.model.named_parameters():
+                    self.average[name].lerp_(p.detach(), 1 - keep)
+            steps, before = steps + 1, now
+        return steps
+
+    def averaged(self) -> Model:
+        """The model of the moving average."""
+        made = Model(self.model.design)
+        made.load_state_dict(self.average)
+        return made.to(self.device)
+
+    def _step(self, batch: Tensor, share: float) -> float:
+        plan = self.plan
+        for group in self.optimiser.param_groups:
+            cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
+            group["lr"] = plan.rate * min(1.0, share / 0.02 + 0.02) * cosine * group["scale"]
+        batch_there = batch.to(self.device)
+        if share >= plan.quantise_from:
+            frames = functional_call(self.model, fake_quantised(self.model), (batch_there,))
+        else:
+            frames = self.model(batch_there)
+        rows, columns = self.through
+        seen = rows @ (frames @ columns.T)
+        if share < plan.pixels_to:
+            loss = (frames - self.frames[batch].to(self.device).float()).abs().mean()
+        else:
+            loss = self._seg(seen, batch, share) + self._pose(seen, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        limit = 5.0 if share < plan.pixels_to else 50.0
+        if nn.utils.clip_grad_norm_(self.model.parameters(), limit).isfinite():
+            self.optimiser.step()
+        return float(loss.detach())
+
+    def _seg(self, seen: Tensor, batch: Tensor, share: float) -> Tensor:
+        logits = self.stack.segment(seen[:, 1]).float()
+        classes = self.outputs.classes[batch].to(self.device).long()
+        if share < self.plan.entropy_to:
+            return 20 * F.cross_entropy(logits, classes)
+        own = logits.gather(1, classes[:, None])[:, 0]
+        lead = own - logits.scatter(1, classes[:, None], -math.inf).amax(1)
+        if share < self.plan.margin_to:
+            return 30 * F.softplus(1 - 2 * lead).mean()
+        return 100 * torch.sigmoid(-lead / (0.6 - 0.4 * share)).mean()
+
+    def _pose(self, seen: Tensor, batch: Tensor) -> Tensor:
+        if not self.stack.has_pose:
+            return seen.new_zeros(())
+        judged = self.stack.judged
+        wanted = self.outputs.poses[batch, :judged].to(self.device)
+        square = (self.stack.pose(seen).float()[:, :judged] - wanted).square().mean()
+        return torch.sqrt(10 * square + 1e-6)
+
+
+def small_pairs(clip: Clip, size: tuple[int, int]) -> Tensor:
+    """The whole pairs of a clip at render size, ``uint8 (N, 2, 3, h, w)``."""
+    parts = [resize(to_float(b), size, "area").round().byte() for b in clip.batches(16)]
+    frames = torch.cat(parts)[: clip.num_frames // 2 * 2]
+    return frames.view(-1, 2, *frames.shape[1:])
+
+
+def clock(start: float, seconds: float, now: Callable[[], float]) -> Callable[[], float]:
+    """Share of some seconds that has passed since ``start``, by a clock of one's choice."""
+    return lambda: (now() - start) / seconds
+
+
+def timer(device: str) -> Callable[[], float]:
+    """CPU seconds of this process, or wall seconds where the work is done elsewhere."""
+    return time.process_time if device == "cpu" else time.monotonic
