@@ -2,7 +2,8 @@
 
     python bench/sidecar.py FILE.ssm CLIP [FILE.ssm CLIP ...]
 
-A search makes a fixed number of rounds; the figures are those of the decoded files.
+A search makes a fixed number of rounds; the figures are those of the decoded files. Latents of
+files that an older version wrote, in layout 1, are not changed.
 """
 
 import argparse

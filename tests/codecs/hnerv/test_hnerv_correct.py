@@ -149,6 +149,9 @@ def test_the_file_s_frames_are_corrected(trained: Container) -> None:
     change = (after - before).mean((1, 2, 3))
     assert 8 < change[9] <= 10
     assert not np.delete(change, 9).any()
+    contest = Container.from_bytes(container.to_bytes(contest=True))
+    same = np.concatenate(list(HnervCodec().decode(contest).batches(4)))
+    np.testing.assert_array_equal(same, after)
     (note,) = HnervCodec().notes(container).values()
     assert note.endswith("of 6 pairs corrected: colour 1")
     assert HnervCodec().notes(trained) == {}

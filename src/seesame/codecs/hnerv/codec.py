@@ -227,17 +227,24 @@ class _Job:
             times = schedule.affordable(self.settings.seconds, judging)
         spent = time.monotonic() - start
         seconds = self.settings.seconds - spent - judging * (times + 1)
-        correcting = CORRECTING_SHARE * self.settings.seconds if self.settings.sidecar else 0.0
+        correcting = self._correcting(judging)
         seconds -= correcting + (judging if correcting else 0.0)
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
         best = training.run(clock, self.judge, times, stop.is_set, checkpoint)
-        if self.settings.sidecar and not stop.is_set():
+        if correcting and not stop.is_set():
             left = start + self.settings.seconds - time.monotonic() - 2 * judging
             best = self.correct(best, min(correcting, left), stop)
         # An interrupted run has saved its state and can be resumed; a finished one is done.
         if checkpoint is not None and not stop.is_set():
             checkpoint.remove()
         return best
+
+    def _correcting(self, judging: float) -> float:
+        """Seconds to plan for the search for corrections; 0 where it would come to nothing."""
+        share = CORRECTING_SHARE * self.settings.seconds
+        # Before it can improve anything it judges every pair, and its result is judged again.
+        worthwhile = self.settings.steps is not None or share >= 2 * judging
+        return share if self.settings.sidecar and worthwhile else 0.0
 
     def _checkpoint(self) -> Checkpoint | None:
         if self.context.work is None:
