@@ -10,9 +10,11 @@ from fake_stack import FakeStack, tiny_clip
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv import codec as module
-from seesame.codecs.hnerv.codec import HnervCodec, corrected, unpack_corrections
+from seesame.codecs.hnerv import job as module
+from seesame.codecs.hnerv.codec import HnervCodec
 from seesame.codecs.hnerv.correct import Plan
+from seesame.codecs.hnerv.decode import unpack, unpack_corrections
+from seesame.codecs.hnerv.job import corrected
 from seesame.codecs.hnerv.pack import pack_latents, unpack_latents
 from seesame.codecs.hnerv.prices import Prices
 from seesame.codecs.hnerv.rows import Rows
@@ -200,7 +202,7 @@ def test_prices_are_near_what_the_coder_takes() -> None:
 def test_slopes_foretell_small_changes(trained: Container, outputs: ReferenceOutputs) -> None:
     """A step of each number changes the pose values as the jacobian says."""
     stack = FakeStack()
-    decoder, latents = module.unpack(trained)
+    decoder, latents = unpack(trained)
     none = torch.zeros(2, 2, len(FIELDS), dtype=torch.int8)
     wanted = (outputs.classes[:2], outputs.poses[:2, : stack.judged])
     slopes = linearise(decoder, stack, latents[:2], none, wanted, Weights(1.0, 1.0), None)

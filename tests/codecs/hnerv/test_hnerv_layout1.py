@@ -10,7 +10,7 @@ from packing import SMALL, golden_parts, rows, same
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
-from seesame.codecs.hnerv.codec import unpack
+from seesame.codecs.hnerv.decode import unpack
 from seesame.codecs.hnerv.layout1 import BIAS, unpack_latents, unpack_weights
 from seesame.codecs.hnerv.pack import unpack_architecture
 from seesame.codecs.hnerv.representation import row_shapes

@@ -12,7 +12,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.bitstream.varint import pack_varint
 from seesame.codecs.hnerv.arrays import LARGEST, STRENGTHS, Coding, encode_array, encode_list
-from seesame.codecs.hnerv.codec import unpack
+from seesame.codecs.hnerv.decode import unpack
 from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.pack import (
     pack_architecture,

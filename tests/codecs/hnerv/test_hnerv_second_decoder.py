@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from second_decoder import RangeDecoder, share, symmetric
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.hnerv.codec import HnervCodec, unpack
+from seesame.codecs.hnerv.codec import HnervCodec
+from seesame.codecs.hnerv.decode import unpack
 from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
 
 Floats = NDArray[np.float64]

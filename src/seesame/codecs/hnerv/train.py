@@ -67,8 +67,8 @@ class Clock:
         return min(1.0, (time.monotonic() - self.start) / self.seconds)
 
     def extend(self, seconds: float) -> None:
-        """Make the training longer (or shorter) by what was planned for something else."""
-        self.seconds = max(self.seconds + seconds, 0.9 * self.seconds)
+        """Train longer (or shorter) by what something else took less (or more) than planned."""
+        self.seconds = max(self.seconds + seconds, 0.8 * self.seconds)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -1,0 +1,130 @@
+"""The decoder's side: from a file's sections to a clip that is rendered lazily."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seesame.bitstream.container import Container, Section
+from seesame.codecs.hnerv.geometry import enlarge
+from seesame.codecs.hnerv.model import Architecture, Decoder
+from seesame.codecs.hnerv.pack import unpack_architecture, unpack_latents, unpack_weights
+from seesame.codecs.hnerv.representation import row_shapes, tensor_axes
+from seesame.codecs.hnerv.rows import Rows
+from seesame.codecs.hnerv.sidecar import Corrections, apply, unpack_sidecar
+from seesame.errors import DamagedError
+from seesame.video.clip import Frames
+from seesame.video.resize import to_uint8
+
+MAX_LATENT_SYMBOLS = 1 << 24
+DECODE_PAIRS = 4
+"""Pairs decoded at once: fixed, so that the pixels do not depend on the reader's batch size."""
+MAX_ENLARGEMENT = 64
+"""A file that asks for more was not made by the encoder; it would only cost memory."""
+
+
+class HnervClip:
+    """The decoded clip, rendered lazily from a file's decoder and latents."""
+
+    def __init__(self, container: Container, device: str) -> None:
+        self.width, self.height = container.width, container.height
+        self.num_frames, self.source_bytes = container.num_frames, container.source_bytes
+        self.fps: Fraction = container.fps
+        self._device = torch.device(device)
+        self._decoder, self._latents = unpack(container)
+        self._decoder.to(self._device)
+        self._corrections = unpack_corrections(container)
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Frames in order, ``uint8 (B, H, W, 3)``."""
+        waiting: list[Frames] = []
+        held = 0
+        for batch in self._rendered():
+            waiting.append(batch)
+            held += len(batch)
+            if held >= batch_size:
+                joined = np.concatenate(waiting)
+                full = held - held % batch_size
+                for start in range(0, full, batch_size):
+                    yield joined[start : start + batch_size]
+                waiting, held = [joined[full:]], held - full
+        if held:
+            yield np.concatenate(waiting)
+
+    def _rendered(self) -> Iterator[Frames]:
+        left = self.num_frames
+        for start in range(0, len(self._latents), DECODE_PAIRS):
+            part = self._latents[start : start + DECODE_PAIRS].to(self._device)
+            with torch.inference_mode():
+                frames = self._corrected(self._decoder(part), start).flatten(0, 1).clamp(0, 255)
+            # One frame at a time: at source size a batch of floats would be large. Nothing is
+            # yielded inside inference mode: a generator left unfinished would leave it switched on.
+            for frame in frames[:left, None]:
+                with torch.inference_mode():
+                    whole = to_uint8(enlarge(frame, (self.height, self.width)))
+                yield whole
+            left -= 2 * len(part)
+
+    def _corrected(self, frames: Tensor, start: int) -> Tensor:
+        """Pairs ``(B, 2, 3, h, w)`` from number ``start`` on, with the sidecar's corrections."""
+        if self._corrections is None:
+            return frames
+        values = self._corrections.values[start : start + len(frames)]
+        return apply(frames, torch.from_numpy(values))
+
+
+def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:
+    """The decoder and the latents ``(N, latent)`` of a file.
+
+    Raises:
+        DamagedError: a section is missing, impossible or does not decode.
+    """
+    for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
+        if section not in container.sections:
+            raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
+    size = (container.height, container.width)
+    for rendered, side in zip(architecture.render, size, strict=True):
+        if not rendered <= side <= MAX_ENLARGEMENT * rendered:
+            raise DamagedError(f"{name} is damaged: it renders {rendered} pixels for {side}")
+    if num_pairs(container) * architecture.latent > MAX_LATENT_SYMBOLS:
+        raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
+    weights = unpack_weights(
+        container.sections[Section.WEIGHTS],
+        row_shapes(architecture),
+        tensor_axes(architecture),
+        name,
+        layout,
+    )
+    latents = unpack_latent_rows(container, architecture, layout, name)
+    decoder = Decoder(architecture)
+    state = {
+        key: torch.from_numpy(weights[key].values()).view(parameter.shape)
+        for key, parameter in decoder.named_parameters()
+    }
+    decoder.load_state_dict(state)
+    decoder.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return decoder.eval(), torch.from_numpy(latents.values().T.copy())
+
+
+def num_pairs(container: Container) -> int:
+    """Pairs of a file, an odd last frame counted as one."""
+    return -(-container.num_frames // 2)
+
+
+def unpack_latent_rows(
+    container: Container, architecture: Architecture, layout: int, name: str = "the file"
+) -> Rows:
+    """The latents' symbols ``(latent, N)``. Raises DamagedError when they do not decode."""
+    shape = (architecture.latent, num_pairs(container))
+    return unpack_latents(container.sections[Section.LATENTS], shape, name, layout)
+
+
+def unpack_corrections(container: Container) -> Corrections | None:
+    """The sidecar of a file, or None. Raises DamagedError when it does not decode."""
+    payload = container.sections.get(Section.SIDECAR)
+    if payload is None:
+        return None
+    return unpack_sidecar(payload, num_pairs(container), "the file")
