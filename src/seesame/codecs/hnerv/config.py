@@ -11,7 +11,7 @@ from seesame.errors import UserError
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
-BITS_A_WEIGHT = 3.4
+BITS_A_WEIGHT = 3.5
 """What a weight costs after training with the rate in the loss; only sizes the decoder."""
 
 UNDER_CAP = 0.97
@@ -60,9 +60,9 @@ class Schedule:
     look_from: float = 0.60
     evaluations: int = 4
     evaluation_share: float = 0.15
-    batch_pairs: int = 6
+    batch_pairs: int = 3
     peak_rate: float = 4e-3
-    temperature: tuple[float, float] = (0.6, 0.2)
+    temperature: tuple[float, float] = (1.0, 0.1)
 
     def affordable(self, seconds: float, one: float) -> int:
         """How many evaluations of ``one`` second each fit into an encode; at least the last."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 ADAM_BETAS = (0.9, 0.98)
 LATENT_SCALE = 3.0
-MUON_SCALE = 3.0
+MUON_SCALE = 1.0
 """Learning rates of the latents and of Muon as multiples of Adam's for the weights."""
 
 

@@ -19,7 +19,7 @@ from seesame.codecs.hnerv.rows import Rows
 
 Parameters = dict[str, Tensor]
 LATENTS = "latents"
-SHARE = 0.25
+SHARE = 0.5
 LATENT_SHARE = 1 / 16
 """First steps of weights and latents as shares of their rows' root mean squares."""
 SHARES = (0.05, 3.0)
