@@ -76,6 +76,35 @@ def test_compress_prints_the_next_command(seesame: Run, drive: Path, tmp_path: P
     assert f"{ssm.stat().st_size:,} bytes" in ran.out
 
 
+def test_limits_end_training_or_say_what_is_missing(
+    seesame: Run, drive: Path, tmp_path: Path
+) -> None:
+    words = ("compress", drive, "-o", tmp_path / "drive.ssm", "--overwrite", "--set", "steps=6")
+    ran = seesame(*words, "--max-seg", "1", "--max-bytes", "100000")
+    assert ran.code == 0, ran
+    assert "above its limit" not in ran.out
+    ran = seesame(*words, "--target-score", "0.5", "--max-seg", "1")
+    assert ran.code == 0, ran
+    assert [x for x in ran.out.splitlines() if x.startswith("limit  score is ")]
+    (made,) = values(seesame(*words, "--max-pose", "0", "--json"))
+    assert made["missed"] == {"pose": made["pose"]}
+    ran = seesame(*words, "--max-seg", "2")
+    assert ran.code == 2
+    assert "max_seg must be between 0 and 1" in ran.err
+
+
+def test_a_start_must_be_a_file_of_hnerv(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    av = tmp_path / "av.ssm"
+    assert seesame("compress", drive, "-o", av, *X264).code == 0
+    for start in (av, tmp_path / "gone.ssm"):
+        ran = seesame("compress", drive, "-o", tmp_path / "b.ssm", "--init", start)
+        assert ran.code == 2
+        assert start.name in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+    ran = seesame("compress", drive, "-o", tmp_path / "b.ssm", "--init", GOLDEN, "--set", "steps=4")
+    assert ran.code == 0, ran
+
+
 def test_no_score_needs_no_pair(seesame: Run, drive: Path, tmp_path: Path) -> None:
     frames = next(open_clip(drive).batches(1))
     (tmp_path / "one").mkdir()

@@ -1,5 +1,6 @@
 """Settings of the hnerv codec: presets, the schedule, and the decoder's size."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,6 +15,7 @@ from seesame.video.clip import Clip
 BITS_A_WEIGHT = 3.5
 """What a weight costs after training with the rate in the loss; only sizes the decoder."""
 
+SIZE_FACTOR = 2.3
 UNDER_CAP = 0.97
 """Share of ``max_bytes`` to aim at: the file must not end a little above."""
 
@@ -186,8 +188,12 @@ class HnervSettings:
 
 
 def target_bytes(num_pairs: int, source_bytes: int) -> int:
-    """A size that suits a clip: a few hundred bytes a pair, about one percent of the source."""
-    wanted = min(300 * num_pairs, int(0.0125 * source_bytes))
+    """A size that suits a clip: ``2.3 * sqrt(pairs * source bytes)``.
+
+    More pairs need more bytes, and the more bytes the source has, the less each one weighs in the
+    score. At that size rate and distortions weigh about the same after minutes of training.
+    """
+    wanted = int(SIZE_FACTOR * math.sqrt(num_pairs * source_bytes))
     return max(4000, min(wanted, 400_000))
 
 
