@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from seesame.codecs.hnerv.model import MAX_CHANNELS, MAX_SIDE, STAGES, Architecture, Decoder
-from seesame.codecs.hnerv.representation import Representation, row_shapes
+from seesame.codecs.hnerv.pack import pack_latents, pack_weights
+from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
 
 SMALL = Architecture((32, 64), 3, (8, 7, 6, 5, 4))
 
@@ -140,3 +141,15 @@ def test_a_largest_size_makes_no_step_finer_than_usual() -> None:
     for size in (0.5 * usual, 2 * usual):
         rep.start_quantising(int(size), largest=True)
         assert size_of(rep) == pytest.approx(min(size, usual), rel=0.03)
+
+
+@pytest.mark.parametrize(("width", "pairs"), [(8, 148), (20, 110), (30, 600)])
+def test_the_rate_of_the_loss_is_what_the_file_takes(width: int, pairs: int) -> None:
+    """Within one percent, at sizes from 6 to 80 kB."""
+    torch.manual_seed(0)
+    widths = tuple(width * part // 20 for part in (22, 20, 18, 16, 14))
+    rep = Representation(Architecture((192, 256), 20, widths), pairs)
+    rep.start_quantising()
+    weights, latents = rep.symbols()
+    written = len(pack_weights(weights, tensor_axes(rep.architecture))) + len(pack_latents(latents))
+    assert written == pytest.approx(size_of(rep), rel=0.01)

@@ -25,6 +25,8 @@ LATENT_SHARE = 1 / 16
 SHARES = (0.05, 3.0)
 """Bounds of the weights' share where a size is asked for."""
 BISECTIONS = 12
+SIDE_BITS = 3.0
+"""What a row's step and scale take."""
 
 
 def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:
@@ -118,6 +120,7 @@ class Representation(nn.Module):
             bits, [len(bits) - 2 * len(moved), len(moved), len(moved)]
         )
         total = weights.sum() + torch.minimum(plain, moving).sum()
+        total = total + SIDE_BITS * (len(weights) + len(moved))
         return self._shaped(values), latents.T, total
 
     def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
