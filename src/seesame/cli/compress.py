@@ -94,7 +94,7 @@ def compress(
             "--init",
             rich_help_panel="Flags of hnerv",
             metavar="FILE.ssm",
-            help="Start from the decoder of another clip's file; training needs less time.",
+            help="Start from the decoder of another clip's file.",
         ),
     ] = None,
     target_score: Annotated[
