@@ -54,12 +54,12 @@ def test_training_lowers_the_score() -> None:
     clip, losses = tiny_clip(16), []
 
     def note(share: float, text: str) -> None:
-        if text.startswith("loss") and share < 0.3:
+        if text.startswith("loss"):
             losses.append(float(text.split()[1].rstrip(",")))
 
     settings = {"steps": 300, "latent": 6, "bytes": 3000}
     container, data = encode(clip, settings, progress=note)
-    assert losses[-1] < 0.7 * losses[0]
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
     stack = FakeStack()
     after = evaluate(clip, HnervCodec().decode(container), stack, len(data)).score
     untrained, first = encode(clip, {**settings, "steps": 1})
