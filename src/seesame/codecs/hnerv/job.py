@@ -33,6 +33,8 @@ from seesame.video.clip import Clip
 
 CODEC_ID = 16
 LEAST_TRAINING_SECONDS = 10.0
+STATE = 2
+"""What a checkpoint holds; raised when that changes, so that an older one is refused."""
 CORRECTING_SHARE = 0.06
 """Share of an encode's time that the search for corrections may take."""
 CORRECTING_ROUNDS = 1
@@ -120,6 +122,7 @@ class Job:
             "stack": self.stack.fingerprint,
             "architecture": repr(self.rep.architecture),
             "seed": self.context.seed,
+            "state": STATE,
         }
         return Checkpoint(self.context.work, identity)
 

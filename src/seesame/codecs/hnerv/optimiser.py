@@ -1,8 +1,8 @@
 """The optimiser of a representation: Muon for the convolutions, Adam for everything else.
 
 Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") makes each
-step's matrix orthogonal, so that rare directions of a convolution move as far as common ones. On
-two cores it halves the steps to a given score. torch has it for matrices, which the rows are.
+step's matrix orthogonal, so that rare directions of a convolution move as far as common ones.
+torch has it for matrices, which the rows are.
 """
 
 from collections.abc import Iterable, Mapping
