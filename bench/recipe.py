@@ -195,7 +195,8 @@ class Plan:
     """The schedule, in shares of the training.
 
     Args:
-        rate: peak of the learning rate.
+        rate: peak of the learning rate at full width; a narrower model's is higher in proportion
+            (as Yang et al. 2022, "Tensor Programs V", scale Adam's).
         latent_rate: of the latents, in units of the weights' rate.
         pixels_to: the pixel warm-up ends; cross-entropy begins.
         entropy_to: cross-entropy ends; the margin's softplus begins.
@@ -206,7 +207,7 @@ class Plan:
         average: decay of the moving average, over this share of the training.
     """
 
-    rate: float = 8e-3
+    rate: float = 4e-3
     latent_rate: float = 3.0
     pixels_to: float = 0.10
     entropy_to: float = 0.35
@@ -242,6 +243,7 @@ class Trainer:
     ) -> None:
         self.model, self.frames, self.outputs = model.to(device), frames, outputs
         self.stack, self.plan, self.device = stack, plan, device
+        self.peak = plan.rate / model.design.width
         decoder = [p for n, p in model.named_parameters() if not n.startswith("latents")]
         self.optimiser = torch.optim.AdamW(
             [
@@ -285,7 +287,7 @@ class Trainer:
         plan = self.plan
         for group in self.optimiser.param_groups:
             cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
-            group["lr"] = plan.rate * min(1.0, share / 0.02 + 0.02) * cosine * group["scale"]
+            group["lr"] = self.peak * min(1.0, share / 0.02 + 0.02) * cosine * group["scale"]
         batch_there = batch.to(self.device)
         if share >= plan.quantise_from:
             frames = functional_call(self.model, fake_quantised(self.model), (batch_there,))
