@@ -1,26 +1,39 @@
 """Variants of the hnerv decoder at equal bytes: settings by name, a score for each clip.
 
     python bench/decoder_ablation.py --steps 600 --parallel 2 [--go-on]
-    python bench/decoder_ablation.py --variant wide='{"latent": 28}' --variant slim='{"latent": 12}'
+    python bench/decoder_ablation.py --variant wide='{"latent": 28}' --variant sine='{"sine": 1}'
     python bench/decoder_ablation.py --variants FILE.json     # {"name": {"latent": 28}, ...}
     python bench/decoder_ablation.py --table                  # run nothing, print the table
 
-A variant is a name and settings of hnerv, laid over ``--bytes`` (the size that hnerv would choose
-for the clip when left out) and ``--steps`` or ``--budget``, the same for all. Sizes are aimed at,
-not met to the byte: the score counts what each file really has, and the table shows it. Without
-variants the number of latent values is varied. Results are appended to
+A variant is a name, settings of hnerv and a design of its decoder (``decoder_variants.py``),
+laid over ``--bytes`` (the size that hnerv would choose for the clip when left out) and ``--steps``
+or ``--budget``, the same for all. Sizes are aimed at, not met to the byte: the score counts what
+each file really has, and the table shows it. Results are appended to
 ``bench/results/decoder_ablation.jsonl``.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from common import Results
+from decoder_variants import DESIGN, install
 from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
 from rate_distortion import default_bytes, hnerv_job
 
-LATENTS: dict[str, Row] = {f"latent {n}": {"latent": n} for n in (12, 20, 28)}
+VARIANTS: dict[str, Row] = {
+    "hnerv": {},
+    "12 latent values": {"latent": 12},
+    "28 latent values": {"latent": 28},
+    "equal widths": {"taper": [20, 20, 20, 20, 20]},
+    "steeper taper": {"taper": [32, 26, 20, 14, 10]},
+    "kernels 1 3 3 3 5": {"kernels": [1, 3, 3, 3, 5]},
+    "depthwise, pointwise": {"depthwise": [0, 1, 2, 3, 4]},
+    "sine": {"sine": 1.0},
+    "stem of half the grid": {"stages": 6},
+    "frame by frame": {"by_frame": True},
+}
 
 
 def variants_of(args: argparse.Namespace) -> dict[str, Row]:
@@ -31,7 +44,7 @@ def variants_of(args: argparse.Namespace) -> dict[str, Row]:
     for text in args.variant or []:
         name, _, settings = text.partition("=")
         found[name] = json.loads(settings)
-    return found or LATENTS
+    return found or VARIANTS
 
 
 def key_of(args: argparse.Namespace, clip: str, name: str, settings: Row) -> Row:
@@ -41,6 +54,13 @@ def key_of(args: argparse.Namespace, clip: str, name: str, settings: Row) -> Row
     whole = {"bytes": size, **length, **settings}
     key = {"clip": Path(clip).name, "stack": args.stack, "variant": name}
     return key | {"asked": whole, "seed": args.seed}
+
+
+def variant_job(clip: str, settings: Row, **more: Any) -> list[Row]:
+    """One file of a variant: its design is installed in this process, the rest is hnerv's."""
+    install({name: value for name, value in settings.items() if name in DESIGN})
+    plain = {name: value for name, value in settings.items() if name not in DESIGN}
+    return hnerv_job(clip=clip, settings=plain, **more)
 
 
 def table(args: argparse.Namespace, results: Results, variants: dict[str, Row]) -> str:
@@ -92,7 +112,7 @@ def main() -> None:
             for clip in args.clips:
                 key = key_of(args, clip, name, settings)
                 values = {"settings": key["asked"], "device": args.device, "seed": args.seed}
-                jobs.append(Job(key, hnerv_job, {"clip": clip, "stack": args.stack, **values}))
+                jobs.append(Job(key, variant_job, {"clip": clip, "stack": args.stack, **values}))
         run_jobs(jobs, results, args)
     print(table(args, results, variants))
 

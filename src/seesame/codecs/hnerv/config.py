@@ -16,6 +16,8 @@ BITS_A_WEIGHT = 3.5
 """What a weight costs after training with the rate in the loss; only sizes the decoder."""
 
 SIZE_FACTOR = 2.3
+TAPER = (24, 22, 20, 18, 16)
+"""Widths of the stages, in proportion."""
 UNDER_CAP = 0.97
 """Share of ``max_bytes`` to aim at: the file must not end a little above."""
 
@@ -208,7 +210,7 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     weights = max(3000.0, (wanted - 0.4 * settings.latent * num_pairs) * 8 / BITS_A_WEIGHT)
     best = None
     for hundredths in range(20, 500, 5):
-        widths = tuple(max(4, round(w * hundredths / 100)) for w in (24, 22, 20, 18, 16))
+        widths = tuple(max(4, round(w * hundredths / 100)) for w in TAPER)
         candidate = Architecture(render, settings.latent, widths)
         if not candidate.valid():
             break

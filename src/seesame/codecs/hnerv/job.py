@@ -33,7 +33,7 @@ from seesame.video.clip import Clip
 
 CODEC_ID = 16
 LEAST_TRAINING_SECONDS = 10.0
-STATE = 2
+STATE = 3
 """What a checkpoint holds; raised when that changes, so that an older one is refused."""
 CORRECTING_SHARE = 0.06
 """Share of an encode's time that the search for corrections may take."""

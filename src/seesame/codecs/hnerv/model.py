@@ -6,6 +6,7 @@ size. Here the latents are free parameters of the file, with no encoder network,
 gives both frames of a pair, because the stack judges pairs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +65,8 @@ class Architecture:
 class Decoder(nn.Module):
     """Latents ``(B, latent)`` to frames ``(B, 2, 3, height, width)`` in 0..255 (not clamped)."""
 
+    activation: Callable[[Tensor], Tensor] = staticmethod(F.gelu)
+
     def __init__(self, architecture: Architecture, meta: bool = False) -> None:
         super().__init__()
         self.architecture = architecture
@@ -73,32 +76,39 @@ class Decoder(nn.Module):
         self.stem = nn.Linear(architecture.latent, first * height * width, device=device)
         widths = architecture.channels
         self.stages = nn.ModuleList(
-            nn.Conv2d(a, 4 * b, 3, padding=1, device=device)
-            for a, b in zip(widths, (*widths[1:], 6), strict=True)
+            self.stage(i, a, 4 * b, device)
+            for i, (a, b) in enumerate(zip(widths, (*widths[1:], 6), strict=True))
         )
         if not meta:
             self._initialise()
 
+    @staticmethod
+    def stage(index: int, inputs: int, outputs: int, device: str) -> nn.Module:
+        """The convolution of a stage."""
+        return nn.Conv2d(inputs, outputs, 3, padding=1, device=device)
+
     def _initialise(self) -> None:
-        """Unit variance through the sines and a grey first picture."""
+        """About unit variance through the stages and a grey first picture."""
         nn.init.normal_(self.stem.weight, std=self.architecture.latent**-0.5)
         nn.init.zeros_(self.stem.bias)
-        for stage in self.stages:
-            assert isinstance(stage, nn.Conv2d)
-            nn.init.normal_(stage.weight, std=(9 * stage.in_channels) ** -0.5 * 1.3)
-            nn.init.zeros_(stage.bias)  # type: ignore[arg-type]
+        for layer in self.stages.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5 * 1.3)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(B, latent)`` to ``(B, 2, 3, height, width)``."""
         height, width = self.architecture.grid
-        x = F.gelu(self.stem(latents)).view(-1, self.architecture.channels[0], height, width)
+        x = self.activation(self.stem(latents)).view(
+            -1, self.architecture.channels[0], height, width
+        )
         x = x.contiguous(memory_format=torch.channels_last)
         last = len(self.stages) - 1
         for i, stage in enumerate(self.stages):
             # oneDNN is several times slower on the layout that pixel_shuffle leaves behind.
             x = F.pixel_shuffle(stage(x), 2).contiguous(memory_format=torch.channels_last)
             if i != last:
-                x = F.gelu(x)
+                x = self.activation(x)
         top, left = self.architecture.render
         frames = 127.5 + 64.0 * x[:, :, :top, :left].float()
         return frames.reshape(-1, 2, 3, top, left)

@@ -1,15 +1,12 @@
-"""The optimiser of a representation: Muon for the convolutions, Adam for everything else.
-
-Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") makes each
-step's matrix orthogonal, so that rare directions of a convolution move as far as common ones.
-torch has it for matrices, which the rows are.
-"""
+"""The optimiser of a representation: NorMuon for the convolutions, Adam for everything else."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from seesame.codecs.hnerv.muon import NorMuon
 
 ADAM_BETAS = (0.9, 0.98)
 LATENT_SCALE = 3.0
@@ -18,10 +15,10 @@ MUON_SCALE = 1.0
 
 
 class Optimiser:
-    """Adam and Muon as one.
+    """Adam and NorMuon as one.
 
     Args:
-        rows: the decoder's tensors as rows, by key; ``stages`` weights go to Muon.
+        rows: the decoder's tensors as rows, by key; ``stages`` weights go to NorMuon.
         latents: the latents.
     """
 
@@ -31,11 +28,7 @@ class Optimiser:
         groups = [{"params": others, "scale": 1.0}, {"params": [latents], "scale": LATENT_SCALE}]
         fused = latents.device.type in ("cpu", "cuda")
         adam = torch.optim.Adam(groups, betas=ADAM_BETAS, fused=fused)
-        muon = torch.optim.Muon(
-            [{"params": hidden, "scale": MUON_SCALE}],
-            weight_decay=0.0,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        muon = NorMuon([{"params": hidden, "scale": MUON_SCALE}])
         self._both: dict[str, torch.optim.Optimizer] = {"adam": adam, "muon": muon}
 
     def add(self, parameters: Iterable[nn.Parameter]) -> None:
