@@ -12,10 +12,11 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.config import HnervSettings, design
 from seesame.codecs.hnerv.decode import HnervClip, num_pairs, unpack, unpack_corrections
+from seesame.codecs.hnerv.guess import guess
 from seesame.codecs.hnerv.interrupt import interruptible
 from seesame.codecs.hnerv.job import CODEC_ID, Job
 from seesame.codecs.hnerv.train import Material
-from seesame.codecs.hnerv.warm import Start, picture_latents
+from seesame.codecs.hnerv.warm import Start
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip, Frames
@@ -88,8 +89,8 @@ class HnervCodec:
             if warm is not None:
                 warm.fill(job.rep, outputs, stack)
             else:
-                looks = picture_latents(material.frames, outputs.classes, architecture.latent)
-                job.rep.latents.data.copy_(looks)
+                judged = outputs.poses[:, : stack.judged if stack.has_pose else 0]
+                guess(job.rep, material.frames, outputs.classes, judged)
             best = job.train(material, start, look, interrupted)
         return Container.from_bytes(best.data)
 
