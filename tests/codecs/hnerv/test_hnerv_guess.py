@@ -3,11 +3,11 @@ import torch
 from torch.nn import functional as F
 
 from seesame.codecs.hnerv.guess import (
-    _regression,
     class_shares,
     guess,
     pair_latents,
     picture_latents,
+    regression,
 )
 from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
@@ -124,11 +124,11 @@ def test_the_guess_follows_the_seed() -> None:
     assert not torch.equal(found[0], found[2])
 
 
-def test_regression_finds_a_linear_rule_and_leaves_idle_inputs_alone() -> None:
+def testregression_finds_a_linear_rule_and_leaves_idle_inputs_alone() -> None:
     inputs = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
     inputs[:, 3] = 7.0
     rule = torch.tensor([[1.0, -2.0, 0.5, 0.0], [0.0, 3.0, 0.0, 0.0]])
     targets = F.linear(inputs, rule, torch.tensor([5.0, -1.0]))
-    weight, bias = _regression(inputs, targets)
+    weight, bias = regression(inputs, targets)
     torch.testing.assert_close(weight, rule, atol=0.02, rtol=0)
     torch.testing.assert_close(bias, torch.tensor([5.0, -1.0]), atol=0.02, rtol=0)

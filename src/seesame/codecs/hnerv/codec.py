@@ -87,7 +87,7 @@ class HnervCodec:
             material = Material(tapped.pairs(), outputs, clip.source_bytes)
             job = Job(clip, stack, chosen, context, outputs, architecture)
             if warm is not None:
-                warm.fill(job.rep, outputs, stack)
+                warm.fill(job.rep, material.frames, outputs, stack)
             else:
                 judged = outputs.poses[:, : stack.judged if stack.has_pose else 0]
                 guess(job.rep, material.frames, outputs.classes, judged)

@@ -51,7 +51,7 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     channels, grid = architecture.channels, architecture.grid
     form = Decoder(architecture, meta=True)
     wanted = _meaning(frames, classes, grid, channels[0]).flatten(1)
-    weight, bias = _regression(rep.latents, wanted)
+    weight, bias = regression(rep.latents, wanted)
     _set(rep, "stem", weight, bias)
     pick = torch.linspace(0, len(frames) - 1, min(len(frames), FITTED_PAIRS)).round().long()
     seen, shown = classes[pick.clamp(max=len(classes) - 1)], frames[pick]
@@ -80,7 +80,7 @@ def pair_latents(frames: Tensor, classes: Tensor, poses: Tensor, latent: int) ->
     moved = judged - judged.mean(0)
     moved = POSE_SPREAD * moved / moved.square().mean(0).sqrt().clamp(min=1e-3)
     looks = picture_latents(frames, classes, latent - moved.shape[1])
-    return torch.cat([_for_all(moved, len(frames)), looks], 1)
+    return torch.cat([for_all(moved, len(frames)), looks], 1)
 
 
 def picture_latents(frames: Tensor, classes: Tensor, latent: int) -> Tensor:
@@ -89,7 +89,7 @@ def picture_latents(frames: Tensor, classes: Tensor, latent: int) -> Tensor:
     Pairs that look alike get like latents. A value's variance is the root of its component's, and
     one on average.
     """
-    looks = _looks(frames, classes, CELLS).flatten(1)
+    looks = looks_of(frames, classes).flatten(1)
     looks = looks - looks.mean(0)
     left, sizes, _ = torch.linalg.svd(looks, full_matrices=False)
     rank = min(latent, int((sizes > 1e-4 * sizes[0]).sum()))
@@ -104,24 +104,33 @@ def class_shares(classes: Tensor, size: tuple[int, int] = CELLS) -> Tensor:
     return F.adaptive_avg_pool2d(hot.float(), size)
 
 
-def _looks(frames: Tensor, classes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Both pictures and the classes, averaged to cells: ``(N, 6 + classes, *size)``."""
+def looks_of(
+    frames: Tensor, classes: Tensor, size: tuple[int, int] = CELLS, count: int | None = None
+) -> Tensor:
+    """Both pictures and the classes, averaged to cells: ``(N, 6 + classes, *size)``.
+
+    Args:
+        frames: ``uint8 (N, 2, 3, h, w)``.
+        classes: ``(M, h', w')``, M = N or N - 1.
+        size: rows and columns of cells.
+        count: how many classes there are; as many as appear when None.
+    """
     parts = torch.split(frames.flatten(1, 2), CHUNK)
     grey = torch.cat([F.adaptive_avg_pool2d(x.float(), size) for x in parts])
-    count = int(classes.max()) + 1
+    count = count or int(classes.max()) + 1
     shares = [class_shares(x, size) for x in torch.split(classes, CHUNK)]
     same = torch.cat([F.pad(x, (0, 0, 0, 0, 0, count - x.shape[1])) for x in shares])
-    return torch.cat([grey / GREY_LEVELS, CLASS_WEIGHT * _for_all(same, len(frames))], 1)
+    return torch.cat([grey / GREY_LEVELS, CLASS_WEIGHT * for_all(same, len(frames))], 1)
 
 
-def _for_all(values: Tensor, count: int) -> Tensor:
+def for_all(values: Tensor, count: int) -> Tensor:
     """The last pair's values again for an odd last frame, which the stack does not judge."""
     return torch.cat([values, values[-1:].expand(count - len(values), *values.shape[1:])])
 
 
 def _meaning(frames: Tensor, classes: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     """What a map of this size should hold, ``(N, channels, *size)``, of unit variance."""
-    looks = F.pixel_unshuffle(_looks(frames, classes, (FINER * size[0], FINER * size[1])), FINER)
+    looks = F.pixel_unshuffle(looks_of(frames, classes, (FINER * size[0], FINER * size[1])), FINER)
     values = looks.movedim(1, -1).flatten(0, 2)
     values = values - values.mean(0)
     order = torch.linalg.eigh((values.T @ values / len(values)).double()).eigenvectors.flip(1)
@@ -140,14 +149,14 @@ def _fitted(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> Tens
     inputs = F.unfold(x, 3, padding=1).mT.flatten(0, 1)
     targets = F.pixel_unshuffle(wanted, 2).flatten(2).mT.flatten(0, 1)
     some = torch.randperm(len(inputs))[:SAMPLES]
-    weight, bias = _regression(inputs[some], targets[some])
+    weight, bias = regression(inputs[some], targets[some])
     _set(rep, f"stages.{number}", weight, bias)
     kernel = weight.view(len(weight), x.shape[1], 3, 3)
     found: Tensor = F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=1), 2)
     return found
 
 
-def _regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Ridge regression: ``(S, n)`` and ``(S, m)`` to weights ``(m, n)`` and biases ``(m,)``."""
     middle, level = inputs.mean(0), targets.mean(0)
     x, y = (inputs - middle).double(), (targets - level).double()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.codecs.hnerv.guess import class_shares
+from seesame.codecs.hnerv.guess import for_all, looks_of, regression
 from seesame.codecs.hnerv.model import Architecture, Decoder
 from seesame.codecs.hnerv.quantize import as_rows
 from seesame.codecs.hnerv.representation import Representation, row_key
@@ -32,26 +32,46 @@ class Start:
         return replace(self.decoder.architecture, render=wanted.render)
 
     @torch.no_grad()
-    def fill(self, rep: Representation, outputs: ReferenceOutputs, stack: Stack) -> None:
-        """Copy the decoder, and to each pair the latent of the old pair whose classes fit best."""
+    def fill(
+        self, rep: Representation, frames: Tensor, outputs: ReferenceOutputs, stack: Stack
+    ) -> None:
+        """Copy the decoder, and guess which latents it would take for the new pairs.
+
+        What the old pairs look like, decoded, is related to their latents by ridge regression.
+
+        Args:
+            rep: filled in place.
+            frames: the new clip's pairs, ``uint8 (N, 2, 3, h, w)``.
+            outputs: what the stack sees in the new clip.
+            stack: the nets.
+        """
         cells = rep.architecture.grid[0] * rep.architecture.grid[1]
         for name, parameter in self.decoder.named_parameters():
             moved = _on_grid(parameter, self.decoder.architecture, rep.architecture, name)
             rep.rows[row_key(name)].copy_(as_rows(name, moved, cells))
-        old, new = (class_shares(x).flatten(1) for x in (self._classes(stack), outputs.classes))
-        width = max(old.shape[1], new.shape[1])  # a class may appear in one of them only
-        old, new = (F.pad(x, (0, width - x.shape[1])) for x in (old, new))
-        nearest = torch.cdist(new, old).argmin(1)
-        nearest = torch.cat([nearest, nearest[-1:].expand(len(rep.latents) - len(nearest))])
-        rep.latents.copy_(self.latents[nearest])
+        judged = stack.judged if stack.has_pose else 0
+        count = len(stack.classes)
+        shown, classes, poses = self._seen(stack, judged)
+        old = looks_of(shown, classes, count=count).flatten(1)
+        new = looks_of(frames, outputs.classes, count=count).flatten(1)
+        middle = old.mean(0)
+        _, sizes, main = torch.linalg.svd(old - middle, full_matrices=False)
+        used = max(1, min(len(old) // 4, int((sizes > 1e-4 * sizes[0]).sum())))
+        main = main[:used].T / sizes[:used].clamp(min=1e-6) * len(old) ** 0.5
+        known = torch.cat([(old - middle) @ main, poses], 1)
+        weight, bias = regression(known, self.latents)
+        new_poses = for_all(outputs.poses[:, :judged].float(), len(new))
+        rep.latents.copy_(torch.cat([(new - middle) @ main, new_poses], 1) @ weight.T + bias)
 
-    def _classes(self, stack: Stack) -> Tensor:
-        """What the stack sees in the second frames that the old file decodes to."""
-        found = []
+    def _seen(self, stack: Stack, judged: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The old pairs decoded, the classes of their second frames, their poses."""
+        pairs, classes, poses = [], [], []
         for part in torch.split(self.latents, DECODED_PAIRS):
-            second = self.decoder(part)[:, 1].clamp(0, 255).round()
-            found.append(stack.segment(second).argmax(1))
-        return torch.cat(found)
+            seen = self.decoder(part).clamp(0, 255).round()
+            pairs.append(seen.byte())
+            classes.append(stack.segment(seen[:, 1]).argmax(1))
+            poses.append(stack.pose(seen)[:, :judged] if judged else seen.new_zeros(len(seen), 0))
+        return torch.cat(pairs), torch.cat(classes), torch.cat(poses).float()
 
 
 def _on_grid(parameter: Tensor, old: Architecture, new: Architecture, name: str) -> Tensor:
