@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from seesame.codecs.hnerv.guess import (
+    POSE_SPREAD,
     class_shares,
     guess,
     pair_latents,
@@ -62,7 +63,7 @@ def test_poses_are_latent_values_of_their_own() -> None:
     poses = torch.tensor([[1.0, 50.0], [2.0, 10.0], [3.0, 30.0], [9.0, 30.0]])
     latents = pair_latents(*looks(4), poses, 8)
     assert latents.shape == (4, 8)
-    wanted = (poses - poses.mean(0)) / poses.std(0, correction=0)
+    wanted = POSE_SPREAD * (poses - poses.mean(0)) / poses.std(0, correction=0)
     torch.testing.assert_close(latents[:, :2], wanted)
     assert latents[:, 2].any()
 

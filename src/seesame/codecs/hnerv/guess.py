@@ -23,7 +23,7 @@ CELLS = (12, 16)
 GREY_LEVELS = 64.0
 CLASS_WEIGHT = 2.0
 """A whole cell that changes class counts as much as 128 grey levels."""
-POSE_SHARE, POSE_SPREAD = 0.3, 1.0
+POSE_SHARE, POSE_SPREAD = 0.3, 0.5
 """Of a pair's latent values, the most that hold its pose; their standard deviation."""
 FINER = 2
 """How much finer a map's meaning is than the map, before it is folded into channels."""
