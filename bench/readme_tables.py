@@ -172,6 +172,26 @@ def scoring_table(rows: list[Values]) -> str:
     )
 
 
+def recipe_table(rows: list[Values]) -> str:
+    """What ``bench/public_recipe.py`` measured: each clip's best recipe beside hnerv."""
+    groups: dict[tuple[str, float], dict[str, Values]] = {}
+    for row in rows:
+        if not row.get("summary"):  # a job that was run again counts once, the last time
+            groups.setdefault((row["clip"], row["minutes"]), {})[row["job"]] = row
+    lines = []
+    for (clip, minutes), jobs in sorted(groups.items()):
+        ours = jobs.pop("hnerv", None)
+        if ours is None or not jobs:
+            continue
+        best = min(jobs.values(), key=lambda row: row["score"])
+        widths = ", ".join(f"{width:g}" for width in sorted(float(j.split()[1]) for j in jobs))
+        cells = [f"{row['bytes']:,} B, {row['score']:.3f}" for row in (best, ours)]
+        ratio = f"{ours['score'] / best['score']:.2f}"
+        lines.append((clip, f"{minutes:g}", widths, best["job"].split()[1], *cells, ratio))
+    columns = ("clip", "CPU minutes", "widths", "best width", "the recipe's", "hnerv's", "ratio")
+    return table(columns, lines)
+
+
 def replace_block(text: str, name: str, body: str) -> str:
     """Replace what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``.
 
@@ -198,7 +218,12 @@ def main() -> int:
         new = replace_block(new, "demo", demo_table(read_lines([lines])))
     results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem != "minute")
     new = replace_block(new, "results", results_table(results))
-    made = (("lite_stack", lite_table), ("minute", minute_table), ("scoring", scoring_table))
+    made = (
+        ("lite_stack", lite_table),
+        ("minute", minute_table),
+        ("scoring", scoring_table),
+        ("public_recipe", recipe_table),
+    )
     for name, make in made:
         path = RESULTS / f"{name}.jsonl"
         if path.is_file():

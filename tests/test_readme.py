@@ -183,3 +183,20 @@ def test_the_script_fills_the_marked_blocks(
     assert tables.main() == 0
     readme.write_text(text.replace("4,321", "1"), encoding="utf-8")
     assert tables.main() == 1
+
+
+def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) -> None:
+    def job(name: str, score: float, **more: object) -> dict[str, object]:
+        return {"clip": "a.mp4", "minutes": 20.0, "job": name, "bytes": 1000, "score": score} | more
+
+    rows = [
+        job("recipe 0.45", 9.0),
+        job("recipe 0.45", 2.0, bytes=2000),  # run again
+        job("recipe 1", 3.0),
+        job("hnerv", 1.0),
+        job("recipe 1", 4.0, clip="b.mp4"),  # without hnerv beside it
+        job("hnerv", 4.0, summary=True),
+    ]
+    shown = tables.recipe_table(rows).splitlines()
+    assert len(shown) == 3
+    assert shown[2] == "| a.mp4 | 20 | 0.45, 1 | 0.45 | 2,000 B, 2.000 | 1,000 B, 1.000 | 0.50 |"
