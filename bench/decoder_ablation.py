@@ -24,15 +24,16 @@ from rate_distortion import default_bytes, hnerv_job
 
 VARIANTS: dict[str, Row] = {
     "hnerv": {},
+    "hnerv, weights at random": {"random_start": True},
     "12 latent values": {"latent": 12},
     "28 latent values": {"latent": 28},
     "equal widths": {"taper": [20, 20, 20, 20, 20]},
     "steeper taper": {"taper": [32, 26, 20, 14, 10]},
-    "kernels 1 3 3 3 5": {"kernels": [1, 3, 3, 3, 5]},
-    "depthwise, pointwise": {"depthwise": [0, 1, 2, 3, 4]},
+    "kernels 1 3 3 3 5, at random": {"kernels": [1, 3, 3, 3, 5]},
+    "depthwise, pointwise, at random": {"depthwise": [0, 1, 2, 3, 4]},
     "sine": {"sine": 1.0},
     "stem of half the grid": {"stages": 6},
-    "frame by frame": {"by_frame": True},
+    "frame by frame, at random": {"by_frame": True},
 }
 
 

@@ -10,13 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seesame.codecs.hnerv import config, decode, model, representation
+from seesame.codecs.hnerv import codec, config, decode, model, representation
+from seesame.codecs.hnerv.guess import pair_latents
 from seesame.codecs.hnerv.model import Architecture, Decoder
 
-DESIGN = ("taper", "kernels", "depthwise", "sine", "stages", "by_frame")
+DESIGN = ("taper", "kernels", "depthwise", "sine", "stages", "by_frame", "random_start")
 """What a variant may set beside hnerv's settings: the stages' widths in proportion, their kernels'
 sides, which of them are depthwise with a pointwise convolution behind, sin(omega x) for GELU,
-how many stages (one more halves the stem's grid), and whether frames are rendered one by one."""
+how many stages (one more halves the stem's grid), whether frames are rendered one by one, and
+whether the weights start at random."""
+UNGUESSED = {"kernels", "depthwise", "by_frame", "random_start"}
+"""The first guess of a decoder is for 3x3 convolutions of pairs: these start at random."""
 
 
 def install(design: Mapping[str, Any]) -> None:
@@ -34,8 +38,17 @@ def install(design: Mapping[str, Any]) -> None:
     config.TAPER = (taper[0],) * (stages - len(taper)) + taper
     model.STAGES = stages
     kind = _by_frame(_variant(design)) if design.get("by_frame") else _variant(design)
+    if UNGUESSED & set(design):
+        codec.guess = _latents_only
     for module in (model, decode, representation):
         module.Decoder = kind  # type: ignore[attr-defined]
+
+
+@torch.no_grad()
+def _latents_only(
+    rep: representation.Representation, frames: Tensor, classes: Tensor, poses: Tensor
+) -> None:
+    rep.latents.copy_(pair_latents(frames, classes, poses, rep.architecture.latent))
 
 
 def _variant(design: Mapping[str, Any]) -> type[Decoder]:

@@ -6,8 +6,9 @@ really give, to the best linear guess of the next layer's map. For that, every m
 the pictures and their classes, at a finer resolution than the map's own and folded into channels,
 reduced to so many channels by principal components and mixed. The last layer's is the frames.
 
-Layer-wise regression is an old way to set networks (Hinton and Salakhutdinov 2006 trained deep
-autoencoders from such starts); maps of known meaning make it work without any descent.
+Greedy starts, layer by layer, go back to Hinton et al. 2006 ("A fast learning algorithm for deep
+belief nets") and Bengio et al. 2007. Here no layer is trained: its target is chosen, and its
+weights are solved for.
 """
 
 import torch
@@ -31,8 +32,9 @@ FLATTEN = 0.5
 """Power of its own deviation by which a component is divided: 1 would make all alike."""
 RIDGE = 1e-3
 """In units of the inputs' mean square."""
-FITTED_PAIRS, SAMPLES = 48, 20_000
-"""Pairs and positions that a convolution is fitted to."""
+FITTED_PAIRS, FITTED_PIXELS, SAMPLES = 48, 48 * 192 * 256, 20_000
+"""The most pairs, their pixels, and positions of all these, that a convolution is fitted to."""
+LEAST_PAIRS = 8
 CHUNK = 64
 
 
@@ -53,7 +55,9 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     wanted = _meaning(frames, classes, grid, channels[0]).flatten(1)
     weight, bias = regression(rep.latents, wanted)
     _set(rep, "stem", weight, bias)
-    pick = torch.linspace(0, len(frames) - 1, min(len(frames), FITTED_PAIRS)).round().long()
+    affordable = max(FITTED_PIXELS // (frames.shape[-2] * frames.shape[-1]), LEAST_PAIRS)
+    count = min(len(frames), FITTED_PAIRS, affordable)
+    pick = torch.linspace(0, len(frames) - 1, count).round().long()
     seen, shown = classes[pick.clamp(max=len(classes) - 1)], frames[pick]
     x = form.activation(rep.latents[pick] @ weight.T + bias).view(-1, channels[0], *grid)
     for number, width in enumerate(channels[1:]):
@@ -146,10 +150,14 @@ def _meaning(frames: Tensor, classes: Tensor, size: tuple[int, int], channels: i
 
 def _fitted(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> Tensor:
     """Set a stage to guess a map ``(B, c', 2h, 2w)`` from ``(B, c, h, w)``; its own map."""
-    inputs = F.unfold(x, 3, padding=1).mT.flatten(0, 1)
-    targets = F.pixel_unshuffle(wanted, 2).flatten(2).mT.flatten(0, 1)
-    some = torch.randperm(len(inputs))[:SAMPLES]
-    weight, bias = regression(inputs[some], targets[some])
+    height, width = x.shape[-2:]
+    some = torch.randperm(len(x) * height * width)[:SAMPLES]
+    pair, place = some // (height * width), some % (height * width)
+    row, column = place // width, place % width
+    around = F.pad(x, (1, 1, 1, 1))
+    taps = [around[pair, :, row + i, column + j] for i in range(3) for j in range(3)]
+    targets = F.pixel_unshuffle(wanted, 2)[pair, :, row, column]
+    weight, bias = regression(torch.stack(taps, -1).flatten(1), targets)
     _set(rep, f"stages.{number}", weight, bias)
     kernel = weight.view(len(weight), x.shape[1], 3, 3)
     found: Tensor = F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=1), 2)

@@ -61,7 +61,9 @@ class Start:
         known = torch.cat([(old - middle) @ main, poses], 1)
         weight, bias = regression(known, self.latents)
         new_poses = for_all(outputs.poses[:, :judged].float(), len(new))
-        rep.latents.copy_(torch.cat([(new - middle) @ main, new_poses], 1) @ weight.T + bias)
+        guessed = torch.cat([(new - middle) @ main, new_poses], 1) @ weight.T + bias
+        # Beyond the values that the decoder knows it would be at a loss.
+        rep.latents.copy_(guessed.clamp(self.latents.amin(0), self.latents.amax(0)))
 
     def _seen(self, stack: Stack, judged: int) -> tuple[Tensor, Tensor, Tensor]:
         """The old pairs decoded, the classes of their second frames, their poses."""
