@@ -7,8 +7,9 @@
 
 ``seeds``: the scores of two seeds and their difference in percent.
 ``estimate``: the size that the loss estimated last, against the bytes of weights and latents
-written (steps' exponents and rows' scales included, which the loss does not count).
-``pose``: the same training with no gradient through the pose net, judged by the whole stack.
+written (steps' exponents and rows' scales included, which the loss does not count); no sidecar.
+``pose``: the same training with no gradient through the pose net, judged by the whole stack; no
+sidecar either.
 ``kill``: ``seesame compress`` killed with SIGKILL at random moments and resumed each time, against
 the same run left alone; after each kill the output must be absent or whole, and nothing
 half-written may remain beside the work folder.
@@ -49,8 +50,8 @@ class PoseBlind:
         return getattr(self._stack, name)
 
     def pose(self, pairs: Tensor) -> Tensor:
-        """The stack's values, cut off from the pixels."""
-        return self._stack.pose(pairs.detach())
+        """The stack's values, with a gradient of zero in the pixels."""
+        return self._stack.pose(pairs.detach()) + 0.0 * pairs.sum()
 
     def to(self, device: torch.device) -> "PoseBlind":
         """Move the nets; returns self."""
@@ -116,6 +117,8 @@ def jobs_of(args: argparse.Namespace, clip: str) -> list[Job]:
     """The jobs of one check on one clip."""
     settings = settings_of(args)
     base = {"check": args.check, "clip": Path(clip).name, "stack": args.stack}
+    if args.check in ("estimate", "pose"):  # of training alone
+        settings = settings | {"sidecar": False}
     key = base | {"asked": settings}
     values = {"clip": clip, "stack": args.stack, "settings": settings, "device": args.device}
     if args.check == "kill":

@@ -83,6 +83,20 @@ def test_the_best_file_wins_and_ties_go_to_the_later() -> None:
     assert run.rep.quantizers is not None
 
 
+def test_the_rate_follows_what_the_coder_wrote() -> None:
+    run, sizes = training(), []
+    run.context.progress = lambda share, text: sizes.append(text)
+
+    def judge() -> Candidate:
+        estimated = float(run.rep.quantised()[2].detach()) / 8
+        return Candidate(1.0, b"x", payload=round(0.5 * estimated))
+
+    run.run(Clock(1.0, 20), judge, 2, never, None)
+    assert run.coding == pytest.approx(0.5, abs=0.01)
+    shown = [int(text.split()[-2].replace(",", "")) for text in sizes if "bytes" in text]
+    assert shown[-1] == pytest.approx(0.5 * shown[0], rel=0.2)
+
+
 def test_quantisation_starts_where_the_schedule_says() -> None:
     run, shares = training(), {False: [], True: []}
     run.context.progress = lambda share, text: shares["bytes" in text].append(share)

@@ -27,6 +27,7 @@ class Resumable(Protocol):
     pressure: float
     pressed_at: float
     usual_norm: float
+    coding: float
     guard: Guard
     pose_term: PoseTerm
 
@@ -57,6 +58,7 @@ class Checkpoint:
             "pressure": repr(training.pressure),
             "pressed_at": repr(training.pressed_at),
             "usual_norm": repr(training.usual_norm),
+            "coding": repr(training.coding),
             "gentleness": repr(training.guard.gentleness),
             "pose": repr(training.pose_term.mean),
         }
@@ -94,6 +96,7 @@ class Checkpoint:
         training.pressure = float(meta["pressure"])
         training.pressed_at = float(meta["pressed_at"])
         training.usual_norm = float(meta["usual_norm"])
+        training.coding = float(meta["coding"])
         training.guard.gentleness = float(meta["gentleness"])
         training.pose_term.mean = None if meta["pose"] == "None" else float(meta["pose"])
         return float(meta["share"])

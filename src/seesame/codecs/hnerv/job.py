@@ -33,7 +33,7 @@ from seesame.video.clip import Clip
 
 CODEC_ID = 16
 LEAST_TRAINING_SECONDS = 10.0
-STATE = 3
+STATE = 4
 """What a checkpoint holds; raised when that changes, so that an older one is refused."""
 CORRECTING_SHARE = 0.06
 """Share of an encode's time that the search for corrections may take."""
@@ -152,7 +152,8 @@ class Job:
         decoded = HnervClip(Container.from_bytes(data), self.context.device)
         found = evaluate(self.outputs, decoded, self.stack, len(data), device=self.context.device)
         excess = self.settings.limits.excess(found.score, len(data))
-        return Candidate(found.score.total, data, excess)
+        payload = sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
+        return Candidate(found.score.total, data, excess, payload)
 
     def pack(self) -> Container:
         """The file of the present state."""

@@ -45,11 +45,19 @@ class Material:
 
 @dataclass
 class Candidate:
-    """A file that could be written, its true score, and how far beyond the user's limits it is."""
+    """A file that could be written.
+
+    Args:
+        score: its true score.
+        data: its bytes.
+        excess: how far beyond the user's limits it is.
+        payload: bytes of its weights and latents.
+    """
 
     score: float
     data: bytes
     excess: float = 0.0
+    payload: int | None = None
 
 
 class Clock:
@@ -110,6 +118,8 @@ class Training:
         self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
         self.pressed_at = 0.0
         self.usual_norm = 0.0
+        self.coding = 1.0
+        """What the coder writes for a bit of the loss's rate, found when a file was judged."""
         self.low_precision = _low_precision(self.device)
         self.optimiser = Optimiser(dict(self.rep.rows.items()), self.rep.latents)
         self.guard = Guard(self.rep, self.optimiser)
@@ -168,7 +178,7 @@ class Training:
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
-                    best = _better(best, evaluate())
+                    best = _better(best, self._measured(evaluate()))
                 if limited and not best.excess:
                     return best
             text = self._step(batch, share)
@@ -182,6 +192,13 @@ class Training:
         if self.rep.quantizers is None:
             self._start_quantising()
         return _better(best, evaluate())
+
+    @torch.no_grad()
+    def _measured(self, found: Candidate) -> Candidate:
+        """Compare what was written with the rate that the loss saw; returns the file."""
+        if found.payload is not None:
+            self.coding = 8 * found.payload / float(self.rep.quantised()[2])
+        return found
 
     def _start_quantising(self) -> None:
         """From now on weights are whole multiples of steps, at first near the size to aim at."""
@@ -201,6 +218,7 @@ class Training:
         hot, cold = self.schedule.temperature
         temperature = hot + (cold - hot) * share
         parameters, latents, bits = self.rep.quantised()
+        bits = self.coding * bits
         low = self.low_precision and share < self.schedule.exact_from
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             frames = self.rep.decode(parameters, latents[batch.to(self.device)])
