@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seesame.codecs.hnerv import codec, config, decode, model, representation
+from seesame.codecs.hnerv import codec, config, decode, guess, model, representation
 from seesame.codecs.hnerv.guess import pair_latents
 from seesame.codecs.hnerv.model import Architecture, Decoder
 
@@ -40,7 +40,7 @@ def install(design: Mapping[str, Any]) -> None:
     kind = _by_frame(_variant(design)) if design.get("by_frame") else _variant(design)
     if UNGUESSED & set(design):
         codec.guess = _latents_only
-    for module in (model, decode, representation):
+    for module in (model, decode, representation, guess):
         module.Decoder = kind  # type: ignore[attr-defined]
 
 

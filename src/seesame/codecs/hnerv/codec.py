@@ -89,8 +89,8 @@ class HnervCodec:
             if warm is not None:
                 warm.fill(job.rep, material.frames, outputs, stack)
             else:
-                judged = outputs.poses[:, : stack.judged if stack.has_pose else 0]
-                guess(job.rep, material.frames, outputs.classes, judged)
+                poses = outputs.poses[:, : stack.judged]
+                guess(job.rep, material.frames, outputs.classes, poses)
             best = job.train(material, start, look, interrupted)
         return Container.from_bytes(best.data)
 

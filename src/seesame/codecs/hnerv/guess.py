@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.codecs.hnerv.model import Decoder
+from seesame.codecs.hnerv.model import MIDDLE, SPREAD, Decoder
 from seesame.codecs.hnerv.quantize import as_rows
 from seesame.codecs.hnerv.representation import Representation, row_key
 
@@ -51,7 +51,6 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     architecture = rep.architecture
     rep.latents.copy_(pair_latents(frames, classes, poses, architecture.latent))
     channels, grid = architecture.channels, architecture.grid
-    form = Decoder(architecture, meta=True)
     wanted = _meaning(frames, classes, grid, channels[0]).flatten(1)
     weight, bias = regression(rep.latents, wanted)
     _set(rep, "stem", weight, bias)
@@ -59,13 +58,14 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     count = min(len(frames), FITTED_PAIRS, affordable)
     pick = torch.linspace(0, len(frames) - 1, count).round().long()
     seen, shown = classes[pick.clamp(max=len(classes) - 1)], frames[pick]
-    x = form.activation(rep.latents[pick] @ weight.T + bias).view(-1, channels[0], *grid)
+    x = Decoder.activation(rep.latents[pick] @ weight.T + bias).view(-1, channels[0], *grid)
     for number, width in enumerate(channels[1:]):
         size = 2 * x.shape[-2], 2 * x.shape[-1]
-        x = form.activation(_fitted(rep, number, x, _meaning(shown, seen, size, width)))
-    picture = (shown.flatten(1, 2).float() - 127.5) / 64.0
+        kernel, bias = _fit(rep, number, x, _meaning(shown, seen, size, width))
+        x = Decoder.activation(F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=1), 2))
+    picture = (shown.flatten(1, 2).float() - MIDDLE) / SPREAD
     below, beside = (2 * x.shape[i] - picture.shape[i] for i in (-2, -1))
-    _fitted(rep, len(channels) - 1, x, F.pad(picture, (0, beside, 0, below), mode="replicate"))
+    _fit(rep, len(channels) - 1, x, F.pad(picture, (0, beside, 0, below), mode="replicate"))
 
 
 def pair_latents(frames: Tensor, classes: Tensor, poses: Tensor, latent: int) -> Tensor:
@@ -148,8 +148,8 @@ def _meaning(frames: Tensor, classes: Tensor, size: tuple[int, int], channels: i
     return whole
 
 
-def _fitted(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> Tensor:
-    """Set a stage to guess a map ``(B, c', 2h, 2w)`` from ``(B, c, h, w)``; its own map."""
+def _fit(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Set a stage to guess a map ``(B, c', 2h, 2w)`` from ``(B, c, h, w)``; kernel and bias."""
     height, width = x.shape[-2:]
     some = torch.randperm(len(x) * height * width)[:SAMPLES]
     pair, place = some // (height * width), some % (height * width)
@@ -159,9 +159,7 @@ def _fitted(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> Tens
     targets = F.pixel_unshuffle(wanted, 2)[pair, :, row, column]
     weight, bias = regression(torch.stack(taps, -1).flatten(1), targets)
     _set(rep, f"stages.{number}", weight, bias)
-    kernel = weight.view(len(weight), x.shape[1], 3, 3)
-    found: Tensor = F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=1), 2)
-    return found
+    return weight.view(len(weight), x.shape[1], 3, 3), bias
 
 
 def regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

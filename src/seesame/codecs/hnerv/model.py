@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STAGES = 5
+MIDDLE, SPREAD = 127.5, 64.0
+"""Grey levels of an output of 0, and of a step of 1."""
 MAX_SIDE = 2048
 MAX_CHANNELS = 256
 MAX_PARAMETERS = 1 << 24
@@ -110,5 +112,5 @@ class Decoder(nn.Module):
             if i != last:
                 x = self.activation(x)
         top, left = self.architecture.render
-        frames = 127.5 + 64.0 * x[:, :, :top, :left].float()
+        frames = MIDDLE + SPREAD * x[:, :, :top, :left].float()
         return frames.reshape(-1, 2, 3, top, left)

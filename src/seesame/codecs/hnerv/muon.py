@@ -50,15 +50,13 @@ class NorMuon(torch.optim.Optimizer):
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
             state["momentum"] = torch.zeros_like(parameter)
             state["rows"] = parameter.new_zeros(len(parameter), 1)
-        state["step"] += 1
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         change = orthogonal(gradient.lerp(state["momentum"], MOMENTUM))
         state["rows"].lerp_(change.square().mean(1, keepdim=True), 1 - ROW_MEMORY)
-        usual = (state["rows"] / (1 - ROW_MEMORY ** float(state["step"]))).sqrt()
-        change = change / usual.clamp(min=1e-8)
+        # The memory starts too small, alike for all rows: no matter, the whole is scaled below.
+        change = change / state["rows"].sqrt().clamp(min=1e-8)
         whole: Tensor = change / change.square().mean().sqrt().clamp(min=1e-8)
         return whole
 
