@@ -1,13 +1,23 @@
 """Bytes of int8 weights: our coding of one tensor against general compressors and plain counts.
 
-    python bench/recode_weights.py [STATE.safetensors] [--ssm FILE.ssm ...]
+    python bench/recode_weights.py [STATE ...] [--synthetic]
 
-Without a state dict, synthetic Gaussian, Laplace and comb-shaped tensors with fixed seeds. With
-``--ssm``, the quantised tensors of hnerv files as well. Needs the ``bench`` extra.
+Each ``STATE`` is one of
+
+- a ``.safetensors`` file: its int8 tensors;
+- an ``.onnx`` file of a network with float weights: they are rounded to int8 first, one step a
+  tensor, as the public entries do it;
+- an hnerv ``.ssm`` file: its quantised tensors.
+
+Without any, or with ``--synthetic``: Gaussian, Laplace and comb-shaped tensors with fixed seeds.
+A row a tensor, and one a file with the sums, where the general compressors also get all tensors as
+one stream, which helps them. The ``bench`` extra brings the compressors, ``onnx`` reads networks.
+Results are appended to ``bench/results/recode_weights.jsonl``.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import brotli
@@ -51,13 +61,28 @@ def state_dict(path: Path) -> Named:
     """The int8 tensors of a safetensors file, as output channel, input channel, tap."""
     for name, tensor in load_file(path).items():
         if tensor.dtype == np.int8 and tensor.size:
-            wide = tensor.astype(np.int64)
+            yield name, as_axes(tensor.astype(np.int64))
+
+
+def network(path: Path) -> Named:
+    """The float weights of an ONNX file, rounded to int8 with one step a tensor."""
+    import onnx
+
+    for stored in onnx.load(path).graph.initializer:
+        tensor = onnx.numpy_helper.to_array(stored)
+        largest = float(np.abs(tensor).max()) if tensor.size else 0.0
+        if tensor.dtype == np.float32 and largest > 0:
             yield (
-                name,
-                wide.reshape(len(wide), wide.shape[1], -1)
-                if wide.ndim > 1
-                else wide[None, :, None],
+                stored.name,
+                as_axes(np.round(127 * (tensor.astype(np.float64) / largest)).astype(np.int64)),
             )
+
+
+def as_axes(tensor: Ints) -> Ints:
+    """Any tensor as output channel, input channel, tap."""
+    if tensor.ndim < 2:
+        return tensor.reshape(1, -1, 1)
+    return tensor.reshape(*tensor.shape[:2], -1)
 
 
 def of_file(path: Path) -> Named:
@@ -69,7 +94,7 @@ def of_file(path: Path) -> Named:
     tensors = unpack_weights(sections[Section.WEIGHTS], shapes, axes, str(path), layout)
     for name, rows in tensors.items():
         if np.abs(rows.symbols).max() < 128:
-            yield f"{path.stem} {name}", rows.symbols.reshape(axes[name])
+            yield name, rows.symbols.reshape(axes[name])
 
 
 def ours(symbols: Ints) -> tuple[int, Coding]:
@@ -110,31 +135,60 @@ def described(coding: Coding) -> str:
     return ", ".join(words)
 
 
+READERS: dict[str, Callable[[Path], Named]] = {
+    ".safetensors": state_dict,
+    ".onnx": network,
+    ".ssm": of_file,
+}
+
+
+def general(data: bytes) -> dict[str, int]:
+    """Bytes after the general compressors, at their best."""
+    return {
+        "brotli": len(brotli.compress(data, quality=11, lgwin=24)),
+        "zstd": len(zstandard.ZstdCompressor(level=22).compress(data)),
+    }
+
+
+def compare(source: str, tensors: Named, results: Results) -> None:
+    """Every tensor of a source through every coder, then their sums."""
+    sums, whole, count = Counter[str](), b"", 0
+    for name, symbols in tensors:
+        raw = symbols.astype(np.int8).tobytes()
+        size, coding = ours(symbols)
+        sizes = {
+            "seesame": size,
+            "adaptive": adaptive(symbols),
+            "entropy": round(entropy(symbols), 1),
+            **general(raw),
+        }
+        row = {"source": source, "tensor": name, "shape": list(symbols.shape)}
+        results.add(row | sizes | {"coding": described(coding)})
+        sums.update(sizes)
+        whole, count = whole + raw, count + 1
+    if not count:
+        raise SystemExit(f"{source}: no int8 tensors in it")
+    streams = {f"{name}_one_stream": size for name, size in general(whole).items()}
+    total = {"source": source, "summary": True, "tensors": count, "weights": len(whole)}
+    results.add(total | dict(sums) | streams)
+
+
 def main() -> None:
-    """Every tensor through every coder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("state", type=Path, nargs="?", help="safetensors file with int8 tensors")
-    parser.add_argument("--ssm", type=Path, nargs="*", default=[], help="hnerv files")
+    """Every source in turn."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("states", type=Path, nargs="*", help="safetensors, ONNX or hnerv files")
+    parser.add_argument("--synthetic", action="store_true", help="the synthetic tensors as well")
     args = parser.parse_args()
-    results = Results("recode_weights")
-    sources = [state_dict(args.state) if args.state else synthetic()]
-    sources += [of_file(path) for path in args.ssm]
-    for source in sources:
-        for name, symbols in source:
-            raw = symbols.astype(np.int8).tobytes()
-            size, coding = ours(symbols)
-            results.add(
-                {
-                    "tensor": name,
-                    "shape": list(symbols.shape),
-                    "seesame": size,
-                    "adaptive": adaptive(symbols),
-                    "entropy": round(entropy(symbols), 1),
-                    "brotli": len(brotli.compress(raw, quality=11)),
-                    "zstd": len(zstandard.ZstdCompressor(level=22).compress(raw)),
-                    "coding": described(coding),
-                }
-            )
+    for path in args.states:
+        if path.suffix not in READERS or not path.is_file():
+            parser.error(f"{path} is not a .safetensors, .onnx or .ssm file")
+    results = Results("recode_weights", append=True)
+    if args.synthetic or not args.states:
+        compare("synthetic", synthetic(), results)
+    for path in args.states:
+        compare(path.name, READERS[path.suffix](path), results)
 
 
 if __name__ == "__main__":
