@@ -170,7 +170,8 @@ def compare(source: str, tensors: Named, results: Results) -> None:
         raise SystemExit(f"{source}: no int8 tensors in it")
     streams = {f"{name}_one_stream": size for name, size in general(whole).items()}
     total = {"source": source, "summary": True, "tensors": count, "weights": len(whole)}
-    results.add(total | dict(sums) | streams)
+    rounded = {name: round(size, 1) for name, size in sums.items()}
+    results.add(total | rounded | streams)
 
 
 def main() -> None:
