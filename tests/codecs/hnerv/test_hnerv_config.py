@@ -7,7 +7,14 @@ from fake_stack import FakeStack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesame.codecs.hnerv.config import PRESETS, HnervSettings, Schedule, design, target_bytes
+from seesame.codecs.hnerv.config import (
+    PRESETS,
+    HnervSettings,
+    Schedule,
+    design,
+    latent_values,
+    target_bytes,
+)
 from seesame.errors import UserError
 from seesame.video.clip import ArrayClip
 
@@ -105,7 +112,7 @@ def test_a_decoder_renders_what_the_stack_reads(size: tuple[int, int]) -> None:
     architecture = design(clip_of(40, size, 10**6), stack, HnervSettings())
     assert architecture.valid()
     assert architecture.render == (min(192, size[0]), min(256, size[1]))
-    assert architecture.latent == HnervSettings().latent
+    assert architecture.latent == 20
 
 
 @pytest.mark.parametrize("wanted", [6000, 12_000, 40_000, 100_000])
@@ -114,7 +121,7 @@ def test_the_decoder_fits_the_bytes_it_may_spend(wanted: int) -> None:
     settings = HnervSettings(bytes=wanted)
     architecture = design(clip, stack, settings)
     # 3.4 bits a weight and 0.4 bytes a latent value, as the training reaches.
-    size = architecture.parameters() * 3.4 / 8 + 0.4 * settings.latent * 100
+    size = architecture.parameters() * 3.4 / 8 + 0.4 * architecture.latent * 100
     assert 0.85 * wanted <= size <= wanted
 
 
@@ -136,3 +143,17 @@ def test_the_size_follows_the_clip() -> None:
 def test_a_stack_too_large_to_render_is_refused() -> None:
     with pytest.raises(UserError, match="render"):
         design(clip_of(4, (3000, 4000), 10**6), FakeStack((3000, 4000)), HnervSettings())
+
+
+def test_long_clips_get_more_latent_values_and_small_files_fewer() -> None:
+    assert latent_values(110, 40_000) == 20
+    assert latent_values(600, 76_000) == 37
+    assert latent_values(10_000, 10**7) == 40
+    assert latent_values(600, 18_000) == 15
+    assert latent_values(10_000, 4000) == 8
+
+
+def test_latent_values_can_be_set() -> None:
+    clip, stack = clip_of(1200, (128, 256), 10**6), FakeStack((192, 256))
+    assert design(clip, stack, HnervSettings()).latent > 20
+    assert design(clip, stack, HnervSettings(latent=6)).latent == 6

@@ -63,7 +63,7 @@ class Schedule:
     evaluate_from: float = 0.80
     look_from: float = 0.60
     evaluations: int = 4
-    evaluation_share: float = 0.15
+    evaluation_share: float = 0.08
     batch_pairs: int = 3
     peak_rate: float = 4e-3
     temperature: tuple[float, float] = (1.0, 0.1)
@@ -104,7 +104,7 @@ class HnervSettings:
         steps: number of training steps instead of a wall time (repeatable on one machine).
         bytes: size to aim at; None chooses one from the clip.
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
-        latent: values a pair.
+        latent: values a pair; None chooses them from the clip's length and the size.
         target_score: the score that is good enough: training stops when a file reaches it.
         max_seg: the seg distortion that is good enough; with other limits, all must hold.
         max_pose: the same for the pose distortion.
@@ -119,7 +119,7 @@ class HnervSettings:
     steps: int | None = None
     bytes: int | None = None
     pixel_weight: float = 0.0
-    latent: int = 20
+    latent: int | None = None
     target_score: float | None = None
     max_seg: float | None = None
     max_pose: float | None = None
@@ -199,6 +199,17 @@ def target_bytes(num_pairs: int, source_bytes: int) -> int:
     return max(4000, min(wanted, 400_000))
 
 
+def latent_values(num_pairs: int, wanted: int) -> int:
+    """Values a pair that suit a clip and a size: 20, more for a long clip, fewer in a small file.
+
+    The more pairs there are, the less often each is trained and the more has to be told apart by
+    the first guess's components.
+    """
+    by_length = max(20, round(1.5 * math.sqrt(num_pairs)))
+    by_size = max(8, wanted // (2 * num_pairs))
+    return min(by_length, by_size, 40)
+
+
 def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     """The decoder for a clip: render size from the stack, widths from the bytes to spend."""
     render = (
@@ -207,11 +218,12 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     )
     num_pairs = -(-clip.num_frames // 2)
     wanted = settings.aim(target_bytes(num_pairs, clip.source_bytes))
-    weights = max(3000.0, (wanted - 0.4 * settings.latent * num_pairs) * 8 / BITS_A_WEIGHT)
+    latent = settings.latent or latent_values(num_pairs, wanted)
+    weights = max(3000.0, (wanted - 0.4 * latent * num_pairs) * 8 / BITS_A_WEIGHT)
     best = None
     for hundredths in range(20, 500, 5):
         widths = tuple(max(4, round(w * hundredths / 100)) for w in TAPER)
-        candidate = Architecture(render, settings.latent, widths)
+        candidate = Architecture(render, latent, widths)
         if not candidate.valid():
             break
         if best is None or candidate.parameters() <= weights:
