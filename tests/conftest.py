@@ -36,9 +36,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of reference outputs for the tests alone."""
+    """A cache of reference outputs, and a store of trials, for the tests alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEESAME_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SEESAME_SEARCH", str(tmp_path_factory.mktemp("search") / "search.sqlite"))
         yield
 
 

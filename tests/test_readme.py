@@ -103,6 +103,8 @@ def test_the_commands_run_in_order(
                 trained = True
                 line += ["--set", "steps=4"]
             line += ["--overwrite"]
+        if line[0] == "search":
+            line += ["--trials", "5"]
         ran = seesame(*line, *({"--quiet"} & leaves()[name]))
         assert ran.code == 0, (line, ran.err)
         assert ran.out

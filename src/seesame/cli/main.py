@@ -22,6 +22,7 @@ from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
 from seesame.cli.info import info
 from seesame.cli.score import score
+from seesame.cli.search import search
 from seesame.cli.stacks import stacks
 from seesame.errors import UserError
 
@@ -60,7 +61,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (compress, decompress, score, info, demo, fetch, stacks, codecs):
+for _command in (compress, decompress, score, search, info, demo, fetch, stacks, codecs):
     app.command()(_guarded(_command))
 
 _contest = typer.Typer(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from seesame.codecs.hnerv.geometry import render_side
-from seesame.codecs.hnerv.limits import Limits
 from seesame.codecs.hnerv.model import Architecture
 from seesame.errors import UserError
+from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 

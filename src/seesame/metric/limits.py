@@ -1,4 +1,4 @@
-"""What a user will settle for: training stops when it is reached, and says what is missing."""
+"""What a user will settle for: bounds on a file's figures, and by how much one misses them."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 import pytest
 
 from seesame.codecs.hnerv.config import HnervSettings
-from seesame.codecs.hnerv.limits import Limits
+from seesame.metric.limits import Limits
 from seesame.metric.score import Score
 
 SCORE = Score(seg=0.01, pose=0.001, rate=0.02)  # 1 + 0.5 + 0.1

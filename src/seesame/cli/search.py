@@ -1,0 +1,291 @@
+"""``seesame search``: a codec's best settings for one clip and one stack."""
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seesame.cli.options import (
+    SHARED,
+    ClipArgument,
+    Device,
+    DeviceOption,
+    FpsOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    SizeOption,
+    StackOption,
+    parse_fps,
+    parse_size,
+    resolve_device,
+)
+from seesame.cli.output import print_json, print_note, print_table
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    from seesame.search.goal import Goal
+    from seesame.search.runner import Result
+    from seesame.search.space import Space
+    from seesame.search.trial import Trial
+
+MOST_ROWS = 24
+"""Of the printed front."""
+
+
+class Method(StrEnum):
+    """How settings are chosen."""
+
+    auto = "auto"
+    grid = "grid"
+
+
+def search(
+    clip: ClipArgument,
+    codec: Annotated[
+        str,
+        typer.Option(
+            "--codec", metavar="CODEC,…", help="Which codecs: of svtav1, x265, x264, vp9."
+        ),
+    ] = "svtav1,x265",
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--method",
+            help="auto spends its encodes where they pay (needs optuna); grid tries every "
+            "combination.",
+        ),
+    ] = Method.auto,
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, metavar="N", help="Encodes that auto may ask for.")
+    ] = 40,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="NAME=VALUES",
+            help="Values of one setting, as scale=0.3,0.45 or crf=20:60:4, for every codec or, as "
+            "svtav1.grain=0,22, for one; repeatable.",
+        ),
+    ] = None,
+    max_seg: Annotated[
+        float | None,
+        typer.Option("--max-seg", min=0.0, metavar="D", help="Fewest bytes with this or less."),
+    ] = None,
+    max_pose: Annotated[
+        float | None,
+        typer.Option("--max-pose", min=0.0, metavar="D", help="Fewest bytes with this or less."),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option("--max-bytes", min=1, metavar="N", help="Lowest distortion within N bytes."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for trials.csv, front.csv, search.json and search.png.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="Encodes at once."),
+    ] = 1,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Where trials are kept; search.sqlite in the cache folder when left out.",
+            rich_help_panel=SHARED,
+        ),
+    ] = None,
+    stack: StackOption = "lite",
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = 0,
+    size: SizeOption = None,
+    fps: FpsOption = None,
+    json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find a codec's best settings for a clip, judged by a stack.
+
+    Every trial is kept: the same search again is instant, and one that was stopped goes on when
+    the same command is given.
+
+    Examples:
+
+    seesame search drive.mp4
+
+    seesame search drive.mp4 --codec svtav1 --max-seg 0.005 -o drive.search
+
+    seesame search drive.mp4 --method grid --codec x265 --grid crf=18:42:2 --grid scale=0.3,0.45
+    """
+    frame_size, frame_rate = parse_size(size), parse_fps(fps)
+
+    from seesame.cli.progress import progress
+    from seesame.cli.roundtrip import open_source
+    from seesame.files import check_output
+    from seesame.metric.cache import cached_reference_outputs
+    from seesame.metric.limits import Limits
+    from seesame.metric.memory import keep_freed_memory
+    from seesame.perception.registry import load_stack
+    from seesame.search.auto import auto
+    from seesame.search.goal import Goal
+    from seesame.search.grid import grid
+    from seesame.search.outcome import write_outcome
+    from seesame.search.runner import Runner, Source
+    from seesame.search.store import Store, store_path
+
+    spaces = _spaces(codec, axes or [])
+    if out is not None:
+        check_output(out, overwrite)
+    where = resolve_device(device)
+    keep_freed_memory()
+    kept = Store(store or store_path())
+    goal = Goal(Limits(seg=max_seg, pose=max_pose, bytes=max_bytes))
+    source = open_source(clip, frame_size, frame_rate)
+    if source.num_frames < 2:
+        raise UserError(f"{clip}: one frame forms no pair to judge")
+    with progress("source", quiet) as bar:
+        outputs = cached_reference_outputs(
+            clip, source, load_stack(stack, where), device=where, progress=bar
+        )
+    total = trials if method is Method.auto else sum(space.size() for space in spaces)
+    place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
+    with Runner(place, kept, outputs, jobs) as runner, progress("search", quiet) as bar:
+        heard = _Heard(goal, total, bar)
+        if method is Method.auto:
+            found = auto(spaces, goal, runner, trials, seed, heard)
+        else:
+            found = grid(spaces, runner, heard)
+    for line in heard.refused:
+        print_note(line, quiet)
+    best = goal.best(found)
+    if best is None:
+        raise UserError(f"{clip}: no encode succeeded; {heard.refused[-1]}")
+    if out is not None:
+        title = f"{clip.name}, stack {stack}: {goal}, {len(found)} trials"
+        write_outcome(out, found, best, title, overwrite)
+    _print(clip, goal, found, best, runner.made, json)
+
+
+class _Heard:
+    """Follows a search: progress, and what encoders refused."""
+
+    def __init__(self, goal: "Goal", total: int, bar: Any) -> None:
+        self.goal, self.total, self.bar = goal, total, bar
+        self.refused: list[str] = []
+        self.best: Trial | None = None
+        self.count = 0
+
+    def __call__(self, result: "Result") -> None:
+        self.count += 1
+        codec, settings = result.wanted
+        if result.trial is None:
+            self.refused.append(f"{codec} {settings}: {result.why}")
+            return
+        known = [trial for trial in (self.best, result.trial) if trial is not None]
+        self.best = self.goal.best(known)
+        assert self.best is not None
+        figures = f"{self.best.codec} score {self.best.score.total:.4f}, {self.best.bytes:,} bytes"
+        self.bar(self.count / self.total, f"{self.count} of {self.total}, best {figures}")
+
+
+def _spaces(codecs: str, texts: list[str]) -> "list[Space]":
+    """The spaces of the codecs, with the axes that ``--grid`` gives."""
+    from seesame.search.space import SPACES, Axis, parse_axis
+
+    names = list(dict.fromkeys(name.strip() for name in codecs.split(",") if name.strip()))
+    unknown = [name for name in names if name not in SPACES]
+    if unknown or not names:
+        what = f"{unknown[0]!r}" if unknown else "nothing"
+        raise UserError(f"--codec {what}: search is over {', '.join(SPACES)}")
+    given: dict[str, list[Axis]] = {name: [] for name in names}
+    for text in texts:
+        axis = parse_axis(text)
+        codec, dot, name = axis.name.partition(".")
+        if dot and codec not in given:
+            raise UserError(f"--grid {text}: {codec} is not searched")
+        for one in [codec] if dot else names:
+            given[one].append(Axis(name if dot else axis.name, axis.values, axis.coarse))
+    return [SPACES[name].holding(given[name]) for name in names]
+
+
+def _print(
+    clip: Path, goal: "Goal", found: "list[Trial]", best: "Trial", made: int, json: bool
+) -> None:
+    from seesame.search.goal import pareto_front
+    from seesame.search.outcome import trial_values
+
+    front = pareto_front(found)
+    missed = goal.limits.missed(best.score, best.bytes)
+    command = _command(clip, best)
+    if json:
+        values: dict[str, Any] = {
+            "clip": clip,
+            "goal": str(goal),
+            "trials": len(found),
+            "made": made,
+            "best": trial_values(best),
+            "command": command,
+            "front": [trial_values(trial) for trial in front],
+        }
+        print_json(values | ({"missed": missed} if goal.limits.given else {}))
+        return
+    columns = ("codec", "settings", "bytes", "seg", "pose", "rate", "score", "")
+    rows = [
+        (
+            trial.codec,
+            _words(trial),
+            f"{trial.bytes:,}",
+            f"{trial.seg:.5f}",
+            f"{trial.pose:.5f}",
+            f"{trial.score.rate:.5f}",
+            f"{trial.score.total:.4f}",
+            "best" if trial == best else "",
+        )
+        for trial in _around(front, best)
+    ]
+    title = f"Pareto front of {len(found)} trials ({made} encoded now)"
+    print_table(columns, rows, title=title, right=("bytes", "seg", "pose", "rate", "score"))
+    print(f"{goal}: {best.codec} {_words(best)}")
+    for name, by in missed.items():
+        print(f"limit  {name} is {by:.6g} above its limit in the trial that comes nearest")
+    print("next: " + command)
+
+
+def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":
+    """As much of the front as is worth printing, nearest to the best trial; the best is in it."""
+    whole = front if best in front else sorted([*front, best], key=lambda trial: trial.bytes)
+    middle = whole.index(best)
+    start = max(0, min(middle - MOST_ROWS // 2, len(whole) - MOST_ROWS))
+    return whole[start : start + MOST_ROWS]
+
+
+def _words(trial: "Trial") -> str:
+    """The settings that are not the codec's defaults."""
+    return " ".join(f"{name}={value}" for name, value in _chosen(trial).items())
+
+
+def _chosen(trial: "Trial") -> dict[str, Any]:
+    from seesame.search.space import complete
+
+    defaults = complete(trial.codec, {})
+    changed = {k: v for k, v in sorted(trial.settings.items()) if v != defaults[k]}
+    return {k: trial.settings[k] for k in ("crf", "scale")} | changed
+
+
+def _command(clip: Path, best: "Trial") -> str:
+    """The command that makes the best trial's file."""
+    out = f"{clip.stem}.ssm"
+    words = ["seesame", "compress", str(clip), "-o", out, "--codec", best.codec]
+    for name, value in _chosen(best).items():
+        words += ["--set", f"{name}={value}"]
+    return shlex.join(words)

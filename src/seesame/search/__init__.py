@@ -1,0 +1,1 @@
+"""The search for a codec's best settings, judged by a stack's eyes."""

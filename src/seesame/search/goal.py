@@ -1,0 +1,72 @@
+"""What a search is for, and which of its trials does best; the Pareto front."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from seesame.metric.limits import Limits
+from seesame.search.trial import Trial
+
+BEYOND = 100.0
+"""More than the logarithm of any score or size."""
+LEAST = 1e-9
+"""Of a measure, before its logarithm is taken."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The lowest score; with limits on distortion the smallest file, with one on bytes the lowest
+    distortion.
+
+    Args:
+        limits: what a file has to keep.
+    """
+
+    limits: Limits
+
+    @property
+    def measure(self) -> str:
+        """What is minimised among files that keep the limits: bytes, distortion or score."""
+        limits = self.limits
+        if limits.seg is not None or limits.pose is not None or limits.score is not None:
+            return "bytes"
+        return "score" if limits.bytes is None else "distortion"
+
+    def value(self, trial: Trial) -> float:
+        """The measure of a trial."""
+        values = {"bytes": trial.bytes, "distortion": trial.distortion}
+        return values.get(self.measure, trial.score.total)
+
+    def rank(self, trial: Trial) -> tuple[float, float]:
+        """Lower is better: how far beyond the limits, then the measure."""
+        return self.limits.excess(trial.score, trial.bytes), self.value(trial)
+
+    def penalised(self, trial: Trial) -> float:
+        """The measure's logarithm, far above any other's for a file beyond the limits."""
+        excess, value = self.rank(trial)
+        return BEYOND + excess if excess else math.log(max(value, LEAST))
+
+    def best(self, trials: Iterable[Trial]) -> Trial | None:
+        """The best of some trials; None where there are none."""
+        return min(trials, key=self.rank, default=None)
+
+    def __str__(self) -> str:
+        limits = self.limits
+        bounds = {"score": limits.score, "seg": limits.seg, "pose": limits.pose}
+        given = [f"{name} <= {bound:g}" for name, bound in bounds.items() if bound is not None]
+        if limits.bytes is not None:
+            given.append(f"bytes <= {limits.bytes:,}")
+        if not given:
+            return "lowest score"
+        only_bytes = len(given) == 1 and limits.bytes is not None
+        return f"{'lowest distortion' if only_bytes else 'fewest bytes'} with {', '.join(given)}"
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that no other beats in bytes and distortion at once, by bytes."""
+    least, front = math.inf, []
+    for trial in sorted(trials, key=lambda t: (t.bytes, t.distortion)):
+        if trial.distortion < least:
+            least = trial.distortion
+            front.append(trial)
+    return front

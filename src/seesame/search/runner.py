@@ -1,0 +1,185 @@
+"""Runs trials, several at once, and never one that the store has."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from seesame.errors import UserError
+from seesame.metric.cache import source_digest
+from seesame.metric.evaluator import ReferenceOutputs
+from seesame.perception.registry import load_stack
+from seesame.perception.stack import Stack
+from seesame.search.space import Settings
+from seesame.search.store import Store
+from seesame.search.trial import Subject, Trial, run_trial
+from seesame.video.clip import Clip
+from seesame.video.reader import open_clip
+
+Wanted = tuple[str, Settings]
+"""A codec's name and all its settings."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a worker finds the clip and the judges.
+
+    Args:
+        path: of the clip.
+        size: rows and columns of a .raw clip.
+        fps: of a .raw clip or a folder.
+        stack: name of the stack.
+        device: where the nets run.
+    """
+
+    path: Path
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    stack: str = "lite"
+    device: str = "cpu"
+
+    def open(self) -> tuple[Clip, Stack]:
+        """The clip and the judges. Raises UserError or DamagedError."""
+        clip = open_clip(self.path, size=self.size, fps=self.fps)
+        return clip, load_stack(self.stack, self.device)
+
+    def subject(self, clip: Clip, stack: Stack) -> Subject:
+        """What the trials on it have in common."""
+        shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
+        return Subject(f"{source_digest(self.path)} {shape}", stack.fingerprint, self.device)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a wanted trial.
+
+    Args:
+        wanted: what was asked for.
+        trial: None where the encoder refused.
+        known: whether the store had it.
+        why: what the encoder said.
+    """
+
+    wanted: Wanted
+    trial: Trial | None
+    known: bool = False
+    why: str = ""
+
+
+class Runner:
+    """Trials on one clip, in this process or in several.
+
+    Args:
+        source: the clip and the judges.
+        store: where trials are kept.
+        outputs: what the judges see in the source.
+        jobs: trials at once; with more than one each has a process of its own.
+    """
+
+    def __init__(
+        self, source: Source, store: Store, outputs: ReferenceOutputs, jobs: int = 1
+    ) -> None:
+        self.source, self.store, self.outputs, self.jobs = source, store, outputs, jobs
+        self.clip, self.stack = source.open()
+        self.subject = source.subject(self.clip, self.stack)
+        self.made = 0
+        """Trials that were not in the store."""
+        self._pool: ProcessPoolExecutor | None = None
+        if jobs > 1:
+            threads = max(1, (os.cpu_count() or 1) // jobs)
+            self._pool = ProcessPoolExecutor(
+                jobs,
+                multiprocessing.get_context("spawn"),
+                _begin,
+                (source, outputs, threads),
+            )
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+            if kind is not None:
+                for process in multiprocessing.active_children():
+                    process.terminate()
+
+    def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
+        """Trials in the order in which they end; those that the store has come first.
+
+        Raises:
+            UserError: the store fails, or a worker was killed.
+            DamagedError: the clip ends early.
+        """
+        missing = []
+        for codec, settings in wanted:
+            known = self.store.get(self.subject.key(codec, settings))
+            if known is None:
+                missing.append((codec, settings))
+            else:
+                yield Result((codec, settings), known, known=True)
+        for one, trial, why in self._make(missing):
+            if trial is not None:
+                self.store.put(self.subject.key(*one), self.subject, trial)
+            self.made += 1
+            yield Result(one, trial, why=why)
+
+    def _make(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Trial | None, str]]:
+        if self._pool is None:
+            for one in wanted:
+                work = _tried(self.clip, self.outputs, self.stack, one, self.source.device)
+                yield one, *work
+            return
+        pending: dict[Future[tuple[Trial | None, str]], Wanted] = {}
+        todo = list(wanted)[::-1]
+        try:
+            while todo or pending:
+                while todo and len(pending) < 2 * self.jobs:  # one waits behind each at work
+                    one = todo.pop()
+                    pending[self._pool.submit(_work, one)] = one
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    yield pending.pop(future), *future.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process of the search was killed, perhaps for memory; try fewer --jobs"
+            ) from error
+
+
+def _tried(
+    clip: Clip, outputs: ReferenceOutputs, stack: Stack, wanted: Wanted, device: str
+) -> tuple[Trial | None, str]:
+    """A trial, or why the encoder refused; a clip that is damaged ends the search."""
+    try:
+        return run_trial(clip, outputs, stack, *wanted, device), ""
+    except UserError as error:
+        if type(error) is not UserError:  # a damaged clip is no fault of the settings
+            raise
+        return None, str(error)
+
+
+_worker: Callable[[Wanted], tuple[Trial | None, str]]
+
+
+def _begin(source: Source, outputs: ReferenceOutputs, threads: int) -> None:
+    """Open everything once in a worker."""
+    global _worker
+    torch.set_num_threads(threads)
+    clip, stack = source.open()
+
+    def work(wanted: Wanted) -> tuple[Trial | None, str]:
+        return _tried(clip, outputs, stack, wanted, source.device)
+
+    _worker = work
+
+
+def _work(wanted: Wanted) -> tuple[Trial | None, str]:
+    return _worker(wanted)

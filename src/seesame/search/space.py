@@ -1,0 +1,180 @@
+"""What may be searched: the settings of each classical codec, and the values worth a try."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from seesame.codecs.av_settings import FAMILY, parse_settings
+from seesame.errors import UserError
+
+MOST_VALUES = 10_000
+"""Of one axis: more is a slip of the pen."""
+
+Settings = dict[str, Any]
+"""All settings of a codec, defaults filled in; plain JSON values."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting and its values.
+
+    Args:
+        name: of the setting.
+        values: what to try; numbers rise.
+        coarse: those of a full grid.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    coarse: tuple[Any, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether neighbouring values are alike."""
+        return all(isinstance(value, int | float) for value in self.values)
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that is searched of one codec.
+
+    Args:
+        codec: its name.
+        axes: every setting that varies.
+        starts: sensible settings, tried first.
+    """
+
+    codec: str
+    axes: tuple[Axis, ...]
+    starts: tuple[Settings, ...]
+
+    def axis(self, name: str) -> Axis:
+        """The axis of a setting. Raises KeyError."""
+        return {axis.name: axis for axis in self.axes}[name]
+
+    def grid(self) -> Iterator[Settings]:
+        """Every combination of the axes' coarse values."""
+        names = [axis.name for axis in self.axes]
+        for values in itertools.product(*(axis.coarse for axis in self.axes)):
+            yield complete(self.codec, dict(zip(names, values, strict=True)))
+
+    def size(self) -> int:
+        """How many settings the grid has."""
+        return math.prod(len(axis.coarse) for axis in self.axes)
+
+    def holding(self, given: Iterable[Axis]) -> "Space":
+        """The space with these axes in the place of its own."""
+        axes = {axis.name: axis for axis in self.axes} | {axis.name: axis for axis in given}
+        for axis in axes.values():
+            for value in axis.values:
+                complete(self.codec, {axis.name: value})
+        starts = [{n: _nearest(axes[n], v) for n, v in s.items()} for s in self.starts]
+        return replace(self, axes=tuple(axes.values()), starts=tuple(starts))
+
+
+def complete(codec: str, settings: Mapping[str, Any]) -> Settings:
+    """A codec's settings with its defaults filled in.
+
+    Raises:
+        UserError: not a classical codec, an unknown setting, or a value out of range.
+    """
+    if codec not in FAMILY:
+        raise UserError(f"search is over {', '.join(FAMILY)}; there is no {codec!r} among them")
+    return asdict(parse_settings(FAMILY[codec], settings))
+
+
+def parse_axis(text: str) -> Axis:
+    """``"scale=0.3,0.45"`` or ``"crf=20:60:4"`` (first, last, step) as an axis.
+
+    Raises:
+        UserError: neither.
+    """
+    name, equals, rest = text.partition("=")
+    values: list[Any] = []
+    if name and equals and rest:
+        values = _range(rest) if rest.count(":") in (1, 2) else [_value(v) for v in rest.split(",")]
+    if not values or len(values) > MOST_VALUES:
+        raise UserError(f"--grid {text}: give scale=0.3,0.45 or a range, as crf=20:60:4")
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
+    found = tuple(dict.fromkeys(values))
+    return Axis(name, found, found)
+
+
+def _range(text: str) -> list[Any]:
+    """First, last and step; nothing where they make no range."""
+    parts = [_value(part) for part in text.split(":")]
+    if len(parts) == 2:
+        parts.append(1)
+    plain = all(isinstance(p, int | float) and math.isfinite(p) for p in parts)
+    if not plain or parts[2] <= 0 or (parts[1] - parts[0]) / parts[2] > MOST_VALUES:
+        return []
+    first, last, step = parts
+    count = int((last - first) / step + 1e-9) + 1
+    values = [first + i * step for i in range(count)]
+    return [v if isinstance(v, int) else round(v, 9) for v in values]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _nearest(axis: Axis, value: Any) -> Any:
+    """A value of the axis as near as can be."""
+    if value in axis.values or not axis.ordered:
+        return value if value in axis.values else axis.values[0]
+    return min(axis.values, key=lambda other: abs(other - value))
+
+
+def _axes(
+    crfs: range, coarse: range, presets: tuple[str, ...], grains: tuple[int, ...] = ()
+) -> tuple[Axis, ...]:
+    scales = tuple(round(0.05 * i, 2) for i in range(3, 21))
+    axes = [
+        Axis("crf", tuple(crfs), tuple(coarse)),
+        Axis("scale", scales, (0.2, 0.3, 0.4, 0.5, 0.7)),
+        Axis("preset", presets, presets[:2]),
+        Axis("gop", (16, 60, 240, 9999), (60, 9999)),
+        Axis("down", ("lanczos", "area", "bicubic", "bilinear"), ("lanczos", "area")),
+        Axis("up", ("bicubic", "lanczos", "bilinear"), ("bicubic", "lanczos")),
+    ]
+    if grains:
+        axes.append(Axis("grain", grains, (0, grains[-1])))
+    return tuple(axes)
+
+
+SPACES = {
+    "svtav1": Space(
+        "svtav1",
+        _axes(range(16, 64), range(20, 64, 6), ("4", "6", "2"), (0, 8, 16, 22, 30)),
+        (
+            {"crf": 40, "scale": 0.4, "preset": "4", "gop": 240},
+            {"crf": 33, "scale": 0.25, "preset": "4", "gop": 240},
+        ),
+    ),
+    "x265": Space(
+        "x265",
+        _axes(range(14, 46), range(18, 46, 4), ("medium", "veryslow", "ultrafast")),
+        (
+            {"crf": 30, "scale": 0.4, "preset": "medium", "gop": 240},
+            {"crf": 24, "scale": 0.25, "preset": "medium", "gop": 240},
+        ),
+    ),
+    "x264": Space(
+        "x264",
+        _axes(range(14, 46), range(18, 46, 4), ("medium", "veryslow", "ultrafast")),
+        ({"crf": 28, "scale": 0.4, "preset": "medium", "gop": 240},),
+    ),
+    "vp9": Space(
+        "vp9",
+        _axes(range(16, 64), range(20, 64, 6), ("2", "4")),
+        ({"crf": 42, "scale": 0.4, "preset": "2", "gop": 240},),
+    ),
+}
+"""By codec, the ones that pay most first."""

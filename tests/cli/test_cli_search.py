@@ -1,0 +1,147 @@
+"""``seesame search`` from end to end on a small drive."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from command import Ran
+
+Run = Callable[..., Ran]
+ONE = ["gop=60", "preset=ultrafast", "down=area", "up=bicubic"]  # one value of what matters little
+SMALL = [word for text in ONE for word in ("--grid", text)]
+GRID = (*SMALL, "--method", "grid", "--codec", "x264", "--grid", "crf=24:48:12", "--grid")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "trials.sqlite"
+
+
+def only(ran: Ran) -> dict[str, Any]:
+    assert ran.code == 0, ran
+    found: dict[str, Any] = json.loads(ran.out)
+    return found
+
+
+def test_a_grid_is_searched_once(seesame: Run, drive: Path, store: Path, tmp_path: Path) -> None:
+    words = ("search", drive, *GRID, "scale=0.5,1", "--store", store, "--json", "-q")
+    first = only(seesame(*words))
+    assert (first["trials"], first["made"]) == (6, 6)
+    again = only(seesame(*words))
+    assert again == {**first, "made": 0}
+    scores = [trial["score"] for trial in first["front"]]
+    assert first["best"]["score"] == min(scores)
+    assert first["goal"] == "lowest score"
+
+
+def test_the_command_that_it_prints_makes_the_file_that_it_means(
+    seesame: Run, drive: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = only(seesame("search", drive, *GRID, "scale=0.5", "--store", store, "--json", "-q"))
+    words = shlex.split(ran["command"])
+    assert words[0] == "seesame"
+    made = only(seesame(*words[1:], "--json", "-q"))
+    for name in ("bytes", "seg", "pose", "rate", "score"):
+        assert made[name] == ran["best"][name]
+
+
+def test_limits(seesame: Run, drive: Path, store: Path) -> None:
+    words = ("search", drive, *GRID, "scale=0.5,1", "--store", store, "--json", "-q")
+    free = only(seesame(*words))
+    middle = sorted(trial["bytes"] for trial in free["front"])[len(free["front"]) // 2]
+    within = only(seesame(*words, "--max-bytes", middle))
+    assert within["best"]["bytes"] <= middle
+    assert within["missed"] == {}
+    assert within["goal"] == f"lowest distortion with bytes <= {middle:,}"
+    hopeless = only(seesame(*words, "--max-seg", 0))
+    assert hopeless["missed"]["seg"] == pytest.approx(hopeless["best"]["seg"])
+    ran = seesame(*words[:-2], "--max-seg", 0, "-q")
+    assert "limit  seg is" in ran.out
+
+
+def test_auto_keeps_to_its_trials_and_leaves_files(
+    seesame: Run, drive: Path, store: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    out = tmp_path / "found"
+    words = ("search", drive, *SMALL, "--codec", "x264", "--trials", 7, "--store", store, "-q")
+    ran = seesame(*words, "-o", out)
+    assert ran.code == 0, ran
+    assert "Pareto front of 7 trials (7 encoded now)" in ran.out
+    assert "next: seesame compress" in ran.out
+    with (out / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7
+    assert {row["preset"] for row in rows} == {"ultrafast"}
+    values = json.loads((out / "search.json").read_text())
+    assert len(values["trials"]) == 7
+    assert len(values["front"]) == len((out / "front.csv").read_text().splitlines()) - 1
+    assert Image.open(out / "search.png").width > 1000
+    refused = seesame(*words, "-o", out)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+
+
+def test_a_killed_search_repeats_no_finished_trial(drive: Path, store: Path, seesame: Run) -> None:
+    words = ["search", str(drive), *GRID, "scale=0.4:1:0.2", "--store", str(store), "--json", "-q"]
+    process = subprocess.Popen([sys.executable, "-m", "seesame.cli", *words], env=dict(os.environ))
+    while process.poll() is None and kept(store) < 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = kept(store)
+    assert before < 12
+    ran = only(seesame(*words))
+    assert (ran["trials"], ran["made"]) == (12, 12 - before)
+
+
+def kept(store: Path) -> int:
+    """Trials in a store that another process writes."""
+    try:
+        base = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
+        (count,) = base.execute("select count(*) from trials").fetchone()
+    except sqlite3.Error:
+        return 0
+    return int(count)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--codec", "hnerv"), "search is over"),
+        (("--codec", ","), "search is over"),
+        (("--grid", "crf"), "--grid crf"),
+        (("--grid", "crf=99"), "crf must be"),
+        (("--grid", "speed=1"), "no setting 'speed'"),
+        (("--grid", "vp9.crf=30"), "vp9 is not searched"),
+        (("--trials", "0"), "--trials"),
+    ],
+)
+def test_mistakes_are_one_line(
+    seesame: Run, drive: Path, store: Path, words: tuple[str, ...], why: str
+) -> None:
+    ran = seesame("search", drive, "--store", store, *words)
+    assert ran.code == 2
+    assert why in ran.err
+    assert ran.err.count("\n") == 1
+    assert not store.exists()
+
+
+def test_what_is_no_store_is_refused(seesame: Run, drive: Path, store: Path) -> None:
+    store.write_text("not a database, far from it" * 50)
+    ran = seesame("search", drive, "--store", store)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert str(store) in ran.err
