@@ -173,13 +173,17 @@ def scoring_table(rows: list[Values]) -> str:
 
 
 def recipe_table(rows: list[Values]) -> str:
-    """What ``bench/public_recipe.py`` measured: each clip's best recipe beside hnerv."""
-    groups: dict[tuple[str, float], dict[str, Values]] = {}
+    """What ``bench/public_recipe.py`` measured: each clip's best recipe beside hnerv.
+
+    CPU minutes are worth more on one machine than on another: only rows of one are compared.
+    """
+    groups: dict[tuple[str, float, str], dict[str, Values]] = {}
     for row in rows:
         if not row.get("summary"):  # a job that was run again counts once, the last time
-            groups.setdefault((row["clip"], row["minutes"]), {})[row["job"]] = row
+            key = row["clip"], row["minutes"], processor(row)
+            groups.setdefault(key, {})[row["job"]] = row
     lines = []
-    for (clip, minutes), jobs in sorted(groups.items()):
+    for (clip, minutes, where), jobs in sorted(groups.items()):
         ours = jobs.pop("hnerv", None)
         if ours is None or not jobs:
             continue
@@ -187,9 +191,16 @@ def recipe_table(rows: list[Values]) -> str:
         widths = ", ".join(f"{width:g}" for width in sorted(float(j.split()[1]) for j in jobs))
         cells = [f"{row['bytes']:,} B, {row['score']:.3f}" for row in (best, ours)]
         ratio = f"{ours['score'] / best['score']:.2f}"
-        lines.append((clip, f"{minutes:g}", widths, best["job"].split()[1], *cells, ratio))
-    columns = ("clip", "CPU minutes", "widths", "best width", "the recipe's", "hnerv's", "ratio")
-    return table(columns, lines)
+        width = best["job"].split()[1]
+        lines.append((clip, where, f"{minutes:g}", widths, width, *cells, ratio))
+    columns = ("clip", "processor", "CPU minutes", "widths", "best width")
+    return table((*columns, "the recipe's", "hnerv's", "ratio"), lines, left=2)
+
+
+def processor(row: Values) -> str:
+    """The maker and family of a row's processor, without marks and numbers."""
+    name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
+    return " ".join(word for word in name.split() if word not in ("Processor", "CPU"))
 
 
 def replace_block(text: str, name: str, body: str) -> str:

@@ -189,7 +189,8 @@ def test_the_script_fills_the_marked_blocks(
 
 def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) -> None:
     def job(name: str, score: float, **more: object) -> dict[str, object]:
-        return {"clip": "a.mp4", "minutes": 20.0, "job": name, "bytes": 1000, "score": score} | more
+        plain = {"clip": "a.mp4", "minutes": 20.0, "job": name, "bytes": 1000, "score": score}
+        return plain | {"machine": "AMD EPYC, 2 cores"} | more
 
     rows = [
         job("recipe 0.45", 9.0),
@@ -198,7 +199,10 @@ def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) 
         job("hnerv", 1.0),
         job("recipe 1", 4.0, clip="b.mp4"),  # without hnerv beside it
         job("hnerv", 4.0, summary=True),
+        job("recipe 0.45", 0.1, machine="Intel(R) Xeon(R) Processor, 2 cores"),  # never compared
     ]
     shown = tables.recipe_table(rows).splitlines()
     assert len(shown) == 3
-    assert shown[2] == "| a.mp4 | 20 | 0.45, 1 | 0.45 | 2,000 B, 2.000 | 1,000 B, 1.000 | 0.50 |"
+    figures = "0.45, 1 | 0.45 | 2,000 B, 2.000 | 1,000 B, 1.000 | 0.50 |"
+    assert shown[2] == f"| a.mp4 | AMD EPYC | 20 | {figures}"
+    assert tables.processor(rows[-1]) == "Intel Xeon"
