@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -172,6 +173,7 @@ _worker: Callable[[Wanted], tuple[Trial | None, str]]
 def _begin(source: Source, outputs: ReferenceOutputs, threads: int) -> None:
     """Open everything once in a worker."""
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
     torch.set_num_threads(threads)
     clip, stack = source.open()
 

@@ -97,14 +97,6 @@ class Store:
         with self._open() as base:
             base.execute(f"insert or replace into trials values ({marks})", values)
 
-    def all(self, subject: Subject) -> list[Trial]:
-        """All trials with the same subject, of any codec and version, oldest first."""
-        where = "clip = ? and stack = ? and device = ?"
-        query = f"select {_COLUMNS} from trials where {where} order by made, key"
-        with self._open() as base:
-            rows = base.execute(query, (subject.clip, subject.stack, subject.device)).fetchall()
-        return [_trial(row) for row in rows]
-
 
 def _trial(row: tuple[str, str, int, int, float, float, float, float]) -> Trial:
     codec, settings, *figures = row
