@@ -23,6 +23,7 @@ from measure import measure
 from seesame.codecs.hnerv.config import target_bytes
 from seesame.metric.evaluator import reference_outputs
 from seesame.perception.registry import load_stack
+from seesame.search.plot import iso_scores, rate_axis
 from seesame.video.reader import open_clip
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -170,16 +171,9 @@ def draw(rows: list[Row], clips: Sequence[str], path: Path) -> None:
 def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
     """One clip: iso-score lines, AV1 dots and their front, hnerv points joined."""
     everything = ours + av1
-    rates = [row["rate"] for row in everything]
-    low, high = min(rates) / 1.4, max(rates) * 1.4
-    top = 1.08 * max(distortion(row) for row in everything)
-    across = [low * (high / low) ** (i / 200) for i in range(201)]
-    for score in iso_scores(everything, top):
-        line = [score - 25 * rate for rate in across]
-        axis.plot(across, line, color="0.8", linewidth=0.8, zorder=1)
-        if 0 < line[0] < top:
-            text = {"color": "0.45", "fontsize": 7, "va": "bottom"}
-            axis.text(low * 1.03, line[0], f"score {score:g}", **text)
+    rate_axis(axis, [row["rate"] for row in everything])
+    axis.set_ylim(0, 1.08 * max(distortion(row) for row in everything))
+    iso_scores(axis, min(row["score"] for row in everything))
     for rows, label, style in (
         (av1, "AV1", {"linestyle": "none", "color": "#7aa6c2", "markersize": 3.5}),
         (front(av1), "AV1, Pareto front", {"color": "#1f5f8b", "markersize": 3.5}),
@@ -189,21 +183,6 @@ def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
             values = [distortion(row) for row in rows]
             axis.plot([row["rate"] for row in rows], values, marker="o", label=label, **style)
     axis.axvline(LOW_RATE, color="0.6", linewidth=0.8, linestyle=":")
-    axis.set_xscale("log")
-    axis.set_xlim(low, high)
-    marks = [m * 10.0**e for e in range(-5, 1) for m in (1, 2, 5)]
-    marks = [m for m in marks if low <= m <= high]
-    axis.set_xticks(marks, [f"{m:g}" for m in marks])
-    axis.set_xticks([], minor=True)
-    axis.set_ylim(0, top)
-    axis.set_xlabel("rate: compressed bytes / source bytes")
-
-
-def iso_scores(rows: list[Row], top: float) -> list[float]:
-    """Round scores from just below the best one up, some of them beyond the panel."""
-    step = max(1, round(2 * top / 6)) / 2
-    first = math.floor(min(row["score"] for row in rows) / step)
-    return [step * i for i in range(max(first, 1), first + 8)]
 
 
 def main() -> None:

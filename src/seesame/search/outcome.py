@@ -2,16 +2,15 @@
 
 import csv
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from seesame.files import replacing
 from seesame.search.goal import pareto_front
+from seesame.search.plot import draw
 from seesame.search.trial import Trial
 
-COLOURS = ("#1f5f8b", "#c8442d", "#4f8a3c", "#8a5aa8")
 FIGURES = ("codec", "bytes", "rate", "seg", "pose", "score", "encode_s", "judge_s")
 
 
@@ -63,58 +62,3 @@ def write_csv(path: Path, trials: Sequence[Trial]) -> None:
             values = trial_values(trial)
             settings = [trial.settings.get(name, "") for name in names]
             writer.writerow([*(values[name] for name in FIGURES), *settings])
-
-
-def draw(path: Path, trials: Sequence[Trial], best: Trial | None, title: str) -> None:
-    """Rate against the score's distortion terms, seg and pose: trials, their fronts, the best."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.8), layout="constrained")
-    measures: tuple[tuple[str, Callable[[Trial], float]], ...] = (
-        ("distortion: 100·seg + √(10·pose)", lambda t: t.distortion),
-        ("100·seg", lambda t: 100 * t.seg),
-        ("√(10·pose)", lambda t: math.sqrt(10 * t.pose)),
-    )
-    codecs = list(dict.fromkeys(trial.codec for trial in trials))
-    for axis, (label, measure) in zip(axes, measures, strict=True):
-        for codec, colour in zip(codecs, COLOURS, strict=False):
-            own = [trial for trial in trials if trial.codec == codec]
-            rates, values = [t.score.rate for t in own], [measure(t) for t in own]
-            axis.plot(rates, values, "o", color=colour, markersize=3.5, alpha=0.5, label=codec)
-        front = pareto_front(trials)
-        if axis is axes[0] and front:
-            rates, values = [t.score.rate for t in front], [measure(t) for t in front]
-            style = {"color": "0.15", "linewidth": 1.2, "markersize": 4}
-            axis.plot(rates, values, "o-", label="Pareto front", **style)
-            _iso_scores(axis, trials)
-        if best is not None:
-            place = ([best.score.rate], [measure(best)])
-            axis.plot(*place, "*", color="#e0a000", markersize=15, markeredgecolor="0.2")
-        axis.set_xscale("log")
-        axis.set_ylim(bottom=0)
-        axis.set_xlabel("rate: compressed bytes / source bytes")
-        axis.set_ylabel(label)
-    axes[0].legend(fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def _iso_scores(axis: Any, trials: Sequence[Trial]) -> None:
-    """Lines of equal score."""
-    rates = [trial.score.rate for trial in trials]
-    low, high = min(rates) / 1.2, max(rates) * 1.2
-    top = 1.05 * max(trial.distortion for trial in trials)
-    across = [low * (high / low) ** (i / 100) for i in range(101)]
-    first = min(trial.score.total for trial in trials)
-    step = max(0.25, round(2 * top / 6) / 2)
-    for score in (step * i for i in range(math.floor(first / step), math.ceil(top / step) + 1)):
-        line = [score - 25 * rate for rate in across]
-        axis.plot(across, line, color="0.85", linewidth=0.8, zorder=0)
-        if 0 < line[0] < top:
-            axis.text(low, line[0], f" score {score:g}", color="0.5", fontsize=7, va="bottom")
-    axis.set_xlim(low, high)
-    axis.set_ylim(0, top)
