@@ -89,8 +89,9 @@ def kill_job(clip: str, stack: str, flags: list[str], kills: int, seed: int) -> 
         spent = Spent()
         alone = finish(command(source, Path(whole) / "a.ssm", flags), environment)
         seconds = spent.row()["wall_s"]
-        times = moments(kills, seconds, seed)
-        found = run_killed(source, Path(broken) / "a.ssm", flags, environment, times)
+        times = moments(3 * kills, seconds, seed)
+        out = Path(broken) / "a.ssm"
+        found = run_killed(source, out, flags, environment, times, wanted=kills)
     return [
         {
             "alone": alone["score"],

@@ -63,6 +63,7 @@ def run_killed(
     environment: Mapping[str, str],
     moments: Sequence[float],
     after: Path | None = None,
+    wanted: int | None = None,
 ) -> Killed:
     """Start, kill -9 at each of the moments (seconds after the start), and start again.
 
@@ -75,10 +76,13 @@ def run_killed(
         environment: of the processes.
         moments: one a kill, in seconds.
         after: seconds count from when this path is there, not from the start.
+        wanted: so many kills are enough; attempts that end before their moment do not count.
     """
     found, work = Killed(), out.parent / f"{out.stem}.work"
     again = [*flags, "--resume", "--overwrite"]
     for number, moment in enumerate(moments):
+        if len(found.kills) == wanted:
+            break
         words = command(clip, out, again if number else flags)
         process = subprocess.Popen(
             words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
