@@ -9,7 +9,8 @@ both count wall time. With ``--steps`` both take so many training steps instead.
 recipe's widths counts.
 
 Every file is read back from disk, decoded at source size to 8 bits and scored with the stack.
-Results are appended to ``bench/results/public_recipe.jsonl``: a row a job, a summary row a clip.
+Results are appended to ``bench/results/public_recipe.jsonl``: a row a job and, unless ``--only``
+was given, a summary row a clip.
 """
 
 import argparse
@@ -165,7 +166,8 @@ def main() -> None:
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     run_jobs(jobs_of(args), results, args)
-    summarise(args, results)
+    if not args.only:
+        summarise(args, results)
 
 
 if __name__ == "__main__":
