@@ -59,3 +59,10 @@ def test_too_few_trials_predict_nothing() -> None:
     assert surface.predict(trials, Goal(Limits())) is None
     other = Trial("x264", {**trials[0].settings, "gop": 17}, 9, 9, 0.1, 0.1, 1, 1)
     assert surface.predict([*trials, other], Goal(Limits())) is None
+
+
+def test_a_huge_space_is_thinned_out() -> None:
+    fine = Axis("scale", tuple(0.05 + i / 10_000 for i in range(9000)), ())
+    surface = Surface(SPACES["svtav1"].holding([fine]))
+    assert 10_000 < len(surface.places) <= 120_000
+    assert surface.settings(7)["scale"] in fine.values

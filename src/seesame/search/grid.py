@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 
+from seesame.errors import UserError
 from seesame.search.auto import Tell
 from seesame.search.runner import Runner
 from seesame.search.space import Space
 from seesame.search.trial import Trial
+
+MOST = 100_000
+"""Settings: at a second each more than a day."""
 
 
 def grid(spaces: Sequence[Space], runner: Runner, tell: Tell) -> list[Trial]:
     """Try all settings of some codecs' grids; those that the store has cost nothing.
 
     Raises:
-        UserError, DamagedError: as :meth:`Runner.run`.
+        UserError: more than ``MOST`` settings; or, as DamagedError, what :meth:`Runner.run` raises.
     """
+    size = sum(space.size() for space in spaces)
+    if size > MOST:
+        raise UserError(f"the grid has {size:,} settings, more than {MOST:,}; narrow it by --grid")
     wanted = [(space.codec, settings) for space in spaces for settings in space.grid()]
     found = []
     for result in runner.run(wanted):

@@ -47,11 +47,13 @@ class Surface:
     def __init__(self, space: Space, seed: int = 0) -> None:
         self.space = space
         sizes = [len(axis.values) for axis in space.axes]
-        total = math.prod(sizes)
-        points = np.arange(total)
-        if total > MOST_POINTS:
-            points = np.random.default_rng(seed).choice(total, MOST_POINTS, replace=False)
-        self.places: Places = np.stack(np.unravel_index(points, sizes), 1)
+        if math.prod(sizes) <= MOST_POINTS:
+            places = np.indices(sizes).reshape(len(sizes), -1).T
+        else:
+            random = np.random.default_rng(seed)
+            drawn = [random.integers(size, size=MOST_POINTS) for size in sizes]
+            places = np.unique(np.stack(drawn, 1), axis=0)
+        self.places: Places = places
         self._features = _features(space.axes, self.places)
 
     def settings(self, point: int) -> Settings:
