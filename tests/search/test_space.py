@@ -84,6 +84,15 @@ def test_values_that_the_codec_refuses_are_refused_at_once() -> None:
         SPACES["svtav1"].holding([parse_axis("speed=1,2")])
 
 
+def test_numbers_that_are_names_become_names() -> None:
+    space = SPACES["svtav1"].holding([parse_axis("preset=8,6")])
+    assert space.axis("preset").values == ("6", "8")
+    assert {start["preset"] for start in space.starts} == {"6"}
+    assert all(settings["preset"] in ("6", "8") for settings in space.grid())
+    with pytest.raises(UserError, match="preset must be one of"):
+        SPACES["x265"].holding([parse_axis("preset=8,6")])
+
+
 def test_only_classical_codecs_are_searched() -> None:
     with pytest.raises(UserError, match="search is over"):
         complete("hnerv", {})

@@ -66,11 +66,13 @@ class Space:
         return math.prod(len(axis.coarse) for axis in self.axes)
 
     def holding(self, given: Iterable[Axis]) -> "Space":
-        """The space with these axes in the place of its own."""
-        axes = {axis.name: axis for axis in self.axes} | {axis.name: axis for axis in given}
-        for axis in axes.values():
-            for value in axis.values:
-                complete(self.codec, {axis.name: value})
+        """The space with these axes in the place of its own.
+
+        Raises:
+            UserError: the codec has no such setting, or refuses a value.
+        """
+        axes = {axis.name: axis for axis in self.axes}
+        axes |= {axis.name: _as_known(axis, self.codec) for axis in given}
         starts = [{n: _nearest(axes[n], v) for n, v in s.items()} for s in self.starts]
         return replace(self, axes=tuple(axes.values()), starts=tuple(starts))
 
@@ -123,6 +125,15 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _as_known(axis: Axis, codec: str) -> Axis:
+    """The axis with its values as the codec writes them: 4 may be a preset's name."""
+    plain, coarse = (
+        tuple(complete(codec, {axis.name: value})[axis.name] for value in values)
+        for values in (axis.values, axis.coarse)
+    )
+    return Axis(axis.name, plain, coarse)
 
 
 def _nearest(axis: Axis, value: Any) -> Any:
