@@ -16,7 +16,8 @@ WANTED = [("x264", complete("x264", {"crf": crf, "preset": "ultrafast"})) for cr
 
 def runner(clip: Path, store: Path, jobs: int = 1) -> Runner:
     source = Source(clip)
-    return Runner(source, Store(store), reference_outputs(*source.open()), jobs)
+    opened = source.open()
+    return Runner(source, opened, reference_outputs(*opened), Store(store), jobs)
 
 
 def test_trials_are_made_once(drive: Path, tmp_path: Path) -> None:

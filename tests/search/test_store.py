@@ -86,7 +86,7 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert store_path() == tmp_path / "own"
     monkeypatch.delenv("SEESAME_SEARCH")
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
-    assert store_path() == tmp_path / "search.sqlite"
+    assert store_path() == tmp_path / "cache" / "search.sqlite"
     monkeypatch.delenv("SEESAME_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert store_path() == tmp_path / "seesame" / "search.sqlite"

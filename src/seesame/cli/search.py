@@ -130,12 +130,10 @@ def search(
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
 
     from seesame.cli.progress import progress
-    from seesame.cli.roundtrip import open_source
     from seesame.files import check_output
     from seesame.metric.cache import cached_reference_outputs
     from seesame.metric.limits import Limits
     from seesame.metric.memory import keep_freed_memory
-    from seesame.perception.registry import load_stack
     from seesame.search.auto import auto
     from seesame.search.goal import Goal
     from seesame.search.grid import grid
@@ -150,16 +148,14 @@ def search(
     keep_freed_memory()
     kept = Store(store or store_path())
     goal = Goal(Limits(seg=max_seg, pose=max_pose, bytes=max_bytes))
-    source = open_source(clip, frame_size, frame_rate)
+    place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
+    opened = source, eyes = place.open()
     if source.num_frames < 2:
         raise UserError(f"{clip}: one frame forms no pair to judge")
     with progress("source", quiet) as bar:
-        outputs = cached_reference_outputs(
-            clip, source, load_stack(stack, where), device=where, progress=bar
-        )
+        outputs = cached_reference_outputs(clip, source, eyes, device=where, progress=bar)
     total = trials if method is Method.auto else sum(space.size() for space in spaces)
-    place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
-    with Runner(place, kept, outputs, jobs) as runner, progress("search", quiet) as bar:
+    with Runner(place, opened, outputs, kept, jobs) as runner, progress("search", quiet) as bar:
         heard = _Heard(goal, total, bar)
         if method is Method.auto:
             found = auto(spaces, goal, runner, trials, seed, heard)

@@ -61,15 +61,19 @@ Tell = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """Where entries are kept: ``$SEESAME_CACHE``, else ``cache`` in ``$SEESAME_HOME``, else the
-    XDG cache folder (``~/.cache/seesame``)."""
-    own, home = os.environ.get(FOLDER_VARIABLE), os.environ.get("SEESAME_HOME")
-    if own:
-        return Path(own).expanduser() / "references"
+    """Where entries are kept: in ``$SEESAME_CACHE``, else in :func:`cache_home`."""
+    own = os.environ.get(FOLDER_VARIABLE)
+    return (Path(own).expanduser() if own else cache_home()) / "references"
+
+
+def cache_home() -> Path:
+    """The folder of all that can be made again: ``cache`` in ``$SEESAME_HOME``, else the XDG cache
+    folder (``~/.cache/seesame``)."""
+    home = os.environ.get("SEESAME_HOME")
     if home:
-        return Path(home).expanduser() / "cache" / "references"
+        return Path(home).expanduser() / "cache"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "seesame" / "references"
+    return Path(base).expanduser() / "seesame"
 
 
 def cache_bytes() -> int:

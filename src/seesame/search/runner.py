@@ -79,16 +79,22 @@ class Runner:
 
     Args:
         source: the clip and the judges.
+        opened: what ``source.open()`` gave.
+        outputs: what the judges see in the clip.
         store: where trials are kept.
-        outputs: what the judges see in the source.
         jobs: trials at once; with more than one each has a process of its own.
     """
 
     def __init__(
-        self, source: Source, store: Store, outputs: ReferenceOutputs, jobs: int = 1
+        self,
+        source: Source,
+        opened: tuple[Clip, Stack],
+        outputs: ReferenceOutputs,
+        store: Store,
+        jobs: int = 1,
     ) -> None:
         self.source, self.store, self.outputs, self.jobs = source, store, outputs, jobs
-        self.clip, self.stack = source.open()
+        self.clip, self.stack = opened
         self.subject = source.subject(self.clip, self.stack)
         self.made = 0
         """Trials that were not in the store."""

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from seesame.errors import UserError
+from seesame.metric.cache import cache_home
 from seesame.search.trial import Subject, Trial
 
 PATH_VARIABLE = "SEESAME_SEARCH"
@@ -37,15 +38,9 @@ _COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s"
 
 
 def store_path() -> Path:
-    """Where trials are kept: ``$SEESAME_SEARCH``, else ``search.sqlite`` in ``$SEESAME_HOME``,
-    else in the XDG cache folder (``~/.cache/seesame``)."""
-    own, home = os.environ.get(PATH_VARIABLE), os.environ.get("SEESAME_HOME")
-    if own:
-        return Path(own).expanduser()
-    if home:
-        return Path(home).expanduser() / "search.sqlite"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "seesame" / "search.sqlite"
+    """Where trials are kept: ``$SEESAME_SEARCH``, else ``search.sqlite`` in the cache folder."""
+    own = os.environ.get(PATH_VARIABLE)
+    return Path(own).expanduser() if own else cache_home() / "search.sqlite"
 
 
 class Store:
