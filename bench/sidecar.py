@@ -16,7 +16,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.codec import HnervCodec
 from seesame.codecs.hnerv.correct import Plan
 from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.job import corrected
+from seesame.codecs.hnerv.encode import corrected
 from seesame.codecs.hnerv.sidecar import KINDS
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
 from seesame.perception.registry import load_stack

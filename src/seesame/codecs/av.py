@@ -87,6 +87,10 @@ class AvCodec:
                 found while decoding.
             UserError: this PyAV was built without the decoder.
         """
+        return self.open(container)
+
+    def open(self, container: Container) -> "AvClip":
+        """The decoded clip, as :meth:`decode` gives it."""
         if Section.STREAM not in container.sections:
             raise DamagedError("the file holds no video stream")
         return AvClip(container, self.member)
@@ -99,14 +103,15 @@ class AvClip:
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames
         self.source_bytes = container.source_bytes
-        self._member = member
+        self._member, self.name = member, member.name
         reader = Reader(container.sections[Section.STREAM], f"the {member.name} stream")
-        self._kernel = UP_KERNELS[reader.varint("the resize kernel", len(UP_KERNELS) - 1)]
+        self.kernel = UP_KERNELS[reader.varint("the resize kernel", len(UP_KERNELS) - 1)]
         width = reader.varint("the coded width", self.width)
         height = reader.varint("the coded height", self.height)
         if not (width and height):
             raise DamagedError(f"the {member.name} stream: is damaged: coded at {width}x{height}")
-        self._size = (height, width)
+        self.size = (height, width)
+        """Of the coded pictures."""
         self._packets: list[bytes] = []
         while reader.left:
             self._packets.append(reader.take(reader.varint("a packet's size"), "a packet"))
@@ -119,15 +124,23 @@ class AvClip:
         """
         batch: list[Frames] = []
         # Frame by frame, so that no rounding depends on the batch size.
-        for frame in _decode(self._packets, self._member, self._size, self.num_frames):
+        for frame in self.coded():
             with torch.no_grad():
-                large = resize(to_float(frame[None]), (self.height, self.width), self._kernel)
+                large = resize(to_float(frame[None]), (self.height, self.width), self.kernel)
             batch.append(to_uint8(large)[0])
             if len(batch) == batch_size:
                 yield np.stack(batch)
                 batch = []
         if batch:
             yield np.stack(batch)
+
+    def coded(self) -> Iterator[Frames]:
+        """Yield the pictures ``uint8 (h, w, 3)`` at the coded size, in order.
+
+        Raises:
+            DamagedError: as :meth:`batches`.
+        """
+        return _decode(self._packets, self._member, self.size, self.num_frames)
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:

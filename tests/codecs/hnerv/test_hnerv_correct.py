@@ -10,11 +10,11 @@ from fake_stack import FakeStack, tiny_clip
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv import job as module
+from seesame.codecs.hnerv import encode as module
 from seesame.codecs.hnerv.codec import HnervCodec
 from seesame.codecs.hnerv.correct import Plan
 from seesame.codecs.hnerv.decode import unpack, unpack_corrections
-from seesame.codecs.hnerv.job import corrected
+from seesame.codecs.hnerv.encode import corrected
 from seesame.codecs.hnerv.pack import pack_latents, unpack_latents
 from seesame.codecs.hnerv.prices import Prices
 from seesame.codecs.hnerv.rows import Rows

@@ -82,12 +82,12 @@ def test_quantised_frames_are_near_the_floats() -> None:
     rep = Representation(SMALL, 4)
     parameters, latents, bits = rep.quantised()
     assert float(bits) == 0
-    floats = rep.decode(parameters, latents).detach()
+    floats = rep.decode(parameters, latents, torch.arange(len(latents))).detach()
     for quantizer in rep.start_quantising():
         quantizer.data -= 6
     parameters, latents, bits = rep.quantised()
     assert float(bits.detach()) > SMALL.parameters()
-    rounded = rep.decode(parameters, latents).detach()
+    rounded = rep.decode(parameters, latents, torch.arange(len(latents))).detach()
     torch.testing.assert_close(rounded, floats, atol=1.5, rtol=0)
     assert not torch.equal(rounded, floats)
 

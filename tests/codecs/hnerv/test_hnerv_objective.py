@@ -99,7 +99,7 @@ def test_either_term_alone_reaches_latents_weights_and_steps(term: str) -> None:
             parameter.add_(0.05 * torch.randn_like(parameter))
     rep.start_quantising()
     parameters, latents, _ = rep.quantised()
-    frames = rep.decode(parameters, latents)
+    frames = rep.decode(parameters, latents, torch.arange(len(latents)))
     if term == "seg":
         logits = stack.segment(frames[:, 1])
         loss = seg_term(logits, random(*logits.shape).argmax(1), ALL, 0.5)

@@ -17,7 +17,7 @@ def descend(rep: Representation, optimiser: Optimiser, times: int = 3) -> None:
     for _ in range(times):
         parameters, latents, _ = rep.quantised()
         optimiser.zero_grad()
-        rep.decode(parameters, latents).square().mean().backward()  # type: ignore[no-untyped-call]
+        rep.decode(parameters, latents, torch.arange(len(latents))).square().mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step(1e-2)
 
 

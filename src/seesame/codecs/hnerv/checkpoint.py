@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from seesame.codecs.hnerv.guard import Guard
 from seesame.codecs.hnerv.objective import PoseTerm
 from seesame.codecs.hnerv.optimiser import Optimiser
-from seesame.codecs.hnerv.representation import Representation
+from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.errors import UserError
 from seesame.files import replacing
 
@@ -21,7 +21,7 @@ NAME = "checkpoint.safetensors"
 class Resumable(Protocol):
     """The parts of a training run that a checkpoint holds."""
 
-    rep: Representation
+    rep: QuantisedNetwork
     optimiser: Optimiser
     random: torch.Generator
     pressure: float

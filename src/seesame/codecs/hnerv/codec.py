@@ -1,53 +1,25 @@
 """The hnerv codec: the reference pass, then a job that trains; decoding is lazy."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.config import HnervSettings, design
-from seesame.codecs.hnerv.decode import HnervClip, num_pairs, unpack, unpack_corrections
+from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_corrections
+from seesame.codecs.hnerv.encode import CODEC_ID, HnervJob
 from seesame.codecs.hnerv.guess import guess
 from seesame.codecs.hnerv.interrupt import interruptible
-from seesame.codecs.hnerv.job import CODEC_ID, Job
+from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.warm import Start
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
-from seesame.video.clip import Clip, Frames
-from seesame.video.resize import resize, to_float
-
-
-class TappedClip:
-    """A clip that shows every batch to an observer as it passes."""
-
-    def __init__(self, clip: Clip, size: tuple[int, int]) -> None:
-        self.width, self.height, self.fps = clip.width, clip.height, clip.fps
-        self.num_frames, self.source_bytes = clip.num_frames, clip.source_bytes
-        self._clip, self._size = clip, size
-        # The whole clip once, at render size: what training reads at random.
-        self._small = torch.empty(-(-clip.num_frames // 2) * 2, 3, *size, dtype=torch.uint8)
-
-    def batches(self, batch_size: int) -> Iterator[Frames]:
-        """The clip's batches; keeps each frame at render size."""
-        done = 0
-        for batch in self._clip.batches(batch_size):
-            small = resize(to_float(batch), self._size, "area").round()
-            room = self._small[done : done + len(batch)]  # shorter if the clip gives too many
-            room.copy_(small[: len(room)])
-            done += len(batch)
-            yield batch
-        if done % 2:
-            self._small[-1] = self._small[-2]
-
-    def pairs(self) -> Tensor:
-        """All frames at render size as pairs ``uint8 (N, 2, 3, h, w)``; an odd last one twice."""
-        return self._small.view(-1, 2, *self._small.shape[1:])
+from seesame.video.clip import Clip
 
 
 class HnervCodec:
@@ -85,12 +57,12 @@ class HnervCodec:
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - start
             material = Material(tapped.pairs(), outputs, clip.source_bytes)
-            job = Job(clip, stack, chosen, context, outputs, architecture)
+            job = HnervJob(clip, stack, chosen, context, outputs, architecture)
             if warm is not None:
-                warm.fill(job.rep, material.frames, outputs, stack)
+                warm.fill(job.representation, material.frames, outputs, stack)
             else:
                 poses = outputs.poses[:, : stack.judged]
-                guess(job.rep, material.frames, outputs.classes, poses)
+                guess(job.representation, material.frames, outputs.classes, poses)
             best = job.train(material, start, look, interrupted)
         return Container.from_bytes(best.data)
 
@@ -103,9 +75,7 @@ class HnervCodec:
         corrections = unpack_corrections(container)
         if corrections is None:
             return {}
-        used = ", ".join(f"{kind} {n}" for kind, n in corrections.counts().items() if n)
-        size = len(container.sections[Section.SIDECAR])
-        return {"sidecar": f"{size:,} bytes; of {num_pairs(container):,} pairs corrected: {used}"}
+        return {"sidecar": corrections.text(len(container.sections[Section.SIDECAR]))}
 
 
 def _start(path: Path) -> Start:

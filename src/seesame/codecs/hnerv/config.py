@@ -1,14 +1,12 @@
 """Settings of the hnerv codec: presets, the schedule, and the decoder's size."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 from seesame.codecs.hnerv.geometry import render_side
 from seesame.codecs.hnerv.model import Architecture
+from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.errors import UserError
-from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -18,9 +16,6 @@ BITS_A_WEIGHT = 3.5
 SIZE_FACTOR = 2.3
 TAPER = (24, 22, 20, 18, 16)
 """Widths of the stages, in proportion."""
-UNDER_CAP = 0.97
-"""Share of ``max_bytes`` to aim at: the file must not end a little above."""
-
 PRESETS = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
 """Wall time in seconds of a whole encode, reference pass and final check included."""
 
@@ -95,98 +90,26 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class HnervSettings:
+class HnervSettings(TrainSettings):
     """What a user may set.
 
     Args:
-        preset: how much effort: draft, fast, medium, slow.
-        budget_s: wall time in seconds instead of the preset's.
-        steps: number of training steps instead of a wall time (repeatable on one machine).
-        bytes: size to aim at; None chooses one from the clip.
-        pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
         latent: values a pair; None chooses them from the clip's length and the size.
-        target_score: the score that is good enough: training stops when a file reaches it.
-        max_seg: the seg distortion that is good enough; with other limits, all must hold.
-        max_pose: the same for the pose distortion.
-        max_bytes: the same for the file's size; it also bounds the size to aim at.
         init: an .ssm file of hnerv whose decoder is where training starts; its widths are taken.
-        resume: go on from the checkpoint in the work folder.
-        sidecar: look for corrections after training.
     """
 
-    preset: str = "fast"
-    budget_s: float | None = None
-    steps: int | None = None
-    bytes: int | None = None
-    pixel_weight: float = 0.0
+    CODEC = "hnerv"
+    PRESETS = PRESETS
+    BOUNDS = TrainSettings.BOUNDS | {"latent": (1, 128)}
+    WHOLE = (*TrainSettings.WHOLE, "latent")
+
     latent: int | None = None
-    target_score: float | None = None
-    max_seg: float | None = None
-    max_pose: float | None = None
-    max_bytes: int | None = None
     init: str | None = None
-    resume: bool = False
-    sidecar: bool = True
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> "HnervSettings":
-        """Check plain values and make settings of them.
-
-        Raises:
-            UserError: an unknown name or a value out of range.
-        """
-        known = {f.name for f in fields(cls)}
-        for name in settings:
-            if name not in known:
-                raise UserError(f"hnerv has no setting {name!r}; it has {', '.join(sorted(known))}")
-        made = replace(cls(), **{k: v for k, v in settings.items() if v is not None})
-        made._check()
-        return made
 
     def _check(self) -> None:
-        if not isinstance(self.preset, str) or self.preset not in PRESETS:
-            raise UserError(f"unknown preset {self.preset!r}; one of {', '.join(PRESETS)}")
-        bounds = {
-            "budget_s": (10, 30 * 86400),
-            "steps": (1, 10**8),
-            "bytes": (500, 10**8),
-            "pixel_weight": (0, 1000),
-            "latent": (1, 128),
-            "target_score": (0, 1e6),
-            "max_seg": (0, 1),
-            "max_pose": (0, 1e9),
-            "max_bytes": (500, 10**8),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value <= high:
-                raise UserError(f"hnerv: {name} must be between {low} and {high}, not {value!r}")
-        if not isinstance(self.sidecar, bool):
-            raise UserError(f"hnerv: sidecar must be true or false, not {self.sidecar!r}")
+        super()._check()
         if self.init is not None and not isinstance(self.init, str):
             raise UserError(f"hnerv: init must be a file's path, not {self.init!r}")
-        for name in ("steps", "bytes", "latent", "max_bytes"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, int):
-                raise UserError(f"hnerv: {name} must be a whole number, not {value!r}")
-
-    @property
-    def limits(self) -> Limits:
-        """What the user will settle for."""
-        return Limits(self.target_score, self.max_seg, self.max_pose, self.max_bytes)
-
-    def aim(self, free: int) -> int:
-        """Size to aim at in bytes, where ``free`` is what would be chosen without settings."""
-        wanted = self.bytes or free
-        return wanted if self.max_bytes is None else min(wanted, int(UNDER_CAP * self.max_bytes))
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of the whole encode."""
-        return PRESETS[self.preset] if self.budget_s is None else self.budget_s
 
 
 def target_bytes(num_pairs: int, source_bytes: int) -> int:

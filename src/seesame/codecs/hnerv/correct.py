@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.codecs.hnerv.geometry import enlarge
-from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.prices import Prices
 from seesame.codecs.hnerv.quantize import EXPONENTS
 from seesame.codecs.hnerv.rows import Rows
@@ -83,8 +83,19 @@ class Found:
     """Whole passes over the clip."""
 
 
+class Renderer(Protocol):
+    """What shows a file's pairs before correction."""
+
+    device: torch.device
+    size: tuple[int, int]
+    """``(height, width)`` of its frames."""
+
+    def __call__(self, latents: Tensor, pairs: Tensor) -> Tensor:
+        """Frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``, whose latents are given."""
+
+
 def search(
-    decoder: Decoder,
+    renderer: Renderer,
     latents: Rows,
     outputs: ReferenceOutputs,
     stack: Stack,
@@ -94,14 +105,14 @@ def search(
     """Look for corrections of a trained file.
 
     Args:
-        decoder: the network of the file; it says the device.
+        renderer: of the file; its frames must have gradients in the latents.
         latents: the file's ``(d, N)`` symbols; they are not changed.
         outputs: what the stack sees in the source.
         stack: differentiable nets.
         plan: time and kinds.
         stop: asked after every batch; true ends the search with what was found so far.
     """
-    return _Search(decoder, latents, outputs, stack, plan, stop).run()
+    return _Search(renderer, latents, outputs, stack, plan, stop).run()
 
 
 class _Search:
@@ -109,16 +120,16 @@ class _Search:
 
     def __init__(
         self,
-        decoder: Decoder,
+        renderer: Renderer,
         latents: Rows,
         outputs: ReferenceOutputs,
         stack: Stack,
         plan: Plan,
         stop: Callable[[], bool],
     ) -> None:
-        self.decoder, self.outputs, self.stack, self.plan = decoder, outputs, stack, plan
+        self.renderer, self.outputs, self.stack, self.plan = renderer, outputs, stack, plan
         self.stop, self.start = stop, time.monotonic()
-        self.device = decoder.stem.weight.device
+        self.device = renderer.device
         self.exponents, self.symbols = latents.exponents, latents.symbols.T.copy()
         self.values = Corrections.none(len(self.symbols)).values
         self.judged = stack.judged if stack.has_pose else 0
@@ -135,10 +146,9 @@ class _Search:
         if len(self.symbols) <= MAX_PAIRS:
             fields[:, [field for group in allowed for field in group]] = True
         self.allowed = fields.ravel()
-        render = decoder.architecture.render
         size = (outputs.height, outputs.width)
         # Otherwise the stack sees what is rendered, rounded: see the geometry trick.
-        self.between = any(r < s < 2 * r for r, s in zip(render, size, strict=True))
+        self.between = any(r < s < 2 * r for r, s in zip(renderer.size, size, strict=True))
 
     def run(self) -> Found:
         """Measure, search round by round, prune."""
@@ -157,7 +167,7 @@ class _Search:
         for batch in _batches(np.arange(self.pairs)):
             if self._late(SEARCHING / 2):
                 return False
-            rendered = self._render(self.symbols[batch])
+            rendered = self._render(batch, self.symbols[batch])
             self.seg[batch], self.pose[batch] = self._measure(batch, rendered)
         return True
 
@@ -200,7 +210,7 @@ class _Search:
         elif all(int(pair) in self.jacobian for pair in batch):
             known = torch.stack([self.jacobian[int(pair)] for pair in batch])
         slopes = linearise(
-            self.decoder,
+            lambda latents: self.renderer(latents, torch.from_numpy(batch)),
             self.stack,
             self._latents(self.symbols[batch]),
             torch.from_numpy(self.values[batch]),
@@ -267,7 +277,11 @@ class _Search:
         second = moved | (values[:, 1] != self.values[batch, 1]).any(1)
         new = np.flatnonzero(second | (values[:, 0] != self.values[batch, 0]).any(1))
         if len(new):
-            base = self._render(symbols[new]) if rendered is None else rendered[_index(new)]
+            base = (
+                self._render(batch[new], symbols[new])
+                if rendered is None
+                else rendered[_index(new)]
+            )
             frames = apply(base, torch.from_numpy(values[new]))
             seg[new], pose[new] = self._measure(batch[new], frames, second[new])
         bits = self.prices.change(batch, (self.values, self.symbols), (values, symbols))
@@ -285,9 +299,8 @@ class _Search:
         return torch.from_numpy(values.copy()).to(self.device)
 
     @torch.no_grad()
-    def _render(self, symbols: Ints) -> Tensor:
-        frames: Tensor = self.decoder(self._latents(symbols))
-        return frames
+    def _render(self, pairs: Ints, symbols: Ints) -> Tensor:
+        return self.renderer(self._latents(symbols), torch.from_numpy(pairs))
 
     @torch.no_grad()
     def _measure(

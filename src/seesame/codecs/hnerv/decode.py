@@ -1,5 +1,6 @@
 """The decoder's side: from a file's sections to a clip that is rendered lazily."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -25,17 +26,23 @@ MAX_ENLARGEMENT = 64
 """A file that asks for more was not made by the encoder; it would only cost memory."""
 
 
-class HnervClip:
-    """The decoded clip, rendered lazily from a file's decoder and latents."""
+class RenderedClip(ABC):
+    """A clip whose pairs are rendered at the size that the stack reads, lazily."""
 
     def __init__(self, container: Container, device: str) -> None:
         self.width, self.height = container.width, container.height
         self.num_frames, self.source_bytes = container.num_frames, container.source_bytes
         self.fps: Fraction = container.fps
         self._device = torch.device(device)
-        self._decoder, self._latents = unpack(container)
-        self._decoder.to(self._device)
         self._corrections = unpack_corrections(container)
+
+    @abstractmethod
+    def _pairs(self) -> Iterator[Tensor]:
+        """Frames ``(B, 2, 3, h, w)`` before correction, batch after batch.
+
+        Nothing may be yielded inside inference mode: a generator left unfinished would leave it
+        switched on.
+        """
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Frames in order, ``uint8 (B, H, W, 3)``."""
@@ -54,18 +61,17 @@ class HnervClip:
             yield np.concatenate(waiting)
 
     def _rendered(self) -> Iterator[Frames]:
-        left = self.num_frames
-        for start in range(0, len(self._latents), DECODE_PAIRS):
-            part = self._latents[start : start + DECODE_PAIRS].to(self._device)
+        left, done = self.num_frames, 0
+        for pairs in self._pairs():
             with torch.inference_mode():
-                frames = self._corrected(self._decoder(part), start).flatten(0, 1).clamp(0, 255)
-            # One frame at a time: at source size a batch of floats would be large. Nothing is
-            # yielded inside inference mode: a generator left unfinished would leave it switched on.
+                frames = self._corrected(pairs, done).flatten(0, 1).clamp(0, 255)
+            # One frame at a time: at source size a batch of floats would be large.
             for frame in frames[:left, None]:
                 with torch.inference_mode():
                     whole = to_uint8(enlarge(frame, (self.height, self.width)))
                 yield whole
-            left -= 2 * len(part)
+            left -= 2 * len(pairs)
+            done += len(pairs)
 
     def _corrected(self, frames: Tensor, start: int) -> Tensor:
         """Pairs ``(B, 2, 3, h, w)`` from number ``start`` on, with the sidecar's corrections."""
@@ -73,6 +79,22 @@ class HnervClip:
             return frames
         values = self._corrections.values[start : start + len(frames)]
         return apply(frames, torch.from_numpy(values))
+
+
+class HnervClip(RenderedClip):
+    """The decoded clip, rendered lazily from a file's decoder and latents."""
+
+    def __init__(self, container: Container, device: str) -> None:
+        super().__init__(container, device)
+        self._decoder, self._latents = unpack(container)
+        self._decoder.to(self._device)
+
+    def _pairs(self) -> Iterator[Tensor]:
+        for start in range(0, len(self._latents), DECODE_PAIRS):
+            part = self._latents[start : start + DECODE_PAIRS].to(self._device)
+            with torch.inference_mode():
+                frames = self._decoder(part)
+            yield frames
 
 
 def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:
@@ -85,10 +107,7 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
         if section not in container.sections:
             raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
     architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
-    size = (container.height, container.width)
-    for rendered, side in zip(architecture.render, size, strict=True):
-        if not rendered <= side <= MAX_ENLARGEMENT * rendered:
-            raise DamagedError(f"{name} is damaged: it renders {rendered} pixels for {side}")
+    check_render(architecture.render, container, name)
     if num_pairs(container) * architecture.latent > MAX_LATENT_SYMBOLS:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
     weights = unpack_weights(
@@ -107,6 +126,14 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
     decoder.load_state_dict(state)
     decoder.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return decoder.eval(), torch.from_numpy(latents.values().T.copy())
+
+
+def check_render(render: tuple[int, int], container: Container, name: str) -> None:
+    """Raise DamagedError for a render size that no encoder chooses for the file's frames."""
+    size = (container.height, container.width)
+    for rendered, side in zip(render, size, strict=True):
+        if not rendered <= side <= MAX_ENLARGEMENT * rendered:
+            raise DamagedError(f"{name} is damaged: it renders {rendered} pixels for {side}")
 
 
 def num_pairs(container: Container) -> int:

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seesame.codecs.hnerv.model import MIDDLE, SPREAD, Decoder
+from seesame.codecs.hnerv.quantised import row_key
 from seesame.codecs.hnerv.quantize import as_rows
-from seesame.codecs.hnerv.representation import Representation, row_key
+from seesame.codecs.hnerv.representation import Representation
 
 CELLS = (12, 16)
 """Rows and columns that a picture is averaged to before pairs are compared."""

@@ -1,37 +1,24 @@
-"""One encode: plans the time, trains, judges candidates, corrects the best."""
+"""One encode that trains: plans the time, judges candidates, corrects the best."""
 
 import hashlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
-import torch
-
-from seesame.bitstream.container import Container, Section, pack_config
+from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
-from seesame.codecs.hnerv.config import HnervSettings, Schedule
-from seesame.codecs.hnerv.correct import Plan, search
-from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_latent_rows
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.pack import (
-    LAYOUT,
-    pack_architecture,
-    pack_latents,
-    pack_weights,
-    unpack_architecture,
-)
-from seesame.codecs.hnerv.representation import Representation, tensor_axes
-from seesame.codecs.hnerv.sidecar import pack_sidecar
+from seesame.codecs.hnerv.config import Schedule
+from seesame.codecs.hnerv.correct import Plan
+from seesame.codecs.hnerv.quantised import QuantisedNetwork
+from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
-CODEC_ID = 16
 LEAST_TRAINING_SECONDS = 10.0
 STATE = 4
 """What a checkpoint holds; raised when that changes, so that an older one is refused."""
@@ -41,31 +28,67 @@ CORRECTING_ROUNDS = 1
 """Passes of that search in a run of so many steps, which must not depend on the time."""
 
 
-class Job:
-    """One encode: plans the time, trains, judges candidates."""
+class Job(ABC):
+    """One encode. What is trained, and the file that is made of it, are a codec's own.
+
+    Args:
+        clip: the source.
+        stack: the nets.
+        settings: the user's.
+        context: device, seed, progress, work folder.
+        outputs: what the stack sees in the source.
+        rep: what is trained.
+        shape: of its network, in words; a checkpoint of another is refused.
+    """
+
+    schedule = Schedule()
 
     def __init__(
         self,
         clip: Clip,
         stack: Stack,
-        settings: HnervSettings,
+        settings: TrainSettings,
         context: EncodeContext,
         outputs: ReferenceOutputs,
-        architecture: Architecture,
+        rep: QuantisedNetwork,
+        shape: str,
     ) -> None:
         self.clip, self.stack, self.settings = clip, stack, settings
-        self.context, self.outputs = context, outputs
-        self.rep = Representation(architecture, -(-clip.num_frames // 2))
+        self.context, self.outputs, self.rep, self.shape = context, outputs, rep, shape
+        self.train_settings = settings
+        """What training goes by, where that is not the whole of the user's."""
         self.judging = 0.0
         """Seconds that judging a candidate takes."""
         self.planned = 0
         """Judgings still to come, that of whoever asked for the file included."""
 
+    @abstractmethod
+    def pack(self) -> Container:
+        """The file of the present state."""
+
+    @abstractmethod
+    def decoded(self, container: Container) -> Clip:
+        """The clip that a file decodes to."""
+
+    @abstractmethod
+    def corrected(self, container: Container, plan: Plan, stop: Callable[[], bool]) -> Container:
+        """A file with the corrections that a search finds; whether they pay is not judged."""
+
     def train(
         self, material: Material, start: float, look: float, stop: threading.Event
     ) -> Candidate:
-        schedule = Schedule()
-        training = Training(self.rep, material, self.stack, self.settings, schedule, self.context)
+        """Train, judge, correct; returns the best file.
+
+        Args:
+            material: what training reads.
+            start: when the encode began, of ``time.monotonic``.
+            look: seconds that a pass over the source takes with the nets.
+            stop: set when the user has had enough.
+        """
+        schedule = self.schedule
+        training = Training(
+            self.rep, material, self.stack, self.train_settings, schedule, self.context
+        )
         checkpoint = self._checkpoint()
         done = 0.0
         if self.settings.resume:
@@ -120,7 +143,7 @@ class Job:
             "clip": frames,
             "outputs": outputs.hexdigest(),
             "stack": self.stack.fingerprint,
-            "architecture": repr(self.rep.architecture),
+            "architecture": self.shape,
             "seed": self.context.seed,
             "state": STATE,
         }
@@ -137,9 +160,7 @@ class Job:
         if self.settings.steps is not None:
             plan = Plan(rounds=CORRECTING_ROUNDS)
         container = Container.from_bytes(best.data)
-        changed = corrected(
-            container, self.outputs, self.stack, plan, self.context.device, stop.is_set
-        )
+        changed = self.corrected(container, plan, stop.is_set)
         if changed.sections == container.sections:
             return best
         found = self.scored(changed)
@@ -149,69 +170,9 @@ class Job:
     def scored(self, container: Container) -> Candidate:
         """A file and its true score: its bytes are read back and decoded."""
         data = container.to_bytes()
-        decoded = HnervClip(Container.from_bytes(data), self.context.device)
+        decoded = self.decoded(Container.from_bytes(data))
         found = evaluate(self.outputs, decoded, self.stack, len(data), device=self.context.device)
         excess = self.settings.limits.excess(found.score, len(data))
-        payload = sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
+        trained = (Section.WEIGHTS, Section.LATENTS)
+        payload = sum(len(container.sections.get(s, b"")) for s in trained)
         return Candidate(found.score.total, data, excess, payload)
-
-    def pack(self) -> Container:
-        """The file of the present state."""
-        weights, latents = self.rep.symbols()
-        config: dict[str, Any] = {
-            k: v
-            for k, v in vars(self.settings).items()
-            if v != getattr(HnervSettings, k) and k not in ("resume", "init")
-        }
-        config |= {"stack": self.stack.name, "seed": self.context.seed}
-        return Container(
-            codec_id=CODEC_ID,
-            width=self.clip.width,
-            height=self.clip.height,
-            fps=self.clip.fps,
-            num_frames=self.clip.num_frames,
-            source_bytes=self.clip.source_bytes,
-            sections={
-                Section.CONFIG: pack_config(config),
-                Section.MODEL: pack_architecture(self.rep.architecture),
-                Section.WEIGHTS: pack_weights(weights, tensor_axes(self.rep.architecture)),
-                Section.LATENTS: pack_latents(latents),
-            },
-        )
-
-
-def corrected(
-    container: Container,
-    outputs: ReferenceOutputs,
-    stack: Stack,
-    plan: Plan,
-    device: str = "cpu",
-    stop: Callable[[], bool] = lambda: False,
-) -> Container:
-    """A trained file with the corrections that a search finds; whether they pay is not judged.
-
-    Args:
-        container: the file; corrections that it has already are dropped.
-        outputs: what the stack sees in the source.
-        stack: differentiable nets.
-        plan: how long to search, and for what.
-        device: where to.
-        stop: asked now and then; true ends the search.
-
-    Raises:
-        DamagedError: a section is missing or does not decode.
-    """
-    decoder, _ = unpack(container)
-    architecture, layout = unpack_architecture(container.sections[Section.MODEL], "the file")
-    latents = unpack_latent_rows(container, architecture, layout)
-    if layout != LAYOUT:
-        plan = replace(plan, latents=False)  # its LATENTS are no longer written
-    found = search(decoder.to(torch.device(device)), latents, outputs, stack, plan, stop)
-    sections: dict[Section, bytes] = dict(container.sections)
-    sections.pop(Section.SIDECAR, None)
-    if (found.latents.symbols != latents.symbols).any():
-        sections[Section.LATENTS] = pack_latents(found.latents)
-    payload = pack_sidecar(found.corrections)
-    if payload:
-        sections[Section.SIDECAR] = payload
-    return replace(container, sections=sections)

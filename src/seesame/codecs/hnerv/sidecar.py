@@ -54,6 +54,11 @@ class Corrections:
             for kind, fields in KINDS.items()
         }
 
+    def text(self, size: int) -> str:
+        """What is said of a sidecar of ``size`` bytes."""
+        used = ", ".join(f"{kind} {n}" for kind, n in self.counts().items() if n)
+        return f"{size:,} bytes; of {len(self.values):,} pairs corrected: {used}"
+
 
 def apply(frames: Tensor, values: Tensor) -> Tensor:
     """Correct frames: move and zoom, then gain, then levels.

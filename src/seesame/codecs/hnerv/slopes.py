@@ -6,6 +6,7 @@ only through the smooth disagreement of the training loss. The pose values' slop
 the frames, where all fourteen numbers of a pair have simple derivatives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.objective import margins
 from seesame.codecs.hnerv.quantize import straight_through
 from seesame.codecs.hnerv.sidecar import (
@@ -64,7 +64,7 @@ class Slopes:
 
 
 def linearise(
-    decoder: Decoder,
+    render: Callable[[Tensor], Tensor],
     stack: Stack,
     latents: Tensor,
     values: Tensor,
@@ -75,7 +75,7 @@ def linearise(
     """Slopes of some pairs.
 
     Args:
-        decoder: the network.
+        render: latents ``(B, d)`` to frames.
         stack: differentiable nets.
         latents: ``(B, d)``.
         values: the pairs' present corrections ``(B, 2, 7)``.
@@ -85,7 +85,7 @@ def linearise(
     """
     classes, poses = wanted
     latents = latents.clone().requires_grad_()
-    rendered = decoder(latents)
+    rendered = render(latents)
     frames = apply(rendered.detach(), values).requires_grad_()
     inside = frames.clamp(0, 255)
     seen = straight_through(inside, inside.round())

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
-from seesame.codecs.hnerv.config import HnervSettings, Schedule
+from seesame.codecs.hnerv.config import Schedule
 from seesame.codecs.hnerv.guard import Guard
 from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seen_bytes, seg_term
 from seesame.codecs.hnerv.optimiser import Optimiser
-from seesame.codecs.hnerv.representation import Representation
+from seesame.codecs.hnerv.quantised import QuantisedNetwork
+from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
@@ -100,10 +101,10 @@ class Training:
 
     def __init__(
         self,
-        representation: Representation,
+        representation: QuantisedNetwork,
         material: Material,
         stack: Stack,
-        settings: HnervSettings,
+        settings: TrainSettings,
         schedule: Schedule,
         context: EncodeContext,
     ) -> None:
@@ -221,7 +222,7 @@ class Training:
         bits = self.coding * bits
         low = self.low_precision and share < self.schedule.exact_from
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            frames = self.rep.decode(parameters, latents[batch.to(self.device)])
+            frames = self.rep.decode(parameters, latents, batch.to(self.device))
         seen = seen_bytes(frames, RANGE_WEIGHT)
         outputs = self.material.outputs
         judged = batch < len(outputs.classes)

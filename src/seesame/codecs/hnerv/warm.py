@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from seesame.codecs.hnerv.guess import for_all, looks_of, regression
 from seesame.codecs.hnerv.model import Architecture, Decoder
+from seesame.codecs.hnerv.quantised import row_key
 from seesame.codecs.hnerv.quantize import as_rows
-from seesame.codecs.hnerv.representation import Representation, row_key
+from seesame.codecs.hnerv.representation import Representation
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 

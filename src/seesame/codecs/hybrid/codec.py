@@ -1,0 +1,84 @@
+"""The hybrid codec: the base's encode, the reference pass, then a job that trains."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from seesame.bitstream.container import Container, Section
+from seesame.codecs.av import AvCodec
+from seesame.codecs.base import EncodeContext
+from seesame.codecs.hnerv.decode import unpack_corrections
+from seesame.codecs.hnerv.interrupt import interruptible
+from seesame.codecs.hnerv.tapped import TappedClip
+from seesame.codecs.hnerv.train import Material
+from seesame.codecs.hybrid.config import HybridSettings, design
+from seesame.codecs.hybrid.decode import open_file
+from seesame.codecs.hybrid.job import HybridJob
+from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
+from seesame.errors import UserError
+from seesame.metric.evaluator import reference_outputs
+from seesame.video.clip import Clip
+
+
+class HybridCodec:
+    """A classical stream, and a small network and corrections that mend it for the stack."""
+
+    name = "hybrid"
+    codec_id = CODEC_ID
+    summary = "a classical base mended by a small network trained against the stack; minutes"
+
+    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+        """Encode the base, train what is added to it, and keep what lowers the true score.
+
+        The first Ctrl-C ends training and returns the best file so far; the second stops at once.
+
+        Raises:
+            UserError: bad settings, no stack, a clip that forms no pair.
+            DamagedError: the clip ends early.
+        """
+        start = time.monotonic()
+        chosen = HybridSettings.from_mapping(settings)
+        stack = context.stack
+        if stack is None:
+            raise UserError("hybrid trains against a perception stack; name one with --stack")
+        if not stack.differentiable:
+            raise UserError(f"stack {stack.name} has no gradients; hybrid cannot train against it")
+        if clip.source_bytes < 1:
+            raise UserError("the source has no bytes, so that there is no rate to train for")
+        torch.manual_seed(context.seed)
+        with interruptible() as interrupted:
+            quiet = replace(context, progress=lambda share, text: None)
+            context.progress(0.0, f"encoding the base, {chosen.base}")
+            base = AvCodec(chosen.base).encode(clip, chosen.base_settings, quiet)
+            context.progress(0.0, "looking at the source")
+            before = time.monotonic()
+            shape = design(clip, stack, chosen)
+            tapped = TappedClip(clip, shape.render)
+            outputs = reference_outputs(tapped, stack, device=context.device)
+            look = time.monotonic() - before
+            material = Material(tapped.pairs(), outputs, clip.source_bytes)
+            job = HybridJob(clip, stack, chosen, context, outputs, base, shape)
+            best = job.run(material, start, look, interrupted)
+        return Container.from_bytes(best.data)
+
+    def decode(self, container: Container, device: str = "cpu") -> Clip:
+        """The decoded clip. Raises DamagedError when the sections do not fit together."""
+        return open_file(container, device)
+
+    def notes(self, container: Container) -> dict[str, str]:
+        """What ``seesame info`` says of the parts. Raises DamagedError when they are damaged."""
+        base = unpack_base(container)
+        size = len(container.sections[Section.STREAM])
+        lines = {"base": f"{base.name}, {size:,} bytes, coded at {base.size[1]}x{base.size[0]}"}
+        found = unpack_network(container)
+        if found is not None and found.network is not None:
+            weights = sum(p.numel() for p in found.network.parameters())
+            used = sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
+            lines["network"] = f"{weights:,} weights, {used:,} bytes with the pairs' codes"
+        corrections = unpack_corrections(container)
+        if corrections is not None:
+            lines["sidecar"] = corrections.text(len(container.sections[Section.SIDECAR]))
+        return lines
