@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from seesame.metric.evaluator import Evaluation
     from seesame.video.clip import Clip
 
-HNERV = "hnerv"
+HNERV, HYBRID = "hnerv", "hybrid"
+TRAINED = (HNERV, HYBRID)
+"""Codecs that train against the stack."""
+ONLY_HNERV = ("bytes", "init")
+"""Of the flags below, those that hybrid does not take."""
+TRAINING = "Flags of hnerv and hybrid"
 
 
 class Preset(StrEnum):
-    """How much effort hnerv takes; the times are for a short clip on two cores."""
+    """How much effort training takes; the times are for a short clip on two cores."""
 
     draft = "draft"
     fast = "fast"
@@ -54,8 +59,8 @@ def compress(
         Preset | None,
         typer.Option(
             "--preset",
-            rich_help_panel="Flags of hnerv",
-            help="Effort of hnerv: draft takes about 2 minutes, fast 8, for ten seconds of "
+            rich_help_panel=TRAINING,
+            help="Effort: draft takes about 2 minutes, fast 8 (hybrid 6), for ten seconds of "
             "video on two cores; fast when left out.",
         ),
     ] = None,
@@ -63,9 +68,9 @@ def compress(
         str | None,
         typer.Option(
             "--budget",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             metavar="TIME",
-            help="Training time of hnerv, as 90s, 20m, 1.5h.",
+            help="Time of the whole encode, as 90s, 20m, 1.5h.",
         ),
     ] = None,
     size_bytes: Annotated[
@@ -82,10 +87,10 @@ def compress(
         float | None,
         typer.Option(
             "--pixel-weight",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             min=0.0,
             metavar="W",
-            help="Weight of hnerv's pixel term; more keeps the picture viewable.",
+            help="Weight of the pixel term; more keeps the picture viewable.",
         ),
     ] = None,
     init: Annotated[
@@ -101,7 +106,7 @@ def compress(
         float | None,
         typer.Option(
             "--target-score",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             metavar="S",
             help="Stop as soon as a file reaches this score.",
         ),
@@ -110,7 +115,7 @@ def compress(
         float | None,
         typer.Option(
             "--max-seg",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             metavar="D",
             help="Stop as soon as a file's seg distortion is within D; with several limits, "
             "within all.",
@@ -120,7 +125,7 @@ def compress(
         float | None,
         typer.Option(
             "--max-pose",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             metavar="D",
             help="The same for its pose distortion.",
         ),
@@ -129,7 +134,7 @@ def compress(
         int | None,
         typer.Option(
             "--max-bytes",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             metavar="N",
             help="The same for its size in bytes.",
         ),
@@ -138,8 +143,8 @@ def compress(
         bool,
         typer.Option(
             "--resume",
-            rich_help_panel="Flags of hnerv",
-            help="Go on with hnerv where an earlier run stopped.",
+            rich_help_panel=TRAINING,
+            help="Go on where an earlier run stopped.",
         ),
     ] = False,
     settings: Annotated[
@@ -162,7 +167,7 @@ def compress(
 ) -> None:
     """Compress a clip into an .ssm file and score what comes back from disk.
 
-    Ctrl-C while hnerv trains writes the best file so far; Ctrl-C again stops at once.
+    Ctrl-C while hnerv or hybrid trains writes the best file so far; Ctrl-C again stops at once.
 
     Examples:
 
@@ -196,9 +201,9 @@ def compress(
     source = open_source(clip, frame_size, frame_rate)
     if not no_score and source.num_frames < 2:
         raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
-    needs_stack = codec == HNERV or not no_score
+    needs_stack = codec in TRAINED or not no_score
     eyes = load_stack(stack, where) if needs_stack else None
-    work = out.parent / f"{out.stem}.work" if codec == HNERV else None
+    work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
     context = EncodeContext(eyes, where, seed, work=work)
     encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
     evaluation = None
@@ -223,11 +228,14 @@ def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> di
     names = {"budget_s": "--budget"}
     for name in flags:
         flag = names.get(name, "--" + name.replace("_", "-"))
-        if codec != HNERV:
-            raise UserError(f"{flag} is for hnerv; --codec {codec} takes --set name=value")
+        takers = (HNERV,) if name in ONLY_HNERV else TRAINED
+        if codec not in takers:
+            raise UserError(
+                f"{flag} is for {' and '.join(takers)}; --codec {codec} takes --set name=value"
+            )
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")
-    if codec == HNERV:
+    if codec in TRAINED:
         flags.setdefault("preset", extra.pop("preset", Preset.fast.value))
     return {**extra, **flags}
 
@@ -247,11 +255,13 @@ def _missed(
     codec: str, settings: dict[str, object], evaluation: "Evaluation | None"
 ) -> dict[str, float] | None:
     """The user's limits that the file does not keep; None when there are none to check."""
-    if codec != HNERV or evaluation is None:
+    if codec not in TRAINED or evaluation is None:
         return None
     from seesame.codecs.hnerv.config import HnervSettings
+    from seesame.codecs.hybrid.config import HybridSettings
 
-    limits = HnervSettings.from_mapping(settings).limits
+    kind = HnervSettings if codec == HNERV else HybridSettings
+    limits = kind.from_mapping(settings).limits
     if not limits.given:
         return None
     return limits.missed(evaluation.score, evaluation.compressed_bytes)

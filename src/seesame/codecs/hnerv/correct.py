@@ -101,6 +101,7 @@ def search(
     stack: Stack,
     plan: Plan,
     stop: Callable[[], bool] = lambda: False,
+    start: Corrections | None = None,
 ) -> Found:
     """Look for corrections of a trained file.
 
@@ -111,8 +112,9 @@ def search(
         stack: differentiable nets.
         plan: time and kinds.
         stop: asked after every batch; true ends the search with what was found so far.
+        start: corrections to begin with; none when left out.
     """
-    return _Search(renderer, latents, outputs, stack, plan, stop).run()
+    return _Search(renderer, latents, outputs, stack, plan, stop, start).run()
 
 
 class _Search:
@@ -126,12 +128,15 @@ class _Search:
         stack: Stack,
         plan: Plan,
         stop: Callable[[], bool],
+        start: Corrections | None,
     ) -> None:
         self.renderer, self.outputs, self.stack, self.plan = renderer, outputs, stack, plan
         self.stop, self.start = stop, time.monotonic()
         self.device = renderer.device
         self.exponents, self.symbols = latents.exponents, latents.symbols.T.copy()
-        self.values = Corrections.none(len(self.symbols)).values
+        self.known = start is not None
+        begun = start or Corrections.none(len(self.symbols))
+        self.values = begun.values.copy()
         self.judged = stack.judged if stack.has_pose else 0
         self.pairs = len(outputs.classes)
         self.price = 25 / 8 / outputs.source_bytes
@@ -168,13 +173,14 @@ class _Search:
             if self._late(SEARCHING / 2):
                 return False
             rendered = self._render(batch, self.symbols[batch])
+            rendered = apply(rendered, torch.from_numpy(self.values[batch]))
             self.seg[batch], self.pose[batch] = self._measure(batch, rendered)
         return True
 
     def _round(self) -> bool:
         """Try to improve every pair, the worst first; false when it is time to end."""
         self.weights = self._weights()
-        self.prices = Prices(self.values, self.symbols, self.rounds > 0)
+        self.prices = Prices(self.values, self.symbols, self.known or self.rounds > 0)
         left = np.flatnonzero(self.stale < PATIENCE)
         worst = self.weights.seg * self.seg[left] + self.weights.pose * self.pose[left]
         for batch in _batches(left[np.argsort(-worst, kind="stable")]):

@@ -12,10 +12,12 @@ from torch.func import functional_call
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.correct import Plan, search
+from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.encode import with_found
 from seesame.codecs.hnerv.job import Job
 from seesame.codecs.hnerv.pack import pack_latents, pack_weights
 from seesame.codecs.hnerv.quantised import Parameters, QuantisedNetwork
+from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar
 from seesame.codecs.hnerv.train import Candidate, Material
 from seesame.codecs.hybrid.config import SCHEDULE, HybridSettings
 from seesame.codecs.hybrid.decode import PostRenderer, at_render_size, base_pairs, open_file
@@ -27,6 +29,8 @@ from seesame.video.clip import Clip
 
 FIRST_CODES = 0.1
 """Deviation of the codes at the start."""
+CORRECTING_FIRST = 0.2
+"""Share of the time for corrections of the base, over which the network is then trained."""
 
 
 class PostRepresentation(QuantisedNetwork):
@@ -42,6 +46,8 @@ class PostRepresentation(QuantisedNetwork):
         network = PostNetwork(design)
         super().__init__(network, FIRST_CODES * torch.randn(len(pictures), design.code))
         self._size, self._kernel = design.render, kernel
+        self.corrections: Tensor | None = None
+        """Integers ``(N, 2, 7)`` that stand while the network is trained."""
         # Kept out of this module's state by the tuple.
         self._fixed = (PostNetwork(design, meta=True), pictures)
 
@@ -51,7 +57,9 @@ class PostRepresentation(QuantisedNetwork):
         base = pictures[pairs.cpu()].to(latents.device)
         base = at_render_size(base, self._size, self._kernel)
         frames: Tensor = functional_call(form, parameters, (latents[pairs], base))
-        return frames
+        if self.corrections is None:
+            return frames
+        return apply(frames.float(), self.corrections[pairs.cpu()])
 
 
 class HybridJob(Job):
@@ -88,6 +96,7 @@ class HybridJob(Job):
         trained = design if design.network else replace(design, code=1, width=1)
         rep = PostRepresentation(trained, self.pictures, self.kernel)
         super().__init__(clip, stack, settings, context, outputs, rep, repr(design))
+        self.rep: PostRepresentation = rep
         size = len(self.plain.to_bytes())
         if settings.max_bytes is not None:
             # What is left for the network; a base beyond the bound leaves it the least.
@@ -106,18 +115,21 @@ class HybridJob(Job):
             stop: set when the user has had enough.
         """
         best = self.scored(self.plain)
-        reached = self.settings.limits.given and not best.excess
-        if stop.is_set() or reached:
-            return best
-        if self.design.network:
-            best = _better(best, self.train(material, start, look, stop))
-        if self.settings.sidecar and Section.MODEL not in Container.from_bytes(best.data).sections:
-            left = start + self.settings.seconds - time.monotonic() - 2 * look
+        if self.settings.sidecar and not self._enough(best, stop):
+            share = CORRECTING_FIRST if self.design.network else 1.0
+            left = share * (start + self.settings.seconds - time.monotonic()) - 2 * look
             bare = replace(self.plain, sections=self.plain.sections | self._bare_model())
             found = self.correct(Candidate(best.score, bare.to_bytes(), best.excess), left, stop)
-            if Section.SIDECAR in Container.from_bytes(found.data).sections:
+            corrections = unpack_corrections(Container.from_bytes(found.data))
+            if corrections is not None:
                 best = _better(best, found)
+                self.rep.corrections = torch.from_numpy(corrections.values)
+        if self.design.network and not self._enough(best, stop):
+            best = _better(best, self.train(material, start, look, stop))
         return best
+
+    def _enough(self, best: Candidate, stop: threading.Event) -> bool:
+        return stop.is_set() or (self.settings.limits.given and not best.excess)
 
     def _bare_model(self) -> dict[Section, bytes]:
         return {Section.MODEL: Design(self.design.render).pack()}
@@ -130,6 +142,9 @@ class HybridJob(Job):
             Section.WEIGHTS: pack_weights(weights, tensor_axes(self.design)),
             Section.LATENTS: pack_latents(codes),
         }
+        if self.rep.corrections is not None:
+            values = self.rep.corrections.numpy()
+            sections[Section.SIDECAR] = pack_sidecar(Corrections(values))
         return replace(self.plain, sections=self.plain.sections | sections)
 
     def decoded(self, container: Container) -> Clip:
@@ -143,7 +158,8 @@ class HybridJob(Job):
         if not found.design.network:
             plan = replace(plan, latents=False)
         renderer = PostRenderer(found, self.pictures, self.kernel, self.context.device)
-        result = search(renderer, found.codes, self.outputs, self.stack, plan, stop)
+        begun = unpack_corrections(container)
+        result = search(renderer, found.codes, self.outputs, self.stack, plan, stop, begun)
         return with_found(container, found.codes, result)
 
 
