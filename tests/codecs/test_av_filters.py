@@ -53,7 +53,9 @@ def test_the_unsharp_mask_is_as_documented() -> None:
     wide = np.pad(x.numpy(), ((0, 0), (0, 0), (3, 3), (3, 3)), mode="edge")
     rows = sum(w * wide[..., i : i + 20, :] for i, w in enumerate(bell))
     soft = sum(w * rows[..., i : i + 30] for i, w in enumerate(bell))
-    np.testing.assert_allclose(sharpen(x, 0.45, 7), x.numpy() + 0.45 * (x.numpy() - soft), atol=1e-9)
+    np.testing.assert_allclose(
+        sharpen(x, 0.45, 7), x.numpy() + 0.45 * (x.numpy() - soft), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("size", [3, 15])

@@ -77,16 +77,14 @@ def decoded_rgb(picture: VideoFrame, height: int, width: int, depth: int) -> Ten
     clamped to 0..255 but not rounded.
     """
     sizes = [(height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2]
-    kind = np.dtype(np.uint8 if depth == 8 else "<u2")
-    y, u, v = (
-        np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)[
-            :rows, :columns
-        ]
-        for plane, (rows, columns) in zip(picture.planes, sizes, strict=True)
-    )
+    kind: Any = np.dtype(np.uint8 if depth == 8 else "<u2")
+    planes: list[Plane] = []
+    for plane, (rows, columns) in zip(picture.planes, sizes, strict=True):
+        whole = np.frombuffer(memoryview(plane), kind)
+        planes.append(whole.reshape(-1, plane.line_size // kind.itemsize)[:rows, :columns])
     if depth == 8:
-        return to_float(yuv420_to_rgb(y, u, v)[None])
-    return _ten_bits_to_rgb(*(torch.from_numpy(plane.astype(np.float32)) for plane in (y, u, v)))
+        return to_float(yuv420_to_rgb(*planes)[None])
+    return _ten_bits_to_rgb(*(torch.from_numpy(plane.astype(np.float32)) for plane in planes))
 
 
 def _ten_bits_to_rgb(y: Tensor, u: Tensor, v: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def parse_settings(member: Member, settings: Mapping[str, Any]) -> AvSettings:
                 f"codec {member.name} has no setting {key!r}; its settings: {', '.join(known)}"
             )
     kinds = {"preset": str} | {key: float for key, kind in known.items() if kind is float}
-    given = {
+    given: dict[str, Any] = {
         key: kinds[key](value) if type(value) is int and key in kinds else value
         for key, value in settings.items()
     }
