@@ -163,7 +163,7 @@ def test_scaled_sizes_are_even_and_never_larger() -> None:
         ("x264", {"sharpness": 2}, "no sharpness: sharpness must be 0"),
         ("vp9", {"sharpness": -1}, "sharpness must be a whole number from 0 to 7"),
         ("x265", {"qm": True}, "no quantisation matrices"),
-        ("svtav1", {"first_qp": 2}, "no quantiser for single frames"),
+        ("x265", {"first_qp": 2}, "no quantiser for single frames"),
         ("x264", {"kbps": -1}, "kbps must be a whole number from 0"),
         ("svtav1", {"kbps": 100}, "kbps needs threads=1"),
         ("vp9", {"blur": -0.5}, "blur must be a number from 0.0 to 20.0"),

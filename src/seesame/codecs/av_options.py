@@ -60,7 +60,7 @@ class AvSettings:
     first_blur: float = 0.0
     """Sigma of one more Gaussian over the first frame of each pair, 0..20."""
     first_qp: int = 0
-    """Added to the quantiser of the first frame of each pair, -20..20; x264 and x265."""
+    """Added to the quantiser of the first frame of each pair, -20..20; x264."""
     roi: float = 0.0
     """Sigma of a Gaussian where the stack does not look, 0..20."""
     sharpen: float = 0.0
@@ -71,12 +71,17 @@ class AvSettings:
 
 def x264(settings: AvSettings, num_frames: int) -> dict[str, str]:
     """The options of ``libx264``."""
-    params = _x26_params(settings, num_frames)
+    params = _x26_params(settings)
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         # With AVX-512, x264's macroblock tree gives other bytes from one run to the next.
         params["asm"] = _UP_TO_AVX2
     if settings.open_gop:
         params["open-gop"] = "1"
+    if settings.first_qp:
+        # A zone's factor on the bitrate divides the quantiser's step, which doubles every 6 QP.
+        factor = 2.0 ** (-settings.first_qp / 6)
+        zones = (f"{first},{first},b={factor:.6f}" for first in range(0, num_frames, 2))
+        params["zones"] = "/".join(zones)
     return _x26_options(settings) | ({"x264-params": _joined(params)} if params else {})
 
 
@@ -87,7 +92,7 @@ def x265(settings: AvSettings, num_frames: int) -> dict[str, str]:
     params["pools"] = str(settings.threads)
     if not settings.open_gop:
         params["open-gop"] = "0"
-    params |= _x26_params(settings, num_frames)
+    params |= _x26_params(settings)
     return _x26_options(settings) | {"x265-params": _joined(params)}
 
 
@@ -130,18 +135,13 @@ def _x26_options(settings: AvSettings) -> dict[str, str]:
     return options
 
 
-def _x26_params(settings: AvSettings, num_frames: int) -> dict[str, str]:
+def _x26_params(settings: AvSettings) -> dict[str, str]:
     """What x264 and x265 call by the same names."""
     params = {}
     if settings.bframes >= 0:
         params["bframes"] = str(settings.bframes)
     if not settings.scenecut:
         params["scenecut"] = "0"
-    if settings.first_qp:
-        # A zone's factor on the bitrate divides the quantiser's step, which doubles every 6 QP.
-        factor = 2.0 ** (-settings.first_qp / 6)
-        zones = (f"{first},{first},b={factor:.6f}" for first in range(0, num_frames, 2))
-        params["zones"] = "/".join(zones)
     return params
 
 

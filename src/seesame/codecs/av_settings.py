@@ -179,7 +179,6 @@ _X26: dict[str, Allowed] = {
     "bframes": Range(-1, 16),
     "scenecut": _ON_OFF,
     "open_gop": _ON_OFF,
-    "first_qp": Range(-20, 20),
 }
 
 _X264_TUNES = (
@@ -203,7 +202,7 @@ FAMILY = {
             summary="H.264 by x264, at a smaller size",
             encoder="libx264",
             decoder="h264",
-            own=_X26 | {"tune": _X264_TUNES},
+            own=_X26 | {"tune": _X264_TUNES, "first_qp": Range(-20, 20)},
             defaults=AvSettings(crf=30, preset="medium", scenecut=True),
             options=av_options.x264,
         ),
