@@ -91,7 +91,7 @@ def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
         (slope,) = torch.autograd.grad(torch.sigmoid(-lead / TEMPERATURE).sum(), second)
         total[1::2] += _magnitude(slope.square())
         if stack.has_pose:
-            pairs = seen.unflatten(0, (-1, 2)).clone().requires_grad_()
+            pairs = seen.reshape(-1, 2, *seen.shape[1:]).clone().requires_grad_()
             values = stack.pose(pairs)[:, : stack.judged].float().sum(0)
             squares = torch.zeros_like(pairs)
             for value in values:
