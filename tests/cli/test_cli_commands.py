@@ -135,6 +135,16 @@ def test_a_raw_clip_with_its_size(seesame: Run, drive: Path, ssm: Path, tmp_path
     assert seesame("score", drive, raw, "--compressed", ssm).code == 0
 
 
+def test_roi_gets_a_stack_even_without_a_score(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    sizes = []
+    for roi in (0, 6):
+        path = tmp_path / f"{roi}.ssm"
+        words = ("compress", drive, "-o", path, *X264, "--no-score", "--set", f"roi={roi}")
+        assert seesame(*words).code == 0
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < sizes[0]
+
+
 def test_info_accounts_for_every_byte(seesame: Run, ssm: Path) -> None:
     (told,) = values(seesame("info", ssm, "--json"))
     assert sum(part["bytes"] for part in told["layout"]) == told["bytes"] == ssm.stat().st_size

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.av import AvCodec, rgb_to_yuv420, scaled_size
+from seesame.codecs.av import AvCodec, scaled_size
+from seesame.codecs.av_planes import rgb_to_yuv420
 from seesame.codecs.base import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import ArrayClip, Clip, Frames
@@ -149,6 +150,28 @@ def test_scaled_sizes_are_even_and_never_larger() -> None:
         ("vp9", {"threads": 0}, "threads must be"),
         ("vp9", {"grain": 8}, "no film grain synthesis: grain must be 0"),
         ("svtav1", {"grain": 51}, "grain must be a whole number from 0 to 50"),
+        ("vp9", {"depth": 10}, "no 10-bit coding: depth must be 8"),
+        ("x264", {"depth": 12}, "depth must be one of 8, 10, not 12"),
+        ("svtav1", {"bframes": 3}, "no choice of B frames: bframes must be -1"),
+        ("x265", {"bframes": 17}, "bframes must be a whole number from -1 to 16"),
+        ("vp9", {"scenecut": True}, "no scene cut detection: scenecut must be false"),
+        ("x264", {"scenecut": 0}, "scenecut must be one of false, true, not 0"),
+        ("vp9", {"open_gop": True}, "no open groups of pictures"),
+        ("x265", {"tune": "film"}, "tune must be one of default, psnr, ssim, grain"),
+        ("x264", {"denoise": True}, "no denoiser: denoise must be false"),
+        ("svtav1", {"denoise": True}, "denoise goes with grain, which is 0"),
+        ("x264", {"sharpness": 2}, "no sharpness: sharpness must be 0"),
+        ("vp9", {"sharpness": -1}, "sharpness must be a whole number from 0 to 7"),
+        ("x265", {"qm": True}, "no quantisation matrices"),
+        ("x265", {"first_qp": 2}, "no quantiser for single frames"),
+        ("x264", {"kbps": -1}, "kbps must be a whole number from 0"),
+        ("svtav1", {"kbps": 100}, "kbps needs threads=1"),
+        ("vp9", {"blur": -0.5}, "blur must be a number from 0.0 to 20.0"),
+        ("vp9", {"chroma": 1.5}, "chroma must be a number from 0.0 to 1.0"),
+        ("vp9", {"presharpen": "1"}, "presharpen must be a number"),
+        ("vp9", {"sharpen": 0.33}, "sharpen must be a multiple of 0.05, not 0.33"),
+        ("vp9", {"sharpen_size": 8}, "sharpen_size must be one of 3, 5, 7"),
+        ("x264", {"roi": 2}, "roi asks a perception stack"),
         ("x264", {"down": "sinc"}, "down must be one of bilinear, area"),
         ("x264", {"up": None}, "up must be one of bilinear, area"),
         ("x264", {"up": ["area"]}, "up must be one of bilinear, area"),

@@ -201,7 +201,7 @@ def compress(
     source = open_source(clip, frame_size, frame_rate)
     if not no_score and source.num_frames < 2:
         raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
-    needs_stack = codec in TRAINED or not no_score
+    needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
     eyes = load_stack(stack, where) if needs_stack else None
     work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
     context = EncodeContext(eyes, where, seed, work=work)

@@ -1,40 +1,41 @@
 """The classical codecs ``x264``, ``x265``, ``svtav1`` and ``vp9``, through PyAV's own encoders.
 
-The clip is made smaller, converted to BT.601 limited-range YUV 4:2:0 and encoded at a constant
-quality; the packets are stored without a muxer (``docs/format.md``, "av family"). Decoding gives
-YUV, converts it exactly as the reader does, and makes it larger again. Small clips are padded to
-what every encoder accepts, and cropped after decoding.
+The clip is made smaller, filtered, converted to BT.601 limited-range YUV 4:2:0 and encoded at a
+constant quality or rate; the packets are stored without a muxer (``docs/format.md``, "av family").
+Decoding gives YUV, converts it as the reader does, makes it larger again, and may sharpen it. Small
+clips are padded to what every encoder accepts, and cropped after decoding.
 """
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 import torch
-import torch.nn.functional as F
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.av_settings import FAMILY, AvSettings, Member, parse_settings
+from seesame.codecs import av_filters
+from seesame.codecs.av_head import SHARPEN_STEP, Head
+from seesame.codecs.av_options import AvSettings
+from seesame.codecs.av_planes import FORMATS, decoded_rgb, padded, pictures
+from seesame.codecs.av_settings import (
+    FAMILY,
+    Member,
+    check_together,
+    noteworthy,
+    parse_settings,
+)
 from seesame.codecs.base import EncodeContext
+from seesame.codecs.roi import Focus
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
-from seesame.video.colour import yuv420_to_rgb
 from seesame.video.resize import resize, to_float, to_uint8
-
-UP_KERNELS = ("bicubic", "lanczos", "bilinear", "area", "nearest")
-"""The resize kernels by their number in the stream; never reordered."""
-
-_LEAST_SIDE = 64
-"""The smallest width and height that all four encoders take."""
 
 _BATCH = 16
 """Frames read at a time while encoding."""
@@ -63,12 +64,13 @@ class AvCodec:
             DamagedError: the clip ends early.
         """
         chosen = parse_settings(self.member, settings)
+        check_together(self.member, chosen)
         width, height = scaled_size(clip.width, clip.height, chosen.scale)
-        head = [UP_KERNELS.index(chosen.up), width, height]
+        amount = round(chosen.sharpen / SHARPEN_STEP)
+        head = Head(chosen.up, width, height, chosen.depth, amount, chosen.sharpen_size)
         packets = _encode(clip, (height, width), self.member, chosen, context)
-        stream = b"".join(map(pack_varint, head)) + b"".join(
-            pack_varint(len(packet)) + packet for packet in packets
-        )
+        stream = head.pack() + b"".join(pack_varint(len(packet)) + packet for packet in packets)
+        config = noteworthy(self.member, chosen)
         return Container(
             codec_id=self.codec_id,
             width=clip.width,
@@ -76,7 +78,7 @@ class AvCodec:
             fps=clip.fps,
             num_frames=clip.num_frames,
             source_bytes=clip.source_bytes,
-            sections={Section.CONFIG: pack_config(asdict(chosen)), Section.STREAM: stream},
+            sections={Section.CONFIG: pack_config(config), Section.STREAM: stream},
         )
 
     def decode(self, container: Container, device: str = "cpu") -> Clip:
@@ -105,13 +107,10 @@ class AvClip:
         self.source_bytes = container.source_bytes
         self._member, self.name = member, member.name
         reader = Reader(container.sections[Section.STREAM], f"the {member.name} stream")
-        self.kernel = UP_KERNELS[reader.varint("the resize kernel", len(UP_KERNELS) - 1)]
-        width = reader.varint("the coded width", self.width)
-        height = reader.varint("the coded height", self.height)
-        if not (width and height):
-            raise DamagedError(f"the {member.name} stream: is damaged: coded at {width}x{height}")
-        self.size = (height, width)
-        """Of the coded pictures."""
+        self._head = Head.read(reader, self.width, self.height)
+        self.size, self.kernel = (self._head.height, self._head.width), self._head.up
+        """Of the coded pictures, and what they are resized with."""
+        self.sharpened = bool(self._head.sharpen)
         self._packets: list[bytes] = []
         while reader.left:
             self._packets.append(reader.take(reader.varint("a packet's size"), "a packet"))
@@ -124,23 +123,26 @@ class AvClip:
         """
         batch: list[Frames] = []
         # Frame by frame, so that no rounding depends on the batch size.
+        head, size = self._head, (self.height, self.width)
+        amount = head.sharpen * SHARPEN_STEP
         for frame in self.coded():
             with torch.no_grad():
-                large = resize(to_float(frame[None]), (self.height, self.width), self.kernel)
-            batch.append(to_uint8(large)[0])
+                large = resize(frame, size, head.up)
+                shown = av_filters.sharpen(large, amount, head.sharpen_size)
+            batch.append(to_uint8(shown)[0])
             if len(batch) == batch_size:
                 yield np.stack(batch)
                 batch = []
         if batch:
             yield np.stack(batch)
 
-    def coded(self) -> Iterator[Frames]:
-        """Yield the pictures ``uint8 (h, w, 3)`` at the coded size, in order.
+    def coded(self) -> Iterator[Tensor]:
+        """Yield the pictures at the coded size, float ``(1, 3, h, w)`` in 0..255, in order.
 
         Raises:
             DamagedError: as :meth:`batches`.
         """
-        return _decode(self._packets, self._member, self.size, self.num_frames)
+        return _decode(self._packets, self._member, self._head, self.num_frames)
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -154,52 +156,18 @@ def _scaled(side: int, scale: float) -> int:
     return min(side, max(2, round(side * scale / 2) * 2))
 
 
-def _padded(side: int) -> int:
-    """The side of the coded picture, which is cut to the scaled size after decoding."""
-    return max(_LEAST_SIDE, side + side % 2)
-
-
-def rgb_to_yuv420(
-    rgb: Tensor,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Convert RGB to 8-bit limited-range BT.601 with chroma averaged over 2x2 pixels.
-
-    The inverse of :func:`seesame.video.colour.yuv420_to_rgb` (ITU-R BT.601-7, 2.5)::
-
-        y' = 0.299 R + 0.587 G + 0.114 B      Y = 16 + y' * 219/255
-        U = 128 + (B - y') / 1.772 * 224/255  V = 128 + (R - y') / 1.402 * 224/255
-
-    Args:
-        rgb: float ``(B, 3, H, W)`` in 0..255, ``H`` and ``W`` even.
-
-    Returns:
-        ``uint8``: Y ``(B, H, W)``, U and V ``(B, H/2, W/2)``.
-    """
-    red, green, blue = rgb.clamp(0.0, 255.0).unbind(dim=1)
-    luma = red * 0.299 + green * 0.587 + blue * 0.114
-    y = luma * (219.0 / 255.0) + 16.0
-    colour = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
-    u, v = (F.avg_pool2d(colour, 2) * (224.0 / 255.0) + 128.0).unbind(dim=1)
-    return _byte(y), _byte(u), _byte(v)
-
-
-def _byte(plane: Tensor) -> NDArray[np.uint8]:
-    rounded: NDArray[np.uint8] = plane.round().clamp(0, 255).to(torch.uint8).numpy()
-    return rounded
-
-
 def _encode(
     clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings, context: EncodeContext
 ) -> list[bytes]:
     """All packets in coding order."""
-    encoder = _open_encoder(clip.fps, size, member, settings)
+    focus = Focus(context, settings.roi) if settings.roi else None
+    encoder = _open_encoder(clip, size, member, settings)
     packets: list[bytes] = []
     seen = 0
     try:
         for batch in clip.batches(_BATCH):
-            with torch.no_grad():
-                small = resize(to_float(batch), size, settings.down)
-            for picture in _pictures(small):
+            small = _prepared(to_float(batch), seen, size, settings, focus)
+            for picture in pictures(small, settings.depth):
                 picture.pts, picture.time_base = seen, encoder.time_base
                 packets += [bytes(packet) for packet in encoder.encode(picture)]
                 seen += 1
@@ -213,8 +181,25 @@ def _encode(
     return [_without_ballast(packet, member) for packet in packets]
 
 
+def _prepared(
+    frames: Tensor, start: int, size: tuple[int, int], settings: AvSettings, focus: Focus | None
+) -> Tensor:
+    """What the encoder gets of some frames, the first of which has the number ``start``."""
+    with torch.no_grad():
+        small = resize(frames, size, settings.down)
+        if focus is not None:
+            small = focus(frames, start, small)
+        if settings.first_blur:
+            first = slice(start % 2, None, 2)
+            small = small.clone()  # it may be the frames themselves
+            small[first] = av_filters.blur(small[first], settings.first_blur)
+        small = av_filters.blur(small, settings.blur)
+        small = av_filters.presharpen(small, settings.presharpen)
+        return av_filters.fade_colour(small, settings.chroma)
+
+
 def _open_encoder(
-    fps: Fraction, size: tuple[int, int], member: Member, settings: AvSettings
+    clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings
 ) -> VideoCodecContext:
     os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr by itself
     try:
@@ -224,26 +209,15 @@ def _open_encoder(
             f"this PyAV was built without {member.encoder}; install PyAV's own wheel"
         ) from error
     assert isinstance(encoder, VideoCodecContext)
-    encoder.height, encoder.width = (_padded(side) for side in size)
-    encoder.pix_fmt = "yuv420p"
+    encoder.height, encoder.width = (padded(side) for side in size)
+    encoder.pix_fmt = FORMATS[settings.depth]
     # Constant quality barely depends on the rate; encoders refuse extreme ones.
-    rate = min(max(fps, Fraction(1)), Fraction(120)).limit_denominator(1001)
+    rate = min(max(clip.fps, Fraction(1)), Fraction(120)).limit_denominator(1001)
     encoder.framerate, encoder.time_base = rate, 1 / rate
     encoder.gop_size = settings.gop
     encoder.thread_count = settings.threads
-    encoder.options = member.options(settings)
+    encoder.options = member.options(settings, clip.num_frames)
     return encoder
-
-
-def _pictures(rgb: Tensor) -> Iterator[VideoFrame]:
-    """Pictures for the encoder, padded by repeating the last row and column."""
-    height, width = rgb.shape[-2:]
-    padding = (0, _padded(width) - width, 0, _padded(height) - height)
-    y, u, v = rgb_to_yuv420(F.pad(rgb, padding, mode="replicate"))
-    for i in range(len(y)):
-        planes = [y[i].reshape(-1), u[i].reshape(-1), v[i].reshape(-1)]
-        stacked = np.concatenate(planes).reshape(-1, y.shape[2])
-        yield VideoFrame.from_ndarray(stacked, format="yuv420p")
 
 
 def _without_ballast(packet: bytes, member: Member) -> bytes:
@@ -269,28 +243,23 @@ def _annex_b_units(packet: bytes) -> list[bytes]:
     ]
 
 
-def _decode(
-    packets: list[bytes], member: Member, size: tuple[int, int], num_frames: int
-) -> Iterator[Frames]:
-    """Yield exactly ``num_frames`` RGB pictures ``uint8 (h, w, 3)`` in playing order."""
-    height, width = size
+def _decode(packets: list[bytes], member: Member, head: Head, num_frames: int) -> Iterator[Tensor]:
+    """Yield exactly ``num_frames`` RGB pictures ``(1, 3, h, w)`` in playing order."""
+    height, width = head.height, head.width
+    wanted = f"{padded(width)}x{padded(height)} {FORMATS[head.depth]}"
     name = f"the {member.name} stream"
     seen = 0
     try:
-        for picture in _decoded_pictures(packets, member, size):
+        for picture in _decoded_pictures(packets, member, (height, width)):
             if picture.is_corrupt:
                 raise DamagedError(f"{name} is damaged at frame {seen}")
-            if (picture.height, picture.width) != (_padded(height), _padded(width)) or (
-                picture.format.name != "yuv420p"
-            ):
-                raise DamagedError(
-                    f"{name} is damaged: frame {seen} is {picture.width}x{picture.height} "
-                    f"{picture.format.name}, not {_padded(width)}x{_padded(height)} yuv420p"
-                )
+            found = f"{picture.width}x{picture.height} {picture.format.name}"
+            if found != wanted:
+                raise DamagedError(f"{name} is damaged: frame {seen} is {found}, not {wanted}")
             seen += 1
             if seen > num_frames:
                 break
-            yield _cropped_rgb(picture, height, width)
+            yield decoded_rgb(picture, height, width, head.depth)
     except av.error.FFmpegError as error:
         raise DamagedError(f"{name} is damaged near frame {seen} ({error.strerror})") from error
     if seen != num_frames:
@@ -310,7 +279,7 @@ def _decoded_pictures(
         ) from error
     assert isinstance(decoder, VideoCodecContext)
     # Decoders round sizes up to whole blocks. A stream that claims more gets no memory.
-    most = (_padded(size[0]) + 63) // 64 * 64 * ((_padded(size[1]) + 63) // 64 * 64)
+    most = (padded(size[0]) + 63) // 64 * 64 * ((padded(size[1]) + 63) // 64 * 64)
     decoder.options = {"max_pixels": str(most), "err_detect": "explode"}
     decoder.thread_type = "AUTO"
     try:
@@ -322,13 +291,3 @@ def _decoded_pictures(
         # Decoder threads need Python's lock to give packets back. Let them finish here, where it
         # is free: closing a decoder that is still at work would wait for them forever.
         decoder.flush_buffers()
-
-
-def _cropped_rgb(picture: VideoFrame, height: int, width: int) -> Frames:
-    """Cut to the scaled size, then the reader's own conversion."""
-    sizes = [(height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2]
-    y, u, v = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:rows, :columns]
-        for plane, (rows, columns) in zip(picture.planes, sizes, strict=True)
-    )
-    return yuv420_to_rgb(y, u, v)

@@ -1,39 +1,61 @@
-"""The settings of the classical codecs, and how each encoder wants to hear them."""
+"""The classical codecs, and the settings that each of them takes."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import torch
-
+from seesame.codecs import av_options
+from seesame.codecs.av_head import MAX_SHARPEN, SHARPEN_SIZES, SHARPEN_STEP
+from seesame.codecs.av_options import AvSettings
 from seesame.errors import UserError
 from seesame.video.resize import KERNELS
 
 MAX_GOP = 9999
 
-_UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
-
 
 @dataclass(frozen=True)
-class AvSettings:
-    """What a user may choose; the defaults of ``crf`` and ``preset`` are each codec's own."""
+class Range:
+    """Numbers from ``least`` to ``most``; whole ones, unless the bounds are floats."""
 
-    crf: int
-    """Constant quality: 0 is the best; up to 51 (x264, x265) or 63 (svtav1, vp9)."""
-    preset: str
-    """How much effort: a name (x264, x265) or a number, where low is slow (svtav1, vp9)."""
-    scale: float = 0.4
-    """Coded size / source size, 0.05..1."""
-    gop: int = 240
-    """Frames from one key frame to the next at most, 1..9999."""
-    grain: int = 0
-    """Film grain synthesis, 0..50; only svtav1 has it (AV1 specification, 7.18.3)."""
-    down: str = "lanczos"
-    """The kernel that makes frames smaller."""
-    up: str = "bicubic"
-    """The kernel that makes decoded frames larger."""
-    threads: int = 2
-    """Threads of the encoder, 1..64; fixed, since an encoder's bytes may depend on it."""
+    least: float
+    most: float
+
+
+Allowed = Range | tuple[Any, ...]
+"""Numbers, or choices."""
+
+_ON_OFF = (False, True)
+
+_OF_ALL: dict[str, Allowed] = {
+    "scale": Range(0.05, 1.0),
+    "gop": Range(1, MAX_GOP),
+    "threads": Range(1, 64),
+    "down": KERNELS,
+    "up": KERNELS,
+    "kbps": Range(0, 1_000_000),
+    "blur": Range(0.0, 20.0),
+    "chroma": Range(0.0, 1.0),
+    "presharpen": Range(0.0, 5.0),
+    "first_blur": Range(0.0, 20.0),
+    "roi": Range(0.0, 20.0),
+    "sharpen": Range(0.0, MAX_SHARPEN * SHARPEN_STEP),
+    "sharpen_size": SHARPEN_SIZES,
+}
+
+_OF_SOME = {
+    "grain": "film grain synthesis",
+    "depth": "10-bit coding",
+    "tune": "tunings",
+    "bframes": "choice of B frames",
+    "scenecut": "scene cut detection",
+    "open_gop": "open groups of pictures",
+    "denoise": "denoiser",
+    "sharpness": "sharpness",
+    "qm": "quantisation matrices",
+    "first_qp": "quantiser for single frames",
+}
+"""Settings that not every codec takes, and what the others lack."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +67,11 @@ class Member:
     summary: str
     encoder: str
     decoder: str
-    max_crf: int
-    presets: tuple[str, ...]
-    max_grain: int
+    own: Mapping[str, Allowed]
+    """What it takes of ``crf``, ``preset`` and the settings that not every codec has."""
     defaults: AvSettings
-    options: Callable[[AvSettings], dict[str, str]]
+    options: Callable[[AvSettings, int], dict[str, str]]
+    """The encoder's options, from the settings and the number of frames."""
 
 
 def parse_settings(member: Member, settings: Mapping[str, Any]) -> AvSettings:
@@ -58,75 +80,83 @@ def parse_settings(member: Member, settings: Mapping[str, Any]) -> AvSettings:
     Raises:
         UserError: an unknown name or a value out of range; the message says what is allowed.
     """
-    known = [field.name for field in fields(AvSettings)]
+    known = {field.name: field.type for field in fields(AvSettings)}
     for key in settings:
         if key not in known:
             raise UserError(
                 f"codec {member.name} has no setting {key!r}; its settings: {', '.join(known)}"
             )
-    given = dict(settings)
-    if isinstance(given.get("preset"), int) and not isinstance(given["preset"], bool):
-        given["preset"] = str(given["preset"])
-    if isinstance(given.get("scale"), int) and not isinstance(given["scale"], bool):
-        given["scale"] = float(given["scale"])
+    kinds = {"preset": str} | {key: float for key, kind in known.items() if kind is float}
+    given: dict[str, Any] = {
+        key: kinds[key](value) if type(value) is int and key in kinds else value
+        for key, value in settings.items()
+    }
     chosen = replace(member.defaults, **given)
-    _check_number(member, "crf", chosen.crf, 0, member.max_crf)
-    _check_number(member, "scale", chosen.scale, 0.05, 1.0)
-    _check_number(member, "gop", chosen.gop, 1, MAX_GOP)
-    if member.max_grain == 0 and chosen.grain not in (0, False):
-        raise UserError(f"codec {member.name} has no film grain synthesis: grain must be 0")
-    _check_number(member, "grain", chosen.grain, 0, member.max_grain)
-    _check_number(member, "threads", chosen.threads, 1, 64)
-    _check_choice(member, "preset", chosen.preset, member.presets)
-    _check_choice(member, "down", chosen.down, KERNELS)
-    _check_choice(member, "up", chosen.up, KERNELS)
+    for key, value in asdict(chosen).items():
+        allowed = member.own.get(key, _OF_ALL.get(key))
+        if allowed is not None:
+            _check(member, key, value, allowed)
+        elif not _same(value, getattr(member.defaults, key)):
+            raise UserError(
+                f"codec {member.name} has no {_OF_SOME[key]}: "
+                f"{key} must be {_word(getattr(member.defaults, key))}"
+            )
+    steps = chosen.sharpen / SHARPEN_STEP
+    if abs(steps - round(steps)) > 1e-6:
+        raise UserError(
+            f"codec {member.name}: sharpen must be a multiple of {SHARPEN_STEP}, "
+            f"not {chosen.sharpen}"
+        )
     return chosen
 
 
-def _check_number(member: Member, key: str, value: object, least: float, most: float) -> None:
-    """Whole numbers, unless the bounds are not (NaN is in no range)."""
-    kind = float if isinstance(least, float) else int
-    fits = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
-    if not fits:
-        what = "a number" if kind is float else "a whole number"
+def check_together(member: Member, chosen: AvSettings) -> None:
+    """Check what no setting shows by itself.
+
+    Raises:
+        UserError: settings that do not go together.
+    """
+    if chosen.denoise and not chosen.grain:
+        raise UserError(f"codec {member.name}: denoise goes with grain, which is 0")
+    if member.name == "svtav1" and chosen.kbps and chosen.threads != 1:
         raise UserError(
-            f"codec {member.name}: {key} must be {what} from {least} to {most}, not {value!r}"
+            f"codec {member.name}: kbps needs threads=1; with more threads its bytes differ "
+            "from one run to the next"
         )
 
 
-def _check_choice(member: Member, key: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(
-            f"codec {member.name}: {key} must be one of {', '.join(choices)}, not {value!r}"
-        )
-
-
-def _x264_options(settings: AvSettings) -> dict[str, str]:
-    options = {"crf": str(settings.crf), "preset": settings.preset}
-    if torch.backends.cpu.get_cpu_capability() == "AVX512":
-        # With AVX-512, x264's macroblock tree gives other bytes from one run to the next.
-        options["x264-params"] = f"asm={_UP_TO_AVX2}"
-    return options
-
-
-def _x265_options(settings: AvSettings) -> dict[str, str]:
-    # One frame thread makes the bytes independent of the machine; info=0 leaves out its own note.
-    params = f"log-level=none:info=0:frame-threads=1:pools={settings.threads}"
-    return {"crf": str(settings.crf), "preset": settings.preset, "x265-params": params}
-
-
-def _svtav1_options(settings: AvSettings) -> dict[str, str]:
-    params = f"lp={settings.threads}:film-grain={settings.grain}"
-    return {"crf": str(settings.crf), "preset": settings.preset, "svtav1-params": params}
-
-
-def _vp9_options(settings: AvSettings) -> dict[str, str]:
+def noteworthy(member: Member, chosen: AvSettings) -> dict[str, Any]:
+    """What a file keeps: crf, preset, scale, and all that is not the codec's default."""
+    defaults = asdict(member.defaults)
     return {
-        "crf": str(settings.crf),
-        "b": "0",  # constant quality
-        "deadline": "good",
-        "cpu-used": settings.preset,
+        key: value
+        for key, value in asdict(chosen).items()
+        if key in ("crf", "preset", "scale") or value != defaults[key]
     }
+
+
+def _check(member: Member, key: str, value: object, allowed: Allowed) -> None:
+    if isinstance(allowed, Range):
+        kind = float if isinstance(allowed.least, float) else int
+        # NaN is in no range.
+        if type(value) is kind and allowed.least <= value <= allowed.most:
+            return
+        what = "a number" if kind is float else "a whole number"
+        must = f"{what} from {allowed.least} to {allowed.most}"
+    else:
+        if any(_same(value, choice) for choice in allowed):
+            return
+        must = f"one of {', '.join(map(_word, allowed))}"
+    raise UserError(f"codec {member.name}: {key} must be {must}, not {value!r}")
+
+
+def _same(value: object, other: object) -> bool:
+    """Equal and of one kind: true is not 1."""
+    return type(value) is type(other) and value == other
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 _X26_PRESETS = (
@@ -142,6 +172,27 @@ _X26_PRESETS = (
     "placebo",
 )
 
+_X26: dict[str, Allowed] = {
+    "crf": Range(0, 51),
+    "preset": _X26_PRESETS,
+    "depth": (8, 10),
+    "bframes": Range(-1, 16),
+    "scenecut": _ON_OFF,
+    "open_gop": _ON_OFF,
+}
+
+_X264_TUNES = (
+    "default",
+    "film",
+    "animation",
+    "grain",
+    "stillimage",
+    "psnr",
+    "ssim",
+    "fastdecode",
+    "zerolatency",
+)
+
 FAMILY = {
     member.name: member
     for member in (
@@ -151,11 +202,9 @@ FAMILY = {
             summary="H.264 by x264, at a smaller size",
             encoder="libx264",
             decoder="h264",
-            max_crf=51,
-            presets=_X26_PRESETS,
-            max_grain=0,
-            defaults=AvSettings(crf=30, preset="medium"),
-            options=_x264_options,
+            own=_X26 | {"tune": _X264_TUNES, "first_qp": Range(-20, 20)},
+            defaults=AvSettings(crf=30, preset="medium", scenecut=True),
+            options=av_options.x264,
         ),
         Member(
             name="x265",
@@ -163,11 +212,20 @@ FAMILY = {
             summary="H.265 by x265, at a smaller size",
             encoder="libx265",
             decoder="hevc",
-            max_crf=51,
-            presets=_X26_PRESETS,
-            max_grain=0,
-            defaults=AvSettings(crf=32, preset="medium"),
-            options=_x265_options,
+            own=_X26
+            | {
+                "tune": (
+                    "default",
+                    "psnr",
+                    "ssim",
+                    "grain",
+                    "fastdecode",
+                    "zerolatency",
+                    "animation",
+                )
+            },
+            defaults=AvSettings(crf=32, preset="medium", scenecut=True, open_gop=True),
+            options=av_options.x265,
         ),
         Member(
             name="svtav1",
@@ -175,11 +233,19 @@ FAMILY = {
             summary="AV1 by SVT-AV1, at a smaller size, with film grain synthesis",
             encoder="libsvtav1",
             decoder="libdav1d",
-            max_crf=63,
-            presets=tuple(map(str, range(14))),
-            max_grain=50,
+            own={
+                "crf": Range(0, 63),
+                "preset": tuple(map(str, range(14))),
+                "grain": Range(0, 50),
+                "denoise": _ON_OFF,
+                "depth": (8, 10),
+                "tune": ("default", *av_options.SVTAV1_TUNES),
+                "open_gop": _ON_OFF,
+                "sharpness": Range(-7, 7),
+                "qm": _ON_OFF,
+            },
             defaults=AvSettings(crf=45, preset="6"),
-            options=_svtav1_options,
+            options=av_options.svtav1,
         ),
         Member(
             name="vp9",
@@ -187,11 +253,14 @@ FAMILY = {
             summary="VP9 by libvpx, at a smaller size",
             encoder="libvpx-vp9",
             decoder="vp9",
-            max_crf=63,
-            presets=tuple(map(str, range(9))),
-            max_grain=0,
+            own={
+                "crf": Range(0, 63),
+                "preset": tuple(map(str, range(9))),
+                "tune": ("default", "ssim", "film"),
+                "sharpness": Range(0, 7),
+            },
             defaults=AvSettings(crf=45, preset="2"),
-            options=_vp9_options,
+            options=av_options.vp9,
         ),
     )
 }

@@ -85,7 +85,8 @@ class HybridSettings(TrainSettings):
             raise UserError(f"hybrid: base must be one of {', '.join(FAMILY)}, not {made.base!r}")
         given = {k[len(PREFIX) :]: v for k, v in settings.items() if k.startswith(PREFIX)}
         whole = {**BASE_DEFAULTS[made.base], **given}
-        parse_settings(FAMILY[made.base], whole)
+        if parse_settings(FAMILY[made.base], whole).sharpen:
+            raise UserError("hybrid: base.sharpen must be 0: the network is what sharpens")
         return replace(made, base_settings=whole)
 
     def chosen(self) -> dict[str, Any]:

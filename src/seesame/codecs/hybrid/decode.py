@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from seesame.codecs.av import AvClip
 from seesame.codecs.hnerv.decode import DECODE_PAIRS, RenderedClip
 from seesame.codecs.hybrid.model import PostNetwork
 from seesame.codecs.hybrid.pack import Network, code_values, unpack_base, unpack_network
+from seesame.errors import DamagedError
 from seesame.video.clip import Clip
 from seesame.video.resize import resize
 
@@ -34,6 +34,8 @@ class HybridClip(RenderedClip):
     def __init__(self, container: Container, found: Network, device: str) -> None:
         super().__init__(container, device)
         self._base = unpack_base(container)
+        if self._base.sharpened:
+            raise DamagedError("the file is damaged: its base is sharpened under a network")
         self._found = found
         self._codes = code_values(found.codes)
         if found.network is not None:
@@ -70,8 +72,8 @@ def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS) -> Iterator[Tensor
     pictures = base.coded()
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
-        stacked = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2)
-        yield stacked.reshape(-1, 2, *stacked.shape[1:])
+        stacked = torch.cat(part).round().clamp(0, 255).to(torch.uint8)
+        yield stacked.view(-1, 2, *stacked.shape[1:])
 
 
 class PostRenderer:
