@@ -93,6 +93,34 @@ def test_limits_end_training_or_say_what_is_missing(
     assert "max_seg must be between 0 and 1" in ran.err
 
 
+def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mended.ssm"
+    words = ("compress", drive, "-o", out, "--overwrite", "--codec", "hybrid", "--set", "steps=6")
+    base = ("--set", "base=x264", "--set", "base.preset=ultrafast", "--set", "base.crf=40")
+    ran = seesame(*words, *base, "--max-bytes", "100000", "--json")
+    assert ran.code == 0, ran
+    (made,) = values(ran)
+    assert made["missed"] == {}
+    assert made["bytes"] == out.stat().st_size
+    (told,) = values(seesame("info", out, "--json"))
+    assert told["codec"] == "hybrid"
+    assert told["notes"]["base"].startswith("x264, ")
+    assert told["config"]["base.crf"] == 40
+    (judged,) = values(seesame("score", drive, out, "--json"))
+    assert judged["score"] == made["score"]
+    for flags, message in (
+        (("--bytes", "5000"), "--bytes is for hnerv;"),
+        (("--init", GOLDEN), "--init is for hnerv;"),
+        (("--set", "base.crf=99"), "crf must be a whole number"),
+    ):
+        ran = seesame(*words, *flags)
+        assert ran.code == 2
+        assert message in ran.err
+    ran = seesame("compress", drive, "-o", out, *X264, "--budget", "20s", "--overwrite")
+    assert ran.code == 2
+    assert "--budget is for hnerv and hybrid; --codec x264 takes --set" in ran.err
+
+
 def test_a_start_must_be_a_file_of_hnerv(seesame: Run, drive: Path, tmp_path: Path) -> None:
     av = tmp_path / "av.ssm"
     assert seesame("compress", drive, "-o", av, *X264).code == 0
@@ -177,7 +205,7 @@ def test_info_tells_what_the_sidecar_holds(seesame: Run, tmp_path: Path) -> None
 
 def test_lists(seesame: Run) -> None:
     names = [line["codec"] for line in values(seesame("codecs", "--json"))]
-    assert {"copy", "x264", "x265", "svtav1", "vp9", "hnerv"} <= set(names)
+    assert {"copy", "x264", "x265", "svtav1", "vp9", "hnerv", "hybrid"} <= set(names)
     shown = seesame("codecs").out
     assert all(name in shown for name in names)
     stacks = {line["stack"]: line for line in values(seesame("stacks", "--json"))}

@@ -3,8 +3,9 @@
 A residual network of a few thousand weights at half the render size, after the in-loop filters of
 learned video coding (e.g. Dong et al. 2015, "Compression artifacts reduction by a deep
 convolutional network"). It sees both pictures of a pair at once, and a code of a few numbers, the
-pair's own, shifts its first layer: what one pair needs and another does not. Its last layer starts
-at zero, so that it begins as the base itself.
+pair's own, shifts its first layer: what one pair needs and another does not. The layers between look
+further and further around (dilations 1, 2, 4 …: Yu and Koltun 2016, "Multi-scale context aggregation
+by dilated convolutions"). The last one starts at zero, so that it begins as the base itself.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from seesame.codecs.hnerv.model import MAX_SIDE, MIDDLE, SPREAD
 
 LAYOUT = 1
 MAX_WIDTH = 128
-MAX_DEPTH = 8
+MAX_DEPTH = 6
 MAX_CODE = 64
 FOLD = 2
 """Pixels a side that are folded into channels."""
@@ -81,7 +82,8 @@ class PostNetwork(nn.Module):
         self.first = nn.Conv2d(CHANNELS, wide, 3, padding=1, device=device)
         self.code = nn.Linear(design.code, wide, bias=False, device=device)
         self.stages = nn.ModuleList(
-            nn.Conv2d(wide, wide, 3, padding=1, device=device) for _ in range(design.depth)
+            nn.Conv2d(wide, wide, 3, padding=1 << i, dilation=1 << i, device=device)
+            for i in range(design.depth)
         )
         self.last = nn.Conv2d(wide, CHANNELS, 3, padding=1, device=device)
         if not meta:
