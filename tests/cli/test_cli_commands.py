@@ -109,7 +109,7 @@ def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path
     (judged,) = values(seesame("score", drive, out, "--json"))
     assert judged["score"] == made["score"]
     for flags, message in (
-        (("--bytes", "5000"), "--bytes is for hnerv;"),
+        (("--bytes", "5000", "--set", "base.crf=30"), "leave out base.crf"),
         (("--init", GOLDEN), "--init is for hnerv;"),
         (("--set", "base.crf=99"), "crf must be a whole number"),
     ):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HNERV, HYBRID = "hnerv", "hybrid"
 TRAINED = (HNERV, HYBRID)
 """Codecs that train against the stack."""
-ONLY_HNERV = ("bytes", "init")
+ONLY_HNERV = ("init",)
 """Of the flags below, those that hybrid does not take."""
 TRAINING = "Flags of hnerv and hybrid"
 
@@ -77,10 +77,10 @@ def compress(
         int | None,
         typer.Option(
             "--bytes",
-            rich_help_panel="Flags of hnerv",
+            rich_help_panel=TRAINING,
             min=1,
             metavar="N",
-            help="Size that hnerv aims at, in bytes.",
+            help="Size to aim at, in bytes.",
         ),
     ] = None,
     pixel_weight: Annotated[

@@ -107,6 +107,20 @@ def test_a_network_that_does_harm_is_dropped(monkeypatch: pytest.MonkeyPatch) ->
     assert score(clip, container) <= plain + 1e-3  # its settings take a few bytes more
 
 
+@pytest.mark.parametrize("base", ["x264", "svtav1"])
+def test_the_base_gets_the_quality_that_a_size_wants(base: str) -> None:
+    clip = source(16, (128, 256))
+    blocks = np.random.default_rng(0).integers(0, 120, (16, 16, 32, 3))
+    texture = blocks.repeat(8, axis=1).repeat(8, axis=2)
+    clip.frames = (clip.frames // 2 + texture).astype(np.uint8)
+    preset = {"x264": "ultrafast", "svtav1": 10}[base]
+    settings = {"base": base, "base.preset": preset, "network": False, "sidecar": False, "steps": 1}
+    for wanted in (3000, 6000):
+        container = encode(clip, {**settings, "bytes": wanted})
+        assert 0.75 * wanted < len(container.sections[Section.STREAM]) < 1.35 * wanted
+        assert "base.crf" in unpack_config(container.sections[Section.CONFIG])
+
+
 def test_the_same_seed_gives_the_same_bytes() -> None:
     same = {encode(source(6), seed=3).to_bytes() for _ in range(2)}
     assert len(same) == 1
@@ -114,7 +128,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_the_file_holds_what_made_it(odd: Container) -> None:
     found = unpack_config(odd.sections[Section.CONFIG])
-    assert found == {**SETTINGS, "base": "x264", "stack": "fake", "seed": 0}
+    assert found == {**SETTINGS, "stack": "fake", "seed": 0}
     assert (odd.width, odd.height, odd.num_frames) == (127, 61, 9)
 
 
@@ -191,7 +205,8 @@ def test_ctrl_c_writes_the_best_so_far() -> None:
         ({"base.crf": 99}, "crf must be a whole number from 0 to 63"),
         ({"base.quality": 1}, "no setting 'quality'"),
         ({"quality": 1}, "hybrid has no setting 'quality'"),
-        ({"bytes": 2000}, "set base.crf=N"),
+        ({"bytes": 2000, "base.crf": 30}, "leave out base.crf"),
+        ({"base.sharpen": 0.5}, "the network is what sharpens"),
         ({"base_settings": {}}, "set as base.crf"),
         ({"width": 0}, "width must be between 1 and 128"),
         ({"depth": 1.5}, "depth must be a whole number"),

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.av import AvCodec
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.interrupt import interruptible
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
+from seesame.codecs.hybrid.base import encode_base
 from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
 from seesame.codecs.hybrid.job import HybridJob
@@ -50,12 +49,10 @@ class HybridCodec:
             raise UserError("the source has no bytes, so that there is no rate to train for")
         torch.manual_seed(context.seed)
         with interruptible() as interrupted:
-            quiet = replace(context, progress=lambda share, text: None)
-            context.progress(0.0, f"encoding the base, {chosen.base}")
-            base = AvCodec(chosen.base).encode(clip, chosen.base_settings, quiet)
+            shape = design(clip, stack, chosen)
+            base = encode_base(clip, chosen, shape, context)
             context.progress(0.0, "looking at the source")
             before = time.monotonic()
-            shape = design(clip, stack, chosen)
             tapped = TappedClip(clip, shape.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - before

@@ -18,14 +18,6 @@ PREFIX = "base."
 """Of the base codec's own settings."""
 PRESETS = {"draft": 90.0, "fast": 330.0, "medium": 1200.0, "slow": 3600.0}
 """Wall time in seconds of a whole encode, that of the base included."""
-BASE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "svtav1": {"crf": 52, "scale": 0.3},
-    "x265": {"crf": 36, "scale": 0.3},
-    "x264": {"crf": 34, "scale": 0.3},
-    "vp9": {"crf": 54, "scale": 0.3},
-}
-"""Lower quality than alone: the network makes up for it."""
-
 SCHEDULE = Schedule(
     phases=(
         Phase(0.0, 0.0, 0.0, 0.0, 100.0, 0.3),
@@ -41,6 +33,9 @@ SCHEDULE = Schedule(
 @dataclass(frozen=True)
 class HybridSettings(TrainSettings):
     """What a user may set; the base codec's settings are given as ``base.crf`` and so on.
+
+    Without ``base.crf`` and ``base.kbps`` the base gets the quality that makes the whole file about
+    as large as ``bytes`` says, or as suits the clip.
 
     Args:
         base: the classical codec beneath.
@@ -65,7 +60,7 @@ class HybridSettings(TrainSettings):
     network: bool = True
     code: int = 4
     width: int | None = None
-    depth: int = 3
+    depth: int = 4
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -74,8 +69,6 @@ class HybridSettings(TrainSettings):
         Raises:
             UserError: an unknown name or a value out of range, the base codec's included.
         """
-        if settings.get("bytes") is not None:
-            raise UserError("hybrid aims at no size: the base decides it, see --set base.crf=N")
         if "base_settings" in settings:
             raise UserError("hybrid: the base codec's settings are set as base.crf and so on")
         own = {k: v for k, v in settings.items() if not k.startswith(PREFIX)}
@@ -83,10 +76,11 @@ class HybridSettings(TrainSettings):
         if made.base not in FAMILY:
             raise UserError(f"hybrid: base must be one of {', '.join(FAMILY)}, not {made.base!r}")
         given = {k[len(PREFIX) :]: v for k, v in settings.items() if k.startswith(PREFIX)}
-        whole = {**BASE_DEFAULTS[made.base], **given}
-        if parse_settings(FAMILY[made.base], whole).sharpen:
+        if parse_settings(FAMILY[made.base], given).sharpen:
             raise UserError("hybrid: base.sharpen must be 0: the network is what sharpens")
-        return replace(made, base_settings=whole)
+        if made.bytes is not None and given.keys() & {"crf", "kbps"}:
+            raise UserError("hybrid: bytes finds the base's quality; leave out base.crf, base.kbps")
+        return replace(made, base_settings=given)
 
     def chosen(self) -> dict[str, Any]:
         """The settings that shape a file and are not the defaults; the base's all that were set."""

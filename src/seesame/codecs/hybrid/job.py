@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from seesame.bitstream.container import Container, Section, pack_config
+from seesame.bitstream.container import Container, Section, pack_config, unpack_config
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.correct import Plan, search
 from seesame.codecs.hnerv.decode import unpack_corrections
@@ -19,7 +19,7 @@ from seesame.codecs.hnerv.pack import pack_latents, pack_weights
 from seesame.codecs.hnerv.quantised import Parameters, QuantisedNetwork
 from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar
 from seesame.codecs.hnerv.train import Candidate, Material
-from seesame.codecs.hybrid.config import SCHEDULE, HybridSettings
+from seesame.codecs.hybrid.config import PREFIX, SCHEDULE, HybridSettings
 from seesame.codecs.hybrid.decode import PostRenderer, at_render_size, base_pairs, open_file
 from seesame.codecs.hybrid.model import Design, PostNetwork
 from seesame.codecs.hybrid.pack import tensor_axes, unpack_base, unpack_network, with_base
@@ -88,6 +88,9 @@ class HybridJob(Job):
         design: Design,
     ) -> None:
         config = settings.chosen() | {"stack": stack.name, "seed": context.seed}
+        if Section.CONFIG in base.sections:
+            made = unpack_config(base.sections[Section.CONFIG])
+            config |= {PREFIX + name: value for name, value in made.items()}
         self.plain = with_base(base, pack_config(config))
         decoded = unpack_base(self.plain)
         self.pictures, self.kernel = torch.cat(list(base_pairs(decoded))), decoded.kernel
@@ -97,11 +100,11 @@ class HybridJob(Job):
         rep = PostRepresentation(trained, self.pictures, self.kernel)
         super().__init__(clip, stack, settings, context, outputs, rep, repr(design))
         self.rep: PostRepresentation = rep
-        size = len(self.plain.to_bytes())
+        self.train_settings = replace(settings, bytes=None)
         if settings.max_bytes is not None:
             # What is left for the network; a base beyond the bound leaves it the least.
-            rest = max(500, settings.max_bytes - size)
-            self.train_settings = replace(settings, max_bytes=rest)
+            rest = max(500, settings.max_bytes - len(self.plain.to_bytes()))
+            self.train_settings = replace(self.train_settings, max_bytes=rest)
 
     def run(
         self, material: Material, start: float, look: float, stop: threading.Event

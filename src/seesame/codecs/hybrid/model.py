@@ -3,9 +3,9 @@
 A residual network of a few thousand weights at half the render size, after the in-loop filters of
 learned video coding (e.g. Dong et al. 2015, "Compression artifacts reduction by a deep
 convolutional network"). It sees both pictures of a pair at once, and a code of a few numbers, the
-pair's own, shifts its first layer: what one pair needs and another does not. The layers between look
-further and further around (dilations 1, 2, 4 …: Yu and Koltun 2016, "Multi-scale context aggregation
-by dilated convolutions"). The last one starts at zero, so that it begins as the base itself.
+pair's own, shifts its first layer: what one pair needs and another does not. The layers between
+look further and further around (dilations 1, 2, 4 …: Yu and Koltun 2016, "Multi-scale context
+aggregation by dilated convolutions"). The last one starts at zero, so that it begins as the base.
 """
 
 from dataclasses import dataclass
