@@ -255,6 +255,7 @@ def _print(
     for name, by in missed.items():
         print(f"limit  {name} is {by:.6g} above its limit in the trial that comes nearest")
     print("next: " + command)
+    print("or, mended for the stack in minutes: " + _command(clip, best, hybrid=True))
 
 
 def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":
@@ -267,21 +268,17 @@ def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":
 
 def _words(trial: "Trial") -> str:
     """The settings that are not the codec's defaults."""
-    return " ".join(f"{name}={value}" for name, value in _chosen(trial).items())
+    from seesame.search.outcome import chosen_settings
+
+    return " ".join(f"{name}={value}" for name, value in chosen_settings(trial).items())
 
 
-def _chosen(trial: "Trial") -> dict[str, Any]:
-    from seesame.search.space import complete
+def _command(clip: Path, best: "Trial", hybrid: bool = False) -> str:
+    """The command that makes the best trial's file, or a hybrid's over it."""
+    from seesame.search.outcome import chosen_settings
 
-    defaults = complete(trial.codec, {})
-    changed = {k: v for k, v in sorted(trial.settings.items()) if v != defaults[k]}
-    return {k: trial.settings[k] for k in ("crf", "scale")} | changed
-
-
-def _command(clip: Path, best: "Trial") -> str:
-    """The command that makes the best trial's file."""
-    out = f"{clip.stem}.ssm"
-    words = ["seesame", "compress", str(clip), "-o", out, "--codec", best.codec]
-    for name, value in _chosen(best).items():
-        words += ["--set", f"{name}={value}"]
+    words = ["seesame", "compress", str(clip), "-o", f"{clip.stem}.ssm", "--codec"]
+    words += ["hybrid", "--set", f"base={best.codec}"] if hybrid else [best.codec]
+    for name, value in chosen_settings(best).items():
+        words += ["--set", f"base.{name}={value}" if hybrid else f"{name}={value}"]
     return shlex.join(words)

@@ -9,6 +9,7 @@ from typing import Any
 from seesame.files import replacing
 from seesame.search.goal import pareto_front
 from seesame.search.plot import draw
+from seesame.search.space import complete
 from seesame.search.trial import Trial
 
 FIGURES = ("codec", "bytes", "rate", "seg", "pose", "score", "encode_s", "judge_s")
@@ -27,6 +28,13 @@ def trial_values(trial: Trial) -> dict[str, Any]:
         "encode_s": trial.encode_s,
         "judge_s": trial.judge_s,
     }
+
+
+def chosen_settings(trial: Trial) -> dict[str, Any]:
+    """What a user sets to make a trial's file: quality, scale, and all that is no default."""
+    defaults = complete(trial.codec, {})
+    changed = {k: v for k, v in sorted(trial.settings.items()) if v != defaults[k]}
+    return {k: trial.settings[k] for k in ("crf", "scale")} | changed
 
 
 def write_outcome(

@@ -1,0 +1,158 @@
+"""Searching a codec's settings: `auto` with few encodes against an exhaustive grid.
+
+    python bench/search.py --part grid --parallel 2 [--clips dusk.mp4]    # hours; goes on by itself
+    python bench/search.py --part auto
+    python bench/search.py --table              # run nothing, print the table
+
+The grid is of 600 settings of one encoder; ``auto`` may ask for 40 encodes of the space that the
+grid is taken from, whose quality has steps of one. Both count the seconds of each trial as they
+were measured when it was made, so that a trial that the store had costs what it had cost. A killed
+grid goes on where it was. One row a clip and method, with all its trials, is appended to
+``bench/results/search.jsonl``; the best trial's file is made once more by ``seesame compress`` and
+scored by ``seesame score``, with the stack of the search and with ``--transfer``, one that the
+search never saw.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import HERE, Results
+from jobs import Row, add_options, find_clip
+from seesame.metric.cache import cached_reference_outputs
+from seesame.metric.limits import Limits
+from seesame.search.auto import auto
+from seesame.search.goal import Goal
+from seesame.search.grid import grid
+from seesame.search.outcome import chosen_settings
+from seesame.search.runner import Result, Runner, Source
+from seesame.search.space import SPACES, Axis, Space
+from seesame.search.store import Store
+from seesame.search.trial import Trial
+
+CODEC = "svtav1"
+CRFS = tuple(range(24, 64))
+AXES = (
+    Axis("crf", CRFS, tuple(range(24, 61, 4))),
+    Axis("scale", (0.25, 0.35, 0.5, 0.65, 0.8, 1.0), (0.25, 0.35, 0.5, 0.65, 0.8, 1.0)),
+    Axis("preset", ("8",), ("8",)),
+    Axis("gop", (9999,), (9999,)),
+    Axis("down", ("lanczos",), ("lanczos",)),
+    Axis("up", *2 * (("bicubic", "lanczos", "bilinear", "area", "nearest"),)),
+    Axis("grain", (0, 22), (0, 22)),
+)
+"""Ten qualities, six scales, five kernels, with and without grain: 600 settings."""
+STORE = HERE.parent / "out" / "bench-search.sqlite"
+
+
+def space() -> Space:
+    """What both methods search."""
+    return SPACES[CODEC].holding(AXES)
+
+
+def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
+    """All trials of a method on a clip, and what they took."""
+    place = Source(clip, stack=args.stack)
+    opened = source, eyes = place.open()
+    outputs = cached_reference_outputs(clip, source, eyes, device="cpu")
+    goal, began, count = Goal(Limits()), time.monotonic(), 0
+
+    def tell(result: Result) -> None:
+        nonlocal count
+        count += 1
+        if sys.stderr.isatty() or count % 20 == 0:
+            spent = time.monotonic() - began
+            print(f"{clip.name}: {method} {count} after {spent:.0f} s", file=sys.stderr)
+
+    with Runner(place, opened, outputs, Store(args.store), args.parallel) as runner:
+        if method == "grid":
+            found = grid([space()], runner, tell)
+        else:
+            found = auto([space()], goal, runner, args.trials, args.seed, tell)
+    best = goal.best(found)
+    assert best is not None
+    return {
+        "trials": len(found),
+        "trial_s": round(sum(t.encode_s + t.judge_s for t in found), 1),
+        "best": compact(best),
+        "all": [compact(trial) for trial in found],
+        "fingerprint": eyes.fingerprint[:16],
+        "confirmed": confirmed(clip, best, args),
+    }
+
+
+def compact(trial: Trial) -> list[Any]:
+    """Settings that vary, then the figures."""
+    varied = [trial.settings[a.name] for a in AXES if len(a.values) > 1]
+    return [*varied, trial.bytes, trial.seg, trial.pose, round(trial.score.total, 6)]
+
+
+def confirmed(clip: Path, best: Trial, args: argparse.Namespace) -> Row:
+    """The best trial's figures by the commands that a user has."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "best.ssm"
+        words = ["compress", clip, "-o", out, "--codec", best.codec, "--no-score"]
+        for name, value in chosen_settings(best).items():
+            words += ["--set", f"{name}={value}"]
+        command(*words)
+        rows = {"score": command("score", clip, out, "--stack", args.stack)}
+        if args.transfer:
+            rows["transfer"] = command("score", clip, out, "--stack", args.transfer)
+    return {name: {k: row[k] for k in ("seg", "pose", "score")} for name, row in rows.items()}
+
+
+def command(*words: Any) -> Row:
+    """The JSON that a seesame command prints."""
+    line = [sys.executable, "-m", "seesame.cli", *map(str, words), "--json", "--quiet"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    row: Row = json.loads(done.stdout.splitlines()[0])
+    return row
+
+
+def print_table(args: argparse.Namespace, results: Results) -> None:
+    """The latest grid and auto of each clip."""
+    print("| clip | grid | its best score | auto | its best score | of the grid's | of its time |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for clip in args.clips:
+        rows = {row["method"]: row for row in results.rows() if row["clip"] == Path(clip).name}
+        if {"grid", "auto"} <= rows.keys():
+            whole, few = rows["grid"], rows["auto"]
+            share = few["best"][-1] / whole["best"][-1]
+            print(
+                f"| {Path(clip).name} | {whole['trials']} | {whole['best'][-1]:.4f} "
+                f"| {few['trials']} | {few['best'][-1]:.4f} | {share:.3f} "
+                f"| {few['trial_s'] / whole['trial_s']:.3f} |"
+            )
+
+
+def main() -> None:
+    """Search, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser, "search", ("highway.mp4", "dusk.mp4", "forest.mp4"))
+    parser.add_argument("--part", choices=("grid", "auto"), help="only this method")
+    parser.add_argument("--trials", type=int, default=40, help="encodes that auto may ask for")
+    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--stack", default="lite")
+    parser.add_argument("--transfer", help="a stack that the search does not see, as onnx:DIR")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    args = parser.parse_args()
+    results = Results(args.name, append=True, folder=args.folder)
+    for clip in [] if args.table else args.clips:
+        for method in ("auto", "grid"):
+            if args.part in (None, method):
+                row = searched(find_clip(clip), args, method)
+                key = {"clip": Path(clip).name, "method": method, "codec": CODEC}
+                results.add(key | {"stack": args.stack, "seed": args.seed, **row})
+    print_table(args, results)
+
+
+if __name__ == "__main__":
+    main()
