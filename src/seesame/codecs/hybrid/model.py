@@ -1,7 +1,7 @@
 """The post-network: from a pair's decoded base pictures to the pair that the stack is to see.
 
-A residual network of a few thousand weights at half the render size, after the in-loop filters of
-learned video coding (e.g. Dong et al. 2015, "Compression artifacts reduction by a deep
+A residual network of some ten thousand weights at a quarter of the render size, after the in-loop
+filters of learned video coding (e.g. Dong et al. 2015, "Compression artifacts reduction by a deep
 convolutional network"). It sees both pictures of a pair at once, and a code of a few numbers, the
 pair's own, shifts its first layer: what one pair needs and another does not. The layers between
 look further and further around (dilations 1, 2, 4 …: Yu and Koltun 2016, "Multi-scale context
@@ -21,7 +21,7 @@ LAYOUT = 1
 MAX_WIDTH = 128
 MAX_DEPTH = 6
 MAX_CODE = 64
-FOLD = 2
+FOLD = 4
 """Pixels a side that are folded into channels."""
 CHANNELS = 6 * FOLD * FOLD
 
@@ -79,13 +79,13 @@ class PostNetwork(nn.Module):
         super().__init__()
         device = "meta" if meta else "cpu"
         wide = design.width
-        self.first = nn.Conv2d(CHANNELS, wide, 3, padding=1, device=device)
+        self.first = nn.Conv2d(CHANNELS, wide, 1, device=device)
         self.code = nn.Linear(design.code, wide, bias=False, device=device)
         self.stages = nn.ModuleList(
             nn.Conv2d(wide, wide, 3, padding=1 << i, dilation=1 << i, device=device)
             for i in range(design.depth)
         )
-        self.last = nn.Conv2d(wide, CHANNELS, 3, padding=1, device=device)
+        self.last = nn.Conv2d(wide, CHANNELS, 1, device=device)
         if not meta:
             nn.init.normal_(self.code.weight, std=0.3)
             nn.init.zeros_(self.last.weight)
@@ -97,7 +97,7 @@ class PostNetwork(nn.Module):
         """Frames ``(B, 2, 3, h, w)``, not clamped."""
         height, width = base.shape[-2:]
         x = (base.flatten(1, 2) - MIDDLE) / SPREAD
-        x = F.pad(x, (0, width % FOLD, 0, height % FOLD), mode="replicate")
+        x = F.pad(x, (0, -width % FOLD, 0, -height % FOLD), mode="replicate")
         x = F.pixel_unshuffle(x, FOLD).contiguous(memory_format=torch.channels_last)
         x = F.gelu(self.first(x) + self.code(codes)[..., None, None])
         for stage in self.stages:
