@@ -98,6 +98,8 @@ def test_the_commands_run_in_order(
             continue
         if line[0] == "compress":
             codec = line[line.index("--codec") + 1] if "--codec" in line else "hnerv"
+            if codec == "auto":
+                line[line.index("--budget") + 1] = "10s"
             if codec in ("hnerv", "hybrid"):
                 if codec in trained:
                     continue

@@ -121,6 +121,30 @@ def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path
     assert "--budget is for hnerv and hybrid; --codec x264 takes --set" in ran.err
 
 
+def test_auto_chooses_within_its_time(
+    seesame: Run, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.setenv("SEESAME_SEARCH", str(tmp_path / "trials.sqlite"))
+    out = tmp_path / "auto.ssm"
+    words = ("compress", drive, "-o", out, "--codec", "auto")
+    (made,) = values(seesame(*words, "--budget", "12s", "--max-seg", "1", "--json"))
+    assert made["codec"] in ("svtav1", "x265")
+    assert made["missed"] == {}
+    assert made["bytes"] == out.stat().st_size
+    assert Container.read(out).config()["crf"] == made["settings"]["crf"]
+    (judged,) = values(seesame("score", drive, out, "--json"))
+    assert judged["score"] == made["score"]
+    for flags, message in (
+        (("--preset", "fast"), "--preset is for hnerv and hybrid; --codec auto chooses"),
+        (("--set", "crf=30"), "--set is not for --codec auto"),
+        (("--budget", "12s"), "exists"),
+    ):
+        ran = seesame(*words, *flags)
+        assert ran.code == 2
+        assert message in ran.err
+
+
 def test_a_start_must_be_a_file_of_hnerv(seesame: Run, drive: Path, tmp_path: Path) -> None:
     av = tmp_path / "av.ssm"
     assert seesame("compress", drive, "-o", av, *X264).code == 0

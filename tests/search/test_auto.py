@@ -98,3 +98,18 @@ def test_a_space_of_one_setting_is_searched_and_left() -> None:
         space = space.holding([one])
     found = auto([space], Goal(Limits()), landscape, 40, 0, lambda result: None)  # type: ignore[arg-type]
     assert len(found) == 1
+
+
+def test_a_late_search_asks_for_no_more() -> None:
+    landscape = Landscape()
+    spaces = [SPACES["svtav1"]]
+    found = auto(
+        spaces,
+        Goal(Limits()),
+        landscape,  # type: ignore[arg-type]
+        40,
+        0,
+        lambda result: None,
+        lambda: len(landscape.asked) >= 7,
+    )
+    assert len(found) == 7

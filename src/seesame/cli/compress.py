@@ -1,12 +1,14 @@
 """``seesame compress``: a clip into an .ssm file, proved with a score."""
 
 import shlex
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seesame.cli.automatic import AUTO, BUDGET, encode_automatically
 from seesame.cli.options import (
     ClipArgument,
     Device,
@@ -30,6 +32,7 @@ from seesame.errors import UserError
 if TYPE_CHECKING:
     from seesame.cli.roundtrip import Encoded
     from seesame.metric.evaluator import Evaluation
+    from seesame.metric.limits import Limits
     from seesame.video.clip import Clip
 
 HNERV, HYBRID = "hnerv", "hybrid"
@@ -37,6 +40,8 @@ TRAINED = (HNERV, HYBRID)
 """Codecs that train against the stack."""
 ONLY_HNERV = ("init",)
 """Of the flags below, those that hybrid does not take."""
+OF_AUTO = ("budget_s", "target_score", "max_seg", "max_pose", "max_bytes")
+"""And those that auto takes."""
 TRAINING = "Flags of hnerv and hybrid"
 
 
@@ -53,7 +58,13 @@ def compress(
     clip: ClipArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")],
     codec: Annotated[
-        str, typer.Option("--codec", metavar="CODEC", help="A name from `seesame codecs`.")
+        str,
+        typer.Option(
+            "--codec",
+            metavar="CODEC",
+            help="A name from `seesame codecs`; auto searches classical settings, trains over "
+            "them and keeps the best file, within --budget (8m when left out).",
+        ),
     ] = HNERV,
     preset: Annotated[
         Preset | None,
@@ -174,6 +185,8 @@ def compress(
     seesame compress drive.mp4 -o drive.ssm --preset fast
 
     seesame compress drive.mp4 -o drive.ssm --codec svtav1 --set crf=45
+
+    seesame compress drive.mp4 -o drive.ssm --codec auto --budget 10m
     """
     given = {
         "preset": preset and preset.value,
@@ -196,23 +209,34 @@ def compress(
     from seesame.codecs.registry import get_codec
     from seesame.perception.registry import load_stack
 
-    get_codec(codec)
     where = resolve_device(device)
-    source = open_source(clip, frame_size, frame_rate)
-    if not no_score and source.num_frames < 2:
-        raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
-    needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
-    eyes = load_stack(stack, where) if needs_stack else None
-    work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
-    context = EncodeContext(eyes, where, seed, work=work)
-    encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
+    if codec == AUTO:
+        from seesame.search.runner import Source
+
+        place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
+        context = EncodeContext(None, where, seed)
+        budgeted = chosen.get("budget_s") or BUDGET
+        encoded, used = encode_automatically(
+            place, out, _limits(chosen), budgeted, context, overwrite=overwrite, quiet=quiet
+        )
+        source, eyes = open_source(clip, frame_size, frame_rate), context.stack
+    else:
+        get_codec(codec)
+        source, used = open_source(clip, frame_size, frame_rate), chosen
+        if not no_score and source.num_frames < 2:
+            raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
+        needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
+        eyes = load_stack(stack, where) if needs_stack else None
+        work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
+        context = EncodeContext(eyes, where, seed, work=work)
+        encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
     evaluation = None
     if not no_score:
         assert eyes is not None
         evaluation = judge_file(source, out, eyes, where, quiet=quiet)
     missed = _missed(codec, chosen, evaluation)
     if json:
-        values = _values(clip, encoded, chosen, source, evaluation)
+        values = _values(clip, encoded, used, source, evaluation)
         print_json(values if missed is None else {**values, "missed": missed})
         return
     _print_text(clip, encoded, source, evaluation, stack)
@@ -222,19 +246,21 @@ def compress(
     print("next: " + shlex.join(["seesame", "decompress", str(out), "-o", str(viewable)]))
 
 
-def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> dict[str, object]:
+def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> dict[str, Any]:
     """The codec's settings from flags and ``--set``."""
     flags = {name: value for name, value in flags.items() if value is not None}
     names = {"budget_s": "--budget"}
     for name in flags:
         flag = names.get(name, "--" + name.replace("_", "-"))
         takers = (HNERV,) if name in ONLY_HNERV else TRAINED
+        takers = (*takers, AUTO) if name in OF_AUTO else takers
         if codec not in takers:
-            raise UserError(
-                f"{flag} is for {' and '.join(takers)}; --codec {codec} takes --set name=value"
-            )
+            others = "chooses the settings itself" if codec == AUTO else "takes --set name=value"
+            raise UserError(f"{flag} is for {' and '.join(takers)}; --codec {codec} {others}")
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")
+    if codec == AUTO and extra:
+        raise UserError("--set is not for --codec auto, which chooses the settings itself")
     if codec in TRAINED:
         flags.setdefault("preset", extra.pop("preset", Preset.fast.value))
     return {**extra, **flags}
@@ -252,25 +278,27 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
 
 
 def _missed(
-    codec: str, settings: dict[str, object], evaluation: "Evaluation | None"
+    codec: str, settings: Mapping[str, Any], evaluation: "Evaluation | None"
 ) -> dict[str, float] | None:
     """The user's limits that the file does not keep; None when there are none to check."""
-    if codec not in TRAINED or evaluation is None:
-        return None
-    from seesame.codecs.hnerv.config import HnervSettings
-    from seesame.codecs.hybrid.config import HybridSettings
-
-    kind = HnervSettings if codec == HNERV else HybridSettings
-    limits = kind.from_mapping(settings).limits
-    if not limits.given:
+    limits = _limits(settings)
+    if codec not in (*TRAINED, AUTO) or evaluation is None or not limits.given:
         return None
     return limits.missed(evaluation.score, evaluation.compressed_bytes)
+
+
+def _limits(settings: Mapping[str, Any]) -> "Limits":
+    """The user's limits among a codec's settings."""
+    from seesame.metric.limits import Limits
+
+    names = ("target_score", "max_seg", "max_pose", "max_bytes")
+    return Limits(*(settings.get(name) for name in names))
 
 
 def _values(
     clip: Path,
     encoded: "Encoded",
-    settings: dict[str, object],
+    settings: Mapping[str, object],
     source: "Clip",
     evaluation: "Evaluation | None",
 ) -> dict[str, Any]:
@@ -278,7 +306,7 @@ def _values(
         "clip": clip,
         "file": encoded.path,
         "codec": encoded.codec,
-        "settings": settings,
+        "settings": dict(settings),
         "bytes": encoded.bytes,
         "source_bytes": source.source_bytes,
         "rate": encoded.bytes / source.source_bytes,

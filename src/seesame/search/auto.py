@@ -32,7 +32,13 @@ Tell = Callable[[Result], None]
 
 
 def auto(
-    spaces: Sequence[Space], goal: Goal, runner: Runner, trials: int, seed: int, tell: Tell
+    spaces: Sequence[Space],
+    goal: Goal,
+    runner: Runner,
+    trials: int,
+    seed: int,
+    tell: Tell,
+    late: Callable[[], bool] = lambda: False,
 ) -> list[Trial]:
     """Search some codecs' spaces.
 
@@ -43,6 +49,7 @@ def auto(
         trials: how many to ask for in all.
         seed: of TPE.
         tell: called with every result.
+        late: asked before trials are; true ends the search.
 
     Returns:
         What was tried, in the order in which it ended.
@@ -59,7 +66,7 @@ def auto(
     asked: set[str] = set()
     # A proposal that was made before costs nothing, but there must be an end to them.
     for _ in range(PATIENCE * trials):
-        if len(asked) >= trials:
+        if len(asked) >= trials or late():
             break
         count = min(runner.jobs, trials - len(asked))
         wanted: list[Wanted] = []

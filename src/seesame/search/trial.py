@@ -105,16 +105,29 @@ def run_trial(
         UserError: the encoder refuses the settings or the clip.
         DamagedError: the clip ends early.
     """
+    context = EncodeContext(stack, device)
+    return encoded_and_judged(clip, outputs, stack, codec, settings, context)[0]
+
+
+def encoded_and_judged(
+    clip: Clip,
+    outputs: ReferenceOutputs,
+    stack: Stack,
+    codec: str,
+    settings: Mapping[str, Any],
+    context: EncodeContext,
+) -> tuple[Trial, Container]:
+    """As :func:`run_trial`, any codec; also the file, as read back from disk."""
     with tempfile.TemporaryDirectory(prefix="seesame-search-") as folder:
         path = Path(folder) / "trial.ssm"
         start = time.monotonic()
-        size = get_codec(codec).encode(clip, settings, EncodeContext(stack, device)).write(path)
+        size = get_codec(codec).encode(clip, settings, context).write(path)
         encoded = time.monotonic()
         container = Container.read(path)
-        decoded = codec_by_id(container.codec_id).decode(container, device)
-        found = evaluate(outputs, decoded, stack, size, device=device)
+        decoded = codec_by_id(container.codec_id).decode(container, context.device)
+        found = evaluate(outputs, decoded, stack, size, device=context.device)
         judged = time.monotonic()
-    return Trial(
+    trial = Trial(
         codec,
         dict(settings),
         size,
@@ -124,3 +137,4 @@ def run_trial(
         round(encoded - start, 3),
         round(judged - encoded, 3),
     )
+    return trial, container

@@ -1,0 +1,78 @@
+"""``seesame compress --codec auto``: the best file for a clip within a time."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seesame.cli.output import print_note
+from seesame.cli.progress import progress
+from seesame.cli.roundtrip import Encoded
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    from seesame.codecs.base import EncodeContext
+    from seesame.metric.limits import Limits
+    from seesame.search.runner import Result, Source
+
+AUTO = "auto"
+BUDGET = 480.0
+"""Seconds, where the user gives none."""
+
+
+def encode_automatically(
+    place: "Source",
+    out: Path,
+    limits: "Limits",
+    seconds: float,
+    context: "EncodeContext",
+    *,
+    overwrite: bool,
+    quiet: bool,
+) -> tuple[Encoded, Mapping[str, Any]]:
+    """Search, train, and write the best file; what it is, and its settings.
+
+    Raises:
+        UserError: Optuna is not installed, no encode succeeded, or the output cannot be written.
+        DamagedError: the clip cannot be decoded to its end.
+    """
+    from seesame.metric.cache import cached_reference_outputs
+    from seesame.search.choose import SEARCH_SHARE, choose
+    from seesame.search.goal import Goal
+    from seesame.search.runner import Runner
+    from seesame.search.store import Store, store_path
+
+    start = time.monotonic()
+    opened = source, eyes = place.open()
+    if source.num_frames < 2:
+        raise UserError(f"{place.path}: one frame forms no pair to judge")
+    context.stack = eyes
+    with progress("source", quiet) as bar:
+        outputs = cached_reference_outputs(
+            place.path, source, eyes, device=place.device, progress=bar
+        )
+    count = 0
+    with Runner(place, opened, outputs, Store(store_path())) as runner:
+        with progress("auto", quiet) as bar:
+
+            def tell(result: "Result") -> None:
+                nonlocal count
+                count += 1
+                share = (time.monotonic() - start) / seconds
+                bar(min(share, SEARCH_SHARE), f"{count} trials of classical settings")
+
+            def note(codec: str) -> None:
+                began = (time.monotonic() - start) / seconds
+                context.progress = lambda share, text: bar(
+                    min(1.0, began + (1 - began) * share), f"{codec}: {text}"
+                )
+
+            left = seconds - (time.monotonic() - start)
+            chosen = choose(runner, Goal(limits), left, context, tell, note)
+        size = chosen.container.write(out, overwrite)
+    for trial in chosen.others:
+        if trial is not chosen.trial:
+            figures = f"score {trial.score.total:.4f}, {trial.bytes:,} bytes"
+            print_note(f"auto also tried {trial.codec}: {figures}", quiet)
+    encoded = Encoded(out, chosen.trial.codec, size, time.monotonic() - start)
+    return encoded, chosen.trial.settings
