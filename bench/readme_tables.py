@@ -197,6 +197,28 @@ def recipe_table(rows: list[Values]) -> str:
     return table((*columns, "the recipe's", "hnerv's", "ratio"), lines, left=2)
 
 
+PARTS = ("base", "base, corrections", "base, network", "hybrid")
+"""The variants of ``bench/hybrid.py`` that show what each part gains."""
+
+
+def hybrid_table(rows: list[Values]) -> str:
+    """What ``bench/hybrid.py`` measured: the best hand-made settings, then the parts of hybrid."""
+    latest = {(row["clip"], row["variant"]): row for row in rows}
+    lines = []
+    for clip in dict.fromkeys(row["clip"] for row in rows):
+        of_clip = {v: row for (c, v), row in latest.items() if c == clip}
+        hand_made = [row for v, row in of_clip.items() if v not in PARTS]
+        if not hand_made or not of_clip.keys() >= set(PARTS):
+            continue
+        best = min(hand_made, key=lambda row: row["score"])
+        shown = [best, *(of_clip[part] for part in PARTS)]
+        cells = [f"{row['bytes']:,} B, {row['score']:.3f}" for row in shown]
+        seconds = f"{of_clip['hybrid']['encode_s']:.0f}"
+        lines.append((clip, *cells, f"{shown[-1]['score'] / best['score']:.2f}", seconds))
+    columns = ("clip", "best hand-made", "base", "with corrections", "with network", "with both")
+    return table((*columns, "ratio", "encode s"), lines)
+
+
 def processor(row: Values) -> str:
     """The maker and family of a row's processor, without marks and numbers."""
     name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
@@ -234,6 +256,7 @@ def main() -> int:
         ("minute", minute_table),
         ("scoring", scoring_table),
         ("public_recipe", recipe_table),
+        ("hybrid", hybrid_table),
     )
     for name, make in made:
         path = RESULTS / f"{name}.jsonl"

@@ -209,3 +209,16 @@ def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) 
     figures = "0.45, 1 | 0.45 | 2,000 B, 2.000 | 1,000 B, 1.000 | 0.50 |"
     assert shown[2] == f"| a.mp4 | AMD EPYC | 20 | {figures}"
     assert tables.processor(rows[-1]) == "Intel Xeon"
+
+
+def test_hybrid_is_shown_beside_the_best_hand_made_settings(tables: ModuleType) -> None:
+    def row(variant: str, score: float, clip: str = "a.mp4") -> dict[str, object]:
+        figures = {"bytes": 1000, "score": score, "encode_s": 300.4}
+        return {"clip": clip, "variant": variant, **figures}
+
+    parts = [row("base", 4.0), row("base, corrections", 3.0), row("base, network", 3.5)]
+    rows = [row("by hand", 6.0), row("by another hand", 5.0), *parts, row("hybrid", 2.0)]
+    shown = tables.hybrid_table([*rows, row("by hand", 1.0, "b.mp4")]).splitlines()
+    assert len(shown) == 3
+    cells = " | ".join(f"1,000 B, {score:.3f}" for score in (5.0, 4.0, 3.0, 3.5, 2.0))
+    assert shown[2] == f"| a.mp4 | {cells} | 0.40 | 300 |"

@@ -153,9 +153,18 @@ class Job(ABC):
         """Pack the present state, decode the bytes, and score what comes out."""
         return self.scored(self.pack())
 
-    def correct(self, best: Candidate, seconds: float, stop: threading.Event) -> Candidate:
-        """The file with the corrections that a search finds, if its true score is lower."""
-        self.context.progress(1.0, "correcting")
+    def correct(
+        self, best: Candidate, seconds: float, stop: threading.Event, share: float = 1.0
+    ) -> Candidate:
+        """The file with the corrections that a search finds, if its true score is lower.
+
+        Args:
+            best: the file before.
+            seconds: to search for.
+            stop: set when the user has had enough.
+            share: of the encode that is done.
+        """
+        self.context.progress(share, "correcting")
         plan = Plan(seconds=seconds)
         if self.settings.steps is not None:
             plan = Plan(rounds=CORRECTING_ROUNDS)

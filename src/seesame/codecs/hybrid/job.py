@@ -122,7 +122,8 @@ class HybridJob(Job):
             share = CORRECTING_FIRST if self.design.network else 1.0
             left = share * (start + self.settings.seconds - time.monotonic()) - 2 * look
             bare = replace(self.plain, sections=self.plain.sections | self._bare_model())
-            found = self.correct(Candidate(best.score, bare.to_bytes(), best.excess), left, stop)
+            begun = Candidate(best.score, bare.to_bytes(), best.excess)
+            found = self.correct(begun, left, stop, share=0.0)
             corrections = unpack_corrections(Container.from_bytes(found.data))
             if corrections is not None:
                 best = _better(best, found)
