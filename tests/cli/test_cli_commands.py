@@ -118,7 +118,7 @@ def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path
         assert message in ran.err
     ran = seesame("compress", drive, "-o", out, *X264, "--budget", "20s", "--overwrite")
     assert ran.code == 2
-    assert "--budget is for hnerv and hybrid; --codec x264 takes --set" in ran.err
+    assert "--budget is for hnerv, hybrid, auto; --codec x264 takes --set" in ran.err
 
 
 def test_auto_chooses_within_its_time(
@@ -136,7 +136,7 @@ def test_auto_chooses_within_its_time(
     (judged,) = values(seesame("score", drive, out, "--json"))
     assert judged["score"] == made["score"]
     for flags, message in (
-        (("--preset", "fast"), "--preset is for hnerv and hybrid; --codec auto chooses"),
+        (("--preset", "fast"), "--preset is for hnerv, hybrid; --codec auto chooses"),
         (("--set", "crf=30"), "--set is not for --codec auto"),
         (("--budget", "12s"), "exists"),
     ):

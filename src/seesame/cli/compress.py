@@ -256,7 +256,7 @@ def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> di
         takers = (*takers, AUTO) if name in OF_AUTO else takers
         if codec not in takers:
             others = "chooses the settings itself" if codec == AUTO else "takes --set name=value"
-            raise UserError(f"{flag} is for {' and '.join(takers)}; --codec {codec} {others}")
+            raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")
     if codec == AUTO and extra:
