@@ -14,6 +14,7 @@ from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_corrections
 from seesame.codecs.hnerv.encode import CODEC_ID, HnervJob
 from seesame.codecs.hnerv.guess import guess
 from seesame.codecs.hnerv.interrupt import interruptible
+from seesame.codecs.hnerv.job import judges
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.warm import Start
@@ -39,13 +40,7 @@ class HnervCodec:
         """
         start = time.monotonic()
         chosen = HnervSettings.from_mapping(settings)
-        stack = context.stack
-        if stack is None:
-            raise UserError("hnerv trains against a perception stack; name one with --stack")
-        if not stack.differentiable:
-            raise UserError(f"stack {stack.name} has no gradients; hnerv cannot train against it")
-        if clip.source_bytes < 1:
-            raise UserError("the source has no bytes, so that there is no rate to train for")
+        stack = judges(self.name, clip, context)
         torch.manual_seed(context.seed)
         architecture = design(clip, stack, chosen)
         warm = None if chosen.init is None else _start(Path(chosen.init))

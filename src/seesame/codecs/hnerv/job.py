@@ -28,6 +28,22 @@ CORRECTING_ROUNDS = 1
 """Passes of that search in a run of so many steps, which must not depend on the time."""
 
 
+def judges(codec: str, clip: Clip, context: EncodeContext) -> Stack:
+    """The stack that a codec trains against.
+
+    Raises:
+        UserError: there is none, it has no gradients, or the clip has no bytes.
+    """
+    stack = context.stack
+    if stack is None:
+        raise UserError(f"{codec} trains against a perception stack; name one with --stack")
+    if not stack.differentiable:
+        raise UserError(f"stack {stack.name} has no gradients; {codec} cannot train against it")
+    if clip.source_bytes < 1:
+        raise UserError("the source has no bytes, so that there is no rate to train for")
+    return stack
+
+
 class Job(ABC):
     """One encode. What is trained, and the file that is made of it, are a codec's own.
 

@@ -1,6 +1,7 @@
 """A trainable network and latents with their quantisers, from floats to symbols."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ SIDE_BITS = 3.0
 """What a row's step and scale take."""
 
 
-class QuantisedNetwork(nn.Module):
+class QuantisedNetwork(nn.Module, ABC):
     """A network, a latent for each pair, and the quantisers of both.
 
     Weights are kept as the rows that are quantised and coded, ``(R, n)`` each.
@@ -98,6 +99,7 @@ class QuantisedNetwork(nn.Module):
     def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
         return {name: rows[row_key(name)].view(shape) for name, shape in self.shapes.items()}
 
+    @abstractmethod
     def decode(self, parameters: Parameters, latents: Tensor, pairs: Tensor) -> Tensor:
         """Frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``.
 
@@ -106,7 +108,6 @@ class QuantisedNetwork(nn.Module):
             latents: of all pairs, ``(N, latent)``.
             pairs: which.
         """
-        raise NotImplementedError
 
     @torch.no_grad()
     def symbols(self) -> tuple[dict[str, Rows], Rows]:

@@ -10,6 +10,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.interrupt import interruptible
+from seesame.codecs.hnerv.job import judges
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hybrid.base import encode_base
@@ -17,7 +18,6 @@ from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
 from seesame.codecs.hybrid.job import HybridJob
 from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
-from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip
 
@@ -40,13 +40,7 @@ class HybridCodec:
         """
         start = time.monotonic()
         chosen = HybridSettings.from_mapping(settings)
-        stack = context.stack
-        if stack is None:
-            raise UserError("hybrid trains against a perception stack; name one with --stack")
-        if not stack.differentiable:
-            raise UserError(f"stack {stack.name} has no gradients; hybrid cannot train against it")
-        if clip.source_bytes < 1:
-            raise UserError("the source has no bytes, so that there is no rate to train for")
+        stack = judges(self.name, clip, context)
         torch.manual_seed(context.seed)
         with interruptible() as interrupted:
             shape = design(clip, stack, chosen)
