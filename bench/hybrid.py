@@ -6,7 +6,8 @@
 ``public``: settings that entries of the comma.ai challenge published, as near as the codecs here
 take them, on the same clips and stack. ``ablation``: the base alone, with corrections, with the
 network, with both; all four aim at the same size in all, so that a base without a network is a
-little larger. Every file is written to disk, read back, decoded and scored. Results are appended to ``bench/results/hybrid.jsonl``.
+little larger. Every file is written to disk, read back, decoded and scored. Results are appended to
+``bench/results/hybrid.jsonl``.
 """
 
 import argparse
