@@ -22,6 +22,8 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "out" / "demo"
 STEPS = ("compress", "decompress", "score")
+OWN_TABLE = ("minute", "hybrid")
+"""Results whose rows are no candidates for the results table."""
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 
 Values = Mapping[str, Any]
@@ -249,7 +251,7 @@ def main() -> int:
     lines = arguments.demo / "demo.json"
     if lines.is_file():
         new = replace_block(new, "demo", demo_table(read_lines([lines])))
-    results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem != "minute")
+    results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem not in OWN_TABLE)
     new = replace_block(new, "results", results_table(results))
     made = (
         ("lite_stack", lite_table),
