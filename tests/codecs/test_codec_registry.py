@@ -6,7 +6,7 @@ import pytest
 from seesame.codecs.registry import codec_by_id, codec_names, codecs, get_codec
 from seesame.errors import DamagedError, UserError
 
-IDS = {"copy": 0, "x264": 1, "x265": 2, "svtav1": 3, "vp9": 4, "hnerv": 16}
+IDS = {"copy": 0, "x264": 1, "x265": 2, "svtav1": 3, "vp9": 4, "hnerv": 16, "hybrid": 17}
 
 
 @pytest.mark.parametrize(("name", "codec_id"), IDS.items())
@@ -22,7 +22,7 @@ def test_all_codecs_are_listed() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv"):
+    with pytest.raises(UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv, hybrid"):
         get_codec("h266")
 
 

@@ -13,8 +13,8 @@ _WHERE = {
     "x265": (2, "seesame.codecs.av:AvCodec", ("x265",)),
     "svtav1": (3, "seesame.codecs.av:AvCodec", ("svtav1",)),
     "vp9": (4, "seesame.codecs.av:AvCodec", ("vp9",)),
-    "hybrid": (17, "seesame.codecs.hybrid.codec:HybridCodec", ()),
     "hnerv": (16, "seesame.codecs.hnerv.codec:HnervCodec", ()),
+    "hybrid": (17, "seesame.codecs.hybrid.codec:HybridCodec", ()),
 }
 """Name to codec id (never reused), class, and the class's arguments."""
 
