@@ -6,8 +6,8 @@
 
 The grid is of 600 settings of one encoder; ``auto`` may ask for 40 encodes of the space that the
 grid is taken from, whose quality has steps of one. Both count the seconds of each trial as they
-were measured when it was made, so that a trial that the store had costs what it had cost. A killed
-grid goes on where it was. One row a clip and method, with all its trials, is appended to
+were measured when it was made, so that a trial that the store had costs what it had cost. The grid is
+encoded once for the five kernels of the decoder. A killed grid goes on where it was. One row a clip and method, with all its trials, is appended to
 ``bench/results/search.jsonl``; the best trial's file is made once more by ``seesame compress`` and
 scored by ``seesame score``, with the stack of the search and with ``--transfer``, one that the
 search never saw.
@@ -38,8 +38,8 @@ from seesame.search.trial import Trial
 CODEC = "svtav1"
 CRFS = tuple(range(24, 64))
 AXES = (
-    Axis("crf", CRFS, tuple(range(24, 61, 4))),
-    Axis("scale", (0.25, 0.35, 0.5, 0.65, 0.8, 1.0), (0.25, 0.35, 0.5, 0.65, 0.8, 1.0)),
+    Axis("crf", CRFS, tuple(range(27, 64, 4))),
+    Axis("scale", *2 * ((0.15, 0.2, 0.25, 0.3, 0.4, 0.5),)),
     Axis("preset", ("8",), ("8",)),
     Axis("gop", (9999,), (9999,)),
     Axis("down", ("lanczos",), ("lanczos",)),

@@ -1,13 +1,14 @@
 """Trials with real encoders on a small drive."""
 
 import shutil
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from seesame.errors import DamagedError
 from seesame.metric.evaluator import reference_outputs
-from seesame.search.runner import Runner, Source
+from seesame.search.runner import Runner, Source, Wanted, _by_stream, _next
 from seesame.search.space import complete
 from seesame.search.store import Store
 
@@ -57,6 +58,46 @@ def test_processes_find_what_one_process_finds(drive: Path, tmp_path: Path) -> N
         assert (other.settings, other.bytes) == (trial.settings, trial.bytes)
         # Nets round differently with another number of threads.
         assert other.score.total == pytest.approx(trial.score.total, rel=1e-6)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_trials_that_differ_in_the_decoder_share_a_stream(
+    drive: Path, tmp_path: Path, jobs: int
+) -> None:
+    base = {"preset": "ultrafast", "crf": 40}
+    several = [
+        ("x264", complete("x264", base | {"up": up, "sharpen": sharpen, "scale": scale}))
+        for up in ("bicubic", "nearest")
+        for sharpen in (0.0, 1.0)
+        for scale in (0.4, 0.6)
+    ]
+    with runner(drive, tmp_path / "s", jobs) as here:
+        found = {str(result.wanted): result.trial for result in here.run(several)}
+    assert len(found) == len(several)
+    for number, one in enumerate(several[:3]):  # the very files that each by itself gives
+        with runner(drive, tmp_path / f"alone {number}") as alone:
+            (result,) = alone.run([one])
+        shared = found[str(one)]
+        assert shared is not None
+        assert result.trial is not None
+        assert shared.bytes == result.trial.bytes
+        assert shared.score.total == pytest.approx(result.trial.score.total, rel=1e-6)
+    assert len({trial.score.total for trial in found.values() if trial}) == len(several)
+
+
+def test_a_group_stays_with_its_process_until_the_end() -> None:
+    wanted = [
+        ("x264", complete("x264", {"crf": crf, "up": up}))
+        for up in ("bicubic", "nearest", "area")
+        for crf in (30, 40)
+    ]
+    groups = _by_stream(wanted)
+    assert [[settings["crf"] for _, settings in group] for group in groups] == [[30] * 3, [40] * 3]
+    queues: list[deque[Wanted]] = [deque(), deque()]
+    taken = [_next(queues, number, groups) for number in (0, 1, 0, 0, 0, 0, 0)]
+    # When its own group is done, and no new one is left, a process helps another.
+    crfs = [one and one[1]["crf"] for one in taken]
+    assert crfs == [30, 40, 30, 30, 40, 40, None]
 
 
 def test_what_an_encoder_refuses_is_told_and_not_kept(drive: Path, tmp_path: Path) -> None:

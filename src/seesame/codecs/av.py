@@ -8,6 +8,7 @@ clips are padded to what every encoder accepts, and cropped after decoding.
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,7 @@ from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs import av_filters
 from seesame.codecs.av_head import SHARPEN_STEP, Head
-from seesame.codecs.av_options import AvSettings
+from seesame.codecs.av_options import AT_DECODE, AvSettings
 from seesame.codecs.av_planes import FORMATS, decoded_rgb, padded, pictures
 from seesame.codecs.av_settings import (
     FAMILY,
@@ -68,7 +69,7 @@ class AvCodec:
         width, height = scaled_size(clip.width, clip.height, chosen.scale)
         amount = round(chosen.sharpen / SHARPEN_STEP)
         head = Head(chosen.up, width, height, chosen.depth, amount, chosen.sharpen_size)
-        packets = _encode(clip, (height, width), self.member, chosen, context)
+        packets = self._packets(clip, (height, width), chosen, context)
         stream = head.pack() + b"".join(pack_varint(len(packet)) + packet for packet in packets)
         config = noteworthy(self.member, chosen)
         return Container(
@@ -80,6 +81,19 @@ class AvCodec:
             source_bytes=clip.source_bytes,
             sections={Section.CONFIG: pack_config(config), Section.STREAM: stream},
         )
+
+    def _packets(
+        self, clip: Clip, size: tuple[int, int], chosen: AvSettings, context: EncodeContext
+    ) -> list[bytes]:
+        """The stream; the one just made where only the decoder would do otherwise."""
+        if context.kept is None:
+            return _encode(clip, size, self.member, chosen, context)
+        coded = {k: v for k, v in asdict(chosen).items() if k not in AT_DECODE}
+        key = (self.name, coded)
+        if context.kept.get("stream", (None,))[0] != key:
+            context.kept["stream"] = key, _encode(clip, size, self.member, chosen, context)
+        packets: list[bytes] = context.kept["stream"][1]
+        return packets
 
     def decode(self, container: Container, device: str = "cpu") -> Clip:
         """The decoded clip, lazily; its frames do not depend on the batch size.

@@ -69,6 +69,10 @@ class AvSettings:
     """Side of that mask's kernel in source pixels, odd, 3..15."""
 
 
+AT_DECODE = ("up", "sharpen", "sharpen_size")
+"""Settings that change nothing in the stream, only what the decoder does with it."""
+
+
 def x264(settings: AvSettings, num_frames: int) -> dict[str, str]:
     """The options of ``libx264``."""
     params = _x26_params(settings)

@@ -1,7 +1,7 @@
 """The codec protocol: something that turns a clip into a bitstream and back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,8 @@ class EncodeContext:
     progress: Progress = no_progress
     work: Path | None = None
     """Folder for checkpoints of a resumable encode; None when nothing is to be kept."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] | None = None
+    """Where an encoder leaves what its next encode of the same clip may use; None for nowhere."""
 
 
 class Codec(Protocol):

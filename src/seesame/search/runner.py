@@ -1,8 +1,11 @@
 """Runs trials, several at once, and never one that the store has."""
 
+import itertools
+import json
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +16,8 @@ from types import TracebackType
 
 import torch
 
+from seesame.codecs.av_options import AT_DECODE
+from seesame.codecs.base import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.cache import source_digest
 from seesame.metric.evaluator import ReferenceOutputs
@@ -98,15 +103,12 @@ class Runner:
         self.subject = source.subject(self.clip, self.stack)
         self.made = 0
         """Trials that were not in the store."""
-        self._pool: ProcessPoolExecutor | None = None
+        self._context = EncodeContext(self.stack, source.device, kept={})
+        self._pools: list[ProcessPoolExecutor] = []
         if jobs > 1:
             threads = max(1, (os.cpu_count() or 1) // jobs)
-            self._pool = ProcessPoolExecutor(
-                jobs,
-                multiprocessing.get_context("spawn"),
-                _begin,
-                (source, outputs, threads),
-            )
+            start = multiprocessing.get_context("spawn"), _begin, (source, outputs, threads)
+            self._pools = [ProcessPoolExecutor(1, *start) for _ in range(jobs)]
 
     def __enter__(self) -> "Runner":
         return self
@@ -114,11 +116,11 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=kind is None, cancel_futures=True)
-            if kind is not None:
-                for process in multiprocessing.active_children():
-                    process.terminate()
+        for pool in self._pools:
+            pool.shutdown(wait=kind is None, cancel_futures=True)
+        if self._pools and kind is not None:
+            for process in multiprocessing.active_children():
+                process.terminate()
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
         """Trials in the order in which they end; those that the store has come first.
@@ -141,32 +143,61 @@ class Runner:
             yield Result(one, trial, why=why)
 
     def _make(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Trial | None, str]]:
-        if self._pool is None:
-            for one in wanted:
-                work = _tried(self.clip, self.outputs, self.stack, one, self.source.device)
-                yield one, *work
+        """Trials that share a stream are made one after the other by one process."""
+        groups = _by_stream(wanted)
+        if not self._pools:
+            for one in itertools.chain.from_iterable(groups):
+                yield one, *_tried(self.clip, self.outputs, self.stack, one, self._context)
             return
-        pending: dict[Future[tuple[Trial | None, str]], Wanted] = {}
-        todo = list(wanted)[::-1]
+        pending: dict[Future[tuple[Trial | None, str]], tuple[Wanted, int]] = {}
+        queues: list[deque[Wanted]] = [deque() for _ in self._pools]
+        idle = [number for number in range(len(self._pools)) for _ in range(2)]
         try:
-            while todo or pending:
-                while todo and len(pending) < 2 * self.jobs:  # one waits behind each at work
-                    one = todo.pop()
-                    pending[self._pool.submit(_work, one)] = one
+            while True:
+                for number in idle:  # one trial waits behind each that is at work
+                    following = _next(queues, number, groups)
+                    if following is not None:
+                        future = self._pools[number].submit(_work, following)
+                        pending[future] = following, number
+                if not pending:
+                    break
+                idle = []
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    yield pending.pop(future), *future.result()
+                    one, number = pending.pop(future)
+                    idle.append(number)
+                    yield one, *future.result()
         except BrokenProcessPool as error:
             raise UserError(
                 "a process of the search was killed, perhaps for memory; try fewer --jobs"
             ) from error
 
 
+def _by_stream(wanted: Sequence[Wanted]) -> deque[deque[Wanted]]:
+    """Groups of trials that differ in what the decoder does alone, in the order of their firsts."""
+    groups: dict[str, deque[Wanted]] = {}
+    for codec, settings in wanted:
+        coded = {name: value for name, value in settings.items() if name not in AT_DECODE}
+        groups.setdefault(json.dumps([codec, coded]), deque()).append((codec, settings))
+    return deque(groups.values())
+
+
+def _next(
+    queues: Sequence[deque[Wanted]], number: int, groups: deque[deque[Wanted]]
+) -> Wanted | None:
+    """What a process does next: of its group, of a new one, or of another's; None at the end."""
+    mine = queues[number]
+    if not mine:
+        mine.extend(groups.popleft() if groups else [])
+    source = mine or max(queues, key=len)
+    return source.popleft() if source else None
+
+
 def _tried(
-    clip: Clip, outputs: ReferenceOutputs, stack: Stack, wanted: Wanted, device: str
+    clip: Clip, outputs: ReferenceOutputs, stack: Stack, wanted: Wanted, context: EncodeContext
 ) -> tuple[Trial | None, str]:
     """A trial, or why the encoder refused; a clip that is damaged ends the search."""
     try:
-        return run_trial(clip, outputs, stack, *wanted, device), ""
+        return run_trial(clip, outputs, stack, *wanted, context), ""
     except UserError as error:
         if type(error) is not UserError:  # a damaged clip is no fault of the settings
             raise
@@ -182,9 +213,10 @@ def _begin(source: Source, outputs: ReferenceOutputs, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
     torch.set_num_threads(threads)
     clip, stack = source.open()
+    context = EncodeContext(stack, source.device, kept={})
 
     def work(wanted: Wanted) -> tuple[Trial | None, str]:
-        return _tried(clip, outputs, stack, wanted, source.device)
+        return _tried(clip, outputs, stack, wanted, context)
 
     _worker = work
 

@@ -31,7 +31,7 @@ class Trial:
         source_bytes: size of the source.
         seg: seg distortion of the decoded file.
         pose: its pose distortion.
-        encode_s: seconds of the encode.
+        encode_s: seconds of the encode; none to speak of where another trial's stream was used.
         judge_s: seconds of decoding and judging.
     """
 
@@ -89,7 +89,7 @@ def run_trial(
     stack: Stack,
     codec: str,
     settings: Mapping[str, Any],
-    device: str = "cpu",
+    context: EncodeContext,
 ) -> Trial:
     """Encode, write, read back, decode and judge.
 
@@ -99,13 +99,13 @@ def run_trial(
         stack: the judges.
         codec: by its name.
         settings: the codec's.
-        device: where the nets run.
+        context: with the judges and their device. Its ``kept`` saves the encode where the trial
+            before it has the same stream.
 
     Raises:
         UserError: the encoder refuses the settings or the clip.
         DamagedError: the clip ends early.
     """
-    context = EncodeContext(stack, device)
     return encoded_and_judged(clip, outputs, stack, codec, settings, context)[0]
 
 
