@@ -6,7 +6,16 @@ import pytest
 from seesame.codecs.registry import codec_by_id, codec_names, codecs, get_codec
 from seesame.errors import DamagedError, UserError
 
-IDS = {"copy": 0, "x264": 1, "x265": 2, "svtav1": 3, "vp9": 4, "hnerv": 16, "hybrid": 17}
+IDS = {
+    "copy": 0,
+    "x264": 1,
+    "x265": 2,
+    "svtav1": 3,
+    "vp9": 4,
+    "hnerv": 16,
+    "hybrid": 17,
+    "segments": 18,
+}
 
 
 @pytest.mark.parametrize(("name", "codec_id"), IDS.items())
@@ -22,7 +31,9 @@ def test_all_codecs_are_listed() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv, hybrid"):
+    with pytest.raises(
+        UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv, hybrid, segments"
+    ):
         get_codec("h266")
 
 

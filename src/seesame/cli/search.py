@@ -19,6 +19,7 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
+    parse_duration,
     parse_fps,
     parse_size,
     resolve_device,
@@ -28,12 +29,14 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.search.goal import Goal
-    from seesame.search.runner import Result
+    from seesame.search.runner import Result, Runner
     from seesame.search.space import Space
     from seesame.search.trial import Trial
 
 MOST_ROWS = 24
 """Of the printed front."""
+LEAST_OF_PART = 8
+"""Encodes of each part; half of the search's where that is more."""
 
 
 class Method(StrEnum):
@@ -83,6 +86,15 @@ def search(
         int | None,
         typer.Option("--max-bytes", min=1, metavar="N", help="Lowest distortion within N bytes."),
     ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            "--cut",
+            metavar="scenes|TIME",
+            help="Cut the clip where its scene changes, or every so often, as 10s, and give each "
+            "part settings of its own; needs optuna.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -126,8 +138,11 @@ def search(
     seesame search drive.mp4 --codec svtav1 --max-seg 0.005 -o drive.search
 
     seesame search drive.mp4 --method grid --codec x265 --grid crf=18:42:2 --grid scale=0.3,0.45
+
+    seesame search drive.mp4 --cut scenes
     """
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
+    every = None if cut in (None, "scenes") else parse_duration(cut, "--cut")
 
     from seesame.cli.progress import progress
     from seesame.files import check_output
@@ -155,21 +170,60 @@ def search(
     with progress("source", quiet) as bar:
         outputs = cached_reference_outputs(clip, source, eyes, device=where, progress=bar)
     total = trials if method is Method.auto else sum(space.size() for space in spaces)
-    with Runner(place, opened, outputs, kept, jobs) as runner, progress("search", quiet) as bar:
-        heard = _Heard(goal, total, bar)
-        if method is Method.auto:
-            found = auto(spaces, goal, runner, trials, seed, heard)
-        else:
-            found = grid(spaces, runner, heard)
-    for line in heard.refused:
-        print_note(line, quiet)
+    with Runner(place, opened, outputs, kept, jobs) as runner:
+        with progress("search", quiet) as bar:
+            heard = _Heard(goal, total, bar)
+            if method is Method.auto:
+                found = auto(spaces, goal, runner, trials, seed, heard)
+            else:
+                found = grid(spaces, runner, heard)
+        for line in heard.refused:
+            print_note(line, quiet)
+        best = goal.best(found)
+        if best is None:
+            raise UserError(f"{clip}: no encode succeeded; {heard.refused[-1]}")
+        if cut is not None:
+            found += _in_parts(runner, goal, best, every, trials, seed, quiet)
     best = goal.best(found)
-    if best is None:
-        raise UserError(f"{clip}: no encode succeeded; {heard.refused[-1]}")
+    assert best is not None
     if out is not None:
         title = f"{clip.name}, stack {stack}: {goal}, {len(found)} trials"
         write_outcome(out, found, best, title, overwrite)
     _print(clip, goal, found, best, runner.made, json)
+
+
+def _in_parts(
+    runner: "Runner",
+    goal: "Goal",
+    best: "Trial",
+    every: float | None,
+    trials: int,
+    seed: int,
+    quiet: bool,
+) -> "list[Trial]":
+    """The trial of the clip in parts; none where there is nothing to cut."""
+    from seesame.cli.progress import progress
+    from seesame.search.segmented import even_cuts, segmented
+    from seesame.video.cuts import scene_cuts
+
+    clip = runner.clip
+    if every is None:
+        cuts = scene_cuts(clip)
+    else:
+        cuts = even_cuts(clip.num_frames, round(every * clip.fps))
+    if not cuts:
+        what = "its scene never changes" if every is None else f"it is no longer than {every:g} s"
+        print_note(f"{runner.source.path}: is one part: {what}", quiet)
+        return []
+    each = max(LEAST_OF_PART, trials // 2)
+    with progress(f"{len(cuts) + 1} parts", quiet) as bar:
+        heard = _Heard(goal, each * (len(cuts) + 1), bar)
+        result = segmented(runner, goal, best, cuts, each, seed, heard)
+    for line in heard.refused:
+        print_note(line, quiet)
+    if result.trial is None:
+        print_note(f"the file of {len(cuts) + 1} parts cannot be made: {result.why}", quiet)
+    return [] if result.trial is None else [result.trial]
 
 
 class _Heard:
@@ -255,7 +309,8 @@ def _print(
     for name, by in missed.items():
         print(f"limit  {name} is {by:.6g} above its limit in the trial that comes nearest")
     print("next: " + command)
-    print("or, mended for the stack in minutes: " + _command(clip, best, hybrid=True))
+    if "parts" not in best.settings:
+        print("or, mended for the stack in minutes: " + _command(clip, best, hybrid=True))
 
 
 def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":
@@ -270,15 +325,20 @@ def _words(trial: "Trial") -> str:
     """The settings that are not the codec's defaults."""
     from seesame.search.outcome import chosen_settings
 
+    if "parts" in trial.settings:
+        return f"{len(trial.settings['parts'])} parts"
     return " ".join(f"{name}={value}" for name, value in chosen_settings(trial).items())
 
 
 def _command(clip: Path, best: "Trial", hybrid: bool = False) -> str:
     """The command that makes the best trial's file, or a hybrid's over it."""
+    from json import dumps
+
     from seesame.search.outcome import chosen_settings
 
     words = ["seesame", "compress", str(clip), "-o", f"{clip.stem}.ssm", "--codec"]
     words += ["hybrid", "--set", f"base={best.codec}"] if hybrid else [best.codec]
     for name, value in chosen_settings(best).items():
-        words += ["--set", f"base.{name}={value}" if hybrid else f"{name}={value}"]
+        text = value if isinstance(value, str) else dumps(value)
+        words += ["--set", f"base.{name}={text}" if hybrid else f"{name}={text}"]
     return shlex.join(words)

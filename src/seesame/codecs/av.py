@@ -32,6 +32,7 @@ from seesame.codecs.av_settings import (
     noteworthy,
     parse_settings,
 )
+from seesame.codecs.av_threads import usual_scheduling
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.roi import Focus
 from seesame.errors import DamagedError, UserError
@@ -175,10 +176,10 @@ def _encode(
 ) -> list[bytes]:
     """All packets in coding order."""
     focus = Focus(context, settings.roi) if settings.roi else None
-    encoder = _open_encoder(clip, size, member, settings)
     packets: list[bytes] = []
     seen = 0
     try:
+        encoder = _open_encoder(clip, size, member, settings)
         for batch in clip.batches(_BATCH):
             small = _prepared(to_float(batch), seen, size, settings, focus)
             for picture in pictures(small, settings.depth):
@@ -231,6 +232,8 @@ def _open_encoder(
     encoder.gop_size = settings.gop
     encoder.thread_count = settings.threads
     encoder.options = member.options(settings, clip.num_frames)
+    with usual_scheduling():
+        encoder.open()
     return encoder
 
 

@@ -15,6 +15,7 @@ _WHERE = {
     "vp9": (4, "seesame.codecs.av:AvCodec", ("vp9",)),
     "hnerv": (16, "seesame.codecs.hnerv.codec:HnervCodec", ()),
     "hybrid": (17, "seesame.codecs.hybrid.codec:HybridCodec", ()),
+    "segments": (18, "seesame.codecs.segments:SegmentsCodec", ()),
 }
 """Name to codec id (never reused), class, and the class's arguments."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seesame.codecs.segments import NAME as SEGMENTS
 from seesame.files import replacing
 from seesame.search.goal import pareto_front
 from seesame.search.plot import draw
@@ -32,6 +33,8 @@ def trial_values(trial: Trial) -> dict[str, Any]:
 
 def chosen_settings(trial: Trial) -> dict[str, Any]:
     """What a user sets to make a trial's file: quality, scale, and all that is no default."""
+    if trial.codec == SEGMENTS:
+        return dict(trial.settings)
     defaults = complete(trial.codec, {})
     changed = {k: v for k, v in sorted(trial.settings.items()) if v != defaults[k]}
     return {k: trial.settings[k] for k in ("crf", "scale")} | changed

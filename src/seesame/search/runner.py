@@ -28,6 +28,7 @@ from seesame.search.store import Store
 from seesame.search.trial import Subject, Trial, run_trial
 from seesame.video.clip import Clip
 from seesame.video.reader import open_clip
+from seesame.video.span import Span
 
 Wanted = tuple[str, Settings]
 """A codec's name and all its settings."""
@@ -43,6 +44,7 @@ class Source:
         fps: of a .raw clip or a folder.
         stack: name of the stack.
         device: where the nets run.
+        source_bytes: what the rate is taken of, where the file is a part cut out of another.
     """
 
     path: Path
@@ -50,15 +52,20 @@ class Source:
     fps: Fraction | None = None
     stack: str = "lite"
     device: str = "cpu"
+    source_bytes: int | None = None
 
     def open(self) -> tuple[Clip, Stack]:
         """The clip and the judges. Raises UserError or DamagedError."""
         clip = open_clip(self.path, size=self.size, fps=self.fps)
+        if self.source_bytes is not None:
+            clip = Span(clip, 0, clip.num_frames, self.source_bytes)
         return clip, load_stack(self.stack, self.device)
 
     def subject(self, clip: Clip, stack: Stack) -> Subject:
         """What the trials on it have in common."""
         shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
+        if self.source_bytes is not None:
+            shape += f", of {self.source_bytes} bytes"
         return Subject(f"{source_digest(self.path)} {shape}", stack.fingerprint, self.device)
 
 

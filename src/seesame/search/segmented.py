@@ -1,0 +1,210 @@
+"""A clip in parts, each with settings of its own that are chosen together.
+
+What one more byte buys must be the same in every part (equal slope; Shoham and Gersho 1988,
+"Efficient bit allocation for an arbitrary set of quantizers"): of each part's trials the one with
+the least weighted sum of seg, pose and bytes is taken, with the same weights everywhere. They are
+those with which the whole does best by the goal; how much pose weighs in the score depends on the
+whole's pose distortion, which is not known before.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from seesame.codecs.segments import NAME
+from seesame.metric.cache import cached_reference_outputs
+from seesame.metric.limits import Limits
+from seesame.search.auto import Tell, auto
+from seesame.search.goal import Goal
+from seesame.search.outcome import chosen_settings
+from seesame.search.runner import Result, Runner
+from seesame.search.space import SPACES, Axis, Space
+from seesame.search.trial import Trial
+from seesame.video.clip import Clip, Frames
+from seesame.video.writer import write_clip
+
+NEAR_CRF, NEAR_SCALE = 12, 1.6
+"""How far a part's settings may be from the whole's: steps of CRF, and a factor."""
+WEIGHTS = np.geomspace(1e-3, 1e3, 61)
+"""Of pose and of bytes against 100·seg."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a clip, in a lossless file of its own.
+
+    Args:
+        frames: how many.
+        path: of the file.
+        source_bytes: its share of the source.
+    """
+
+    frames: int
+    path: Path
+    source_bytes: int
+
+
+def even_cuts(num_frames: int, length: int) -> list[int]:
+    """Cuts after every ``length`` frames, whole pairs; the last part has half as many or more."""
+    step = max(2, length // 2 * 2)
+    return [cut for cut in range(step, num_frames, step) if num_frames - cut >= step / 2]
+
+
+def segmented(
+    runner: Runner,
+    goal: Goal,
+    best: Trial,
+    cuts: Sequence[int],
+    trials: int,
+    seed: int,
+    tell: Tell,
+) -> Result:
+    """Search each part near the best settings of the whole, and make the file of all parts.
+
+    Args:
+        runner: of the whole clip.
+        goal: what the whole is to be good at.
+        best: the whole's best trial, of a classical codec.
+        cuts: frames that begin a part, beside the first; rising and even.
+        trials: encodes of each part.
+        seed: of the search.
+        tell: called with every result.
+
+    Returns:
+        The trial of the whole file, encoded and judged like any other.
+
+    Raises:
+        UserError: Optuna is not installed, or no part could be encoded.
+        DamagedError: the clip ends early.
+    """
+    clip, found = runner.clip, []
+    space = near(best)
+    with tempfile.TemporaryDirectory(prefix="seesame-parts-") as folder:
+        for piece in cut_out(clip, cuts, Path(folder)):
+            place = replace(runner.source, path=piece.path, source_bytes=piece.source_bytes)
+            opened = source, eyes = place.open()
+            outputs = cached_reference_outputs(piece.path, source, eyes, device=place.device)
+            aim = _goal_of_part(goal, piece.frames / clip.num_frames)
+            with Runner(place, opened, outputs, runner.store, runner.jobs) as part:
+                found.append((piece.frames, auto([space], aim, part, trials, seed, tell)))
+    (result,) = runner.run([(NAME, dict(together(found, goal, clip.source_bytes).settings))])
+    return result
+
+
+def near(best: Trial) -> Space:
+    """The settings near a trial's: other qualities and scales, all else as it is."""
+    own = SPACES[best.codec]
+    chosen = chosen_settings(best)
+    crf, scale = chosen["crf"], chosen["scale"]
+    crfs = tuple(v for v in own.axis("crf").values if abs(v - crf) <= NEAR_CRF)
+    scales = tuple(v for v in own.axis("scale").values if 1 / NEAR_SCALE <= v / scale <= NEAR_SCALE)
+    axes = {name: Axis(name, (value,), (value,)) for name, value in chosen.items()}
+    axes["crf"] = Axis("crf", crfs, crfs)
+    axes["scale"] = Axis("scale", *2 * (tuple(sorted({*scales, scale})),))
+    starts = ({"crf": crf, "scale": scale},)
+    return Space(best.codec, tuple(axes.values()), starts)
+
+
+def cut_out(clip: Clip, cuts: Sequence[int], folder: Path) -> Iterator[Piece]:
+    """Write the parts as lossless files, reading the clip once; each goes when the next is asked.
+
+    Raises:
+        DamagedError: the clip ends early.
+    """
+    frames = (frame[None] for batch in clip.batches(16) for frame in batch)
+    for start, end in itertools.pairwise([0, *cuts, clip.num_frames]):
+        path = folder / f"{start}.mkv"
+        some: Iterator[Frames] = itertools.islice(frames, end - start)
+        write_clip(path, some, fps=clip.fps, width=clip.width, height=clip.height)
+        share = (end - start) / clip.num_frames
+        yield Piece(end - start, path, max(1, round(share * clip.source_bytes)))
+        path.unlink()
+
+
+def _goal_of_part(goal: Goal, share: float) -> Goal:
+    """The goal for a part: as good as the whole, in its share of the bytes."""
+    limits = goal.limits
+    size = None if limits.bytes is None else max(1, round(share * limits.bytes))
+    return Goal(Limits(limits.score, limits.seg, limits.pose, size))
+
+
+def together(parts: Sequence[tuple[int, Sequence[Trial]]], goal: Goal, source_bytes: int) -> Trial:
+    """Choose one trial of each part so that the whole does best by the goal.
+
+    Args:
+        parts: each part's frames and trials, one or more.
+        goal: of the whole.
+        source_bytes: of the whole.
+
+    Returns:
+        What the whole would come to; its settings are those of codec ``segments``.
+
+    Raises:
+        ValueError: a part has no trial.
+    """
+    if not all(trials for _, trials in parts):
+        raise ValueError("a part has no trial")
+    pairs = [frames // 2 for frames, _ in parts]
+    total = max(1, sum(pairs))
+
+    def whole(chosen: Sequence[Trial]) -> Trial:
+        seg, pose = (
+            sum(n * getattr(trial, name) for n, trial in zip(pairs, chosen, strict=True)) / total
+            for name in ("seg", "pose")
+        )
+        settings = {
+            "parts": [
+                {"frames": frames, "codec": trial.codec, "settings": chosen_settings(trial)}
+                for (frames, _), trial in zip(parts, chosen, strict=True)
+            ]
+        }
+        size = sum(trial.bytes for trial in chosen)
+        return Trial(NAME, settings, size, source_bytes, seg, pose, 0.0, 0.0)
+
+    combinations = _at_equal_slopes(parts, pairs, source_bytes)
+    best = min(combinations, key=lambda chosen: goal.rank(whole(chosen)))
+    return whole(_refined(best, parts, lambda chosen: goal.rank(whole(chosen))))
+
+
+def _at_equal_slopes(
+    parts: Sequence[tuple[int, Sequence[Trial]]], pairs: Sequence[int], source_bytes: int
+) -> list[tuple[Trial, ...]]:
+    """For all weights of pose and bytes, each part's trial with the least weighted sum."""
+    total = max(1, sum(pairs))
+    pose_weight, byte_weight = (grid.reshape(-1, 1) for grid in np.meshgrid(WEIGHTS, WEIGHTS))
+    picks = []
+    for (_, trials), count in zip(parts, pairs, strict=True):
+        seg, pose, rate = (
+            np.array([getattr(trial, name) for trial in trials], dtype=float)
+            for name in ("seg", "pose", "bytes")
+        )
+        share = count / total
+        costs = 100 * share * seg + pose_weight * share * pose
+        picks.append((costs + byte_weight * 25 * rate / source_bytes).argmin(axis=1))
+    unique = {tuple(int(i) for i in row) for row in np.stack(picks, axis=1)}
+    return [
+        tuple(trials[i] for (_, trials), i in zip(parts, row, strict=True))
+        for row in sorted(unique)
+    ]
+
+
+def _refined(
+    chosen: tuple[Trial, ...],
+    parts: Sequence[tuple[int, Sequence[Trial]]],
+    rank: Callable[[Sequence[Trial]], tuple[float, float]],
+) -> tuple[Trial, ...]:
+    """Change one part at a time while that helps: the slopes miss what lies inside the hull."""
+    best = rank(chosen)
+    improved = True
+    while improved:
+        improved = False
+        for place, (_, trials) in enumerate(parts):
+            for trial in trials:
+                other = (*chosen[:place], trial, *chosen[place + 1 :])
+                if rank(other) < best:
+                    chosen, best, improved = other, rank(other), True
+    return chosen
