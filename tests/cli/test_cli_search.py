@@ -151,3 +151,32 @@ def test_what_is_no_store_is_refused(seesame: Run, drive: Path, store: Path) -> 
     ran = seesame("search", drive, "--store", store)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert str(store) in ran.err
+
+
+def test_parts_with_settings_of_their_own(
+    seesame: Run, drive: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    words = ("search", drive, *SMALL, "--codec", "x264", "--trials", 4, "--store", store)
+    ran = only(seesame(*words, "--cut", "0.3s", "--json", "-q", "-o", "found"))
+    assert ran["trials"] == 5
+    with (tmp_path / "found" / "trials.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["codec"] == "segments"]
+    assert row["parts"].count("frames") == 2
+    parts = row["parts"].replace("'", '"')
+    words = ("compress", drive, "-o", "x.ssm", "--codec", "segments", "--set", f"parts={parts}")
+    made = only(seesame(*words, "--json", "-q"))
+    assert made["bytes"] == int(row["bytes"])
+    assert made["score"] == float(row["score"])
+    assert "x264, frames 0 to 5" in seesame("info", "x.ssm").out
+
+
+def test_nothing_to_cut(seesame: Run, drive: Path, store: Path) -> None:
+    words = ("search", drive, *GRID, "scale=0.5", "--store", store)
+    ran = seesame(*words, "--cut", "scenes")
+    assert ran.code == 0
+    assert "is one part: its scene never changes" in ran.err
+    assert "is one part: it is no longer than 60 s" in seesame(*words, "--cut", "60s").err
+    ran = seesame(*words, "--cut", "often")
+    assert (ran.code, "--cut often: give a time" in ran.err) == (2, True)

@@ -32,6 +32,11 @@ NEAR_CRF, NEAR_SCALE = 12, 1.6
 WEIGHTS = np.geomspace(1e-3, 1e3, 61)
 """Of pose and of bytes against 100·seg."""
 
+STEPS = 3
+"""Trials, by their bytes, to either side that two parts may change by at once."""
+MOST_PAIRED = 16
+"""Parts; with more, slopes come near any limit by themselves."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -197,14 +202,37 @@ def _refined(
     parts: Sequence[tuple[int, Sequence[Trial]]],
     rank: Callable[[Sequence[Trial]], tuple[float, float]],
 ) -> tuple[Trial, ...]:
-    """Change one part at a time while that helps: the slopes miss what lies inside the hull."""
+    """Change one part, or two against each other, while that helps.
+
+    Slopes reach the corners of the convex hull alone; under a limit the best lies between them.
+    """
+    ordered = [sorted(trials, key=lambda trial: trial.bytes) for _, trials in parts]
     best = rank(chosen)
     improved = True
     while improved:
         improved = False
-        for place, (_, trials) in enumerate(parts):
-            for trial in trials:
-                other = (*chosen[:place], trial, *chosen[place + 1 :])
-                if rank(other) < best:
-                    chosen, best, improved = other, rank(other), True
+        for other in _neighbours(chosen, ordered):
+            if rank(other) < best:
+                chosen, best, improved = other, rank(other), True
+                break
     return chosen
+
+
+def _neighbours(
+    chosen: tuple[Trial, ...], ordered: Sequence[Sequence[Trial]]
+) -> Iterator[tuple[Trial, ...]]:
+    """Choices that differ in one part, or by a few steps in bytes in each of two."""
+    for place, trials in enumerate(ordered):
+        for trial in trials:
+            yield (*chosen[:place], trial, *chosen[place + 1 :])
+    if len(chosen) > MOST_PAIRED:
+        return
+    near = []
+    for trial, trials in zip(chosen, ordered, strict=True):
+        at = trials.index(trial)
+        near.append(trials[max(0, at - STEPS) : at + STEPS + 1])
+    for one, two in itertools.combinations(range(len(chosen)), 2):
+        for pair in itertools.product(near[one], near[two]):
+            other = list(chosen)
+            other[one], other[two] = pair
+            yield tuple(other)

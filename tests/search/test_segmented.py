@@ -1,0 +1,128 @@
+"""Parts with settings of their own: the choice by formulas, and one search with real encoders."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seesame.bitstream.container import Container
+from seesame.codecs.base import EncodeContext
+from seesame.codecs.segments import SegmentsCodec
+from seesame.metric.evaluator import evaluate, reference_outputs
+from seesame.metric.limits import Limits
+from seesame.search.goal import Goal
+from seesame.search.runner import Runner, Source
+from seesame.search.segmented import cut_out, even_cuts, near, segmented, together
+from seesame.search.space import SPACES, complete
+from seesame.search.store import Store
+from seesame.search.trial import Trial
+from seesame.video.reader import open_clip
+
+
+def front(hard: float, count: int = 9) -> list[Trial]:
+    """Trials along a curve: what a part costs at rising quality, ``hard`` times the bytes."""
+    return [
+        Trial(
+            "x264",
+            complete("x264", {"crf": 20 + 2 * i}),
+            round(hard * 4000 * math.exp(-i / 3)),
+            10**5,
+            0.004 * math.exp(i / 4),
+            0.002 * math.exp(i / 2),
+            0.0,
+            0.0,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(), Limits(seg=0.01), Limits(pose=0.01), Limits(bytes=4000)]
+)
+def test_the_choice_is_the_best_of_all_combinations(limits: Limits) -> None:
+    parts = [(40, front(1.0)), (20, front(6.0)), (41, front(0.3))]
+    goal, size = Goal(limits), 10**5
+    found = together(parts, goal, size)
+
+    def whole(chosen: tuple[Trial, ...]) -> Trial:
+        pairs = np.array([20, 10, 20])
+        seg, pose = (
+            float(pairs @ [getattr(t, name) for t in chosen]) / 50 for name in ("seg", "pose")
+        )
+        return Trial("", {}, sum(t.bytes for t in chosen), size, seg, pose, 0.0, 0.0)
+
+    every = [whole(chosen) for chosen in itertools.product(*(trials for _, trials in parts))]
+    best = goal.best(every)
+    assert best is not None
+    assert goal.value(found) <= 1.005 * goal.value(best)
+    assert not goal.limits.missed(found.score, found.bytes)
+    crfs = [part["settings"]["crf"] for part in found.settings["parts"]]
+    assert crfs[1] >= crfs[0] >= crfs[2] < crfs[1]  # where bytes buy little, few are spent
+    assert [part["frames"] for part in found.settings["parts"]] == [40, 20, 41]
+
+
+def test_a_part_without_trials() -> None:
+    with pytest.raises(ValueError, match="no trial"):
+        together([(10, front(1.0)), (10, [])], Goal(Limits()), 1000)
+
+
+def test_settings_near_the_best() -> None:
+    settings = {"crf": 33, "scale": 0.4, "up": "lanczos", "gop": 16, "preset": "ultrafast"}
+    best = Trial("x265", complete("x265", settings), 1, 1, 0.0, 0.0, 0.0, 0.0)
+    space = near(best)
+    assert space.axis("crf").values == tuple(range(21, 46))
+    assert space.axis("scale").values == (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+    for name in ("up", "gop", "preset"):
+        assert space.axis(name).values == (settings[name],)
+    assert space.starts == ({"crf": 33, "scale": 0.4},)
+    odd = Trial("x265", complete("x265", {**settings, "scale": 0.43}), 1, 1, 0.0, 0.0, 0.0, 0.0)
+    assert 0.43 in near(odd).axis("scale").values
+    assert SPACES["x265"].axis("crf").values[0] < 21
+
+
+@pytest.mark.parametrize(
+    ("frames", "length", "cuts"),
+    [(12, 6, [6]), (12, 5, [4, 8]), (13, 6, [6]), (16, 6, [6, 12]), (5, 6, []), (4, 1, [2])],
+)
+def test_even_cuts(frames: int, length: int, cuts: list[int]) -> None:
+    assert even_cuts(frames, length) == cuts
+
+
+def test_parts_are_cut_out_without_loss(drive: Path, tmp_path: Path) -> None:
+    clip = open_clip(drive)
+    whole = np.concatenate(list(clip.batches(5)))
+    start = 0
+    for piece in cut_out(clip, [4, 10], tmp_path):
+        part = np.concatenate(list(open_clip(piece.path).batches(5)))
+        assert np.array_equal(part, whole[start : start + piece.frames])
+        assert piece.source_bytes == round(clip.source_bytes * piece.frames / 12)
+        start += piece.frames
+    assert start == 12
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_made_and_judged(drive: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    source = Source(drive)
+    opened = clip, stack = source.open()
+    outputs = reference_outputs(clip, stack)
+    best = Trial(
+        "x264", complete("x264", {"preset": "ultrafast", "crf": 30}), 1, 1, 0.0, 0.0, 0.0, 0.0
+    )
+    goal, told = Goal(Limits()), []
+    with Runner(source, opened, outputs, Store(tmp_path / "s")) as runner:
+        result = segmented(runner, goal, best, [6], 6, 0, told.append)
+        again = segmented(runner, goal, best, [6], 6, 0, told.append)
+    trial = result.trial
+    assert trial is not None
+    assert (again.trial, again.known) == (trial, True)
+    assert sum(one.known for one in told) == 12  # the parts' trials are kept as well
+    parts = trial.settings["parts"]
+    assert [part["frames"] for part in parts] == [6, 6]
+    made = SegmentsCodec().encode(clip, trial.settings, EncodeContext())
+    size = made.write(tmp_path / "x.ssm")
+    decoded = SegmentsCodec().decode(Container.read(tmp_path / "x.ssm"))
+    found = evaluate(outputs, decoded, stack, size)
+    assert (trial.bytes, trial.seg, trial.pose) == (size, found.score.seg, found.score.pose)
