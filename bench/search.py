@@ -6,11 +6,11 @@
 
 The grid is of 600 settings of one encoder; ``auto`` may ask for 40 encodes of the space that the
 grid is taken from, whose quality has steps of one. Both count the seconds of each trial as they
-were measured when it was made, so that a trial that the store had costs what it had cost. The grid is
-encoded once for the five kernels of the decoder. A killed grid goes on where it was. One row a clip and method, with all its trials, is appended to
-``bench/results/search.jsonl``; the best trial's file is made once more by ``seesame compress`` and
-scored by ``seesame score``, with the stack of the search and with ``--transfer``, one that the
-search never saw.
+were measured when it was made, so that a trial that the store had costs what it had cost. The grid
+is encoded once for the five kernels of the decoder. A killed grid goes on where it was. One row a
+clip and method, with all its trials, is appended to ``bench/results/search.jsonl``; the best
+trial's file is made once more by ``seesame compress`` and scored by ``seesame score``, with the
+stack of the search and with ``--transfer``, one that the search never saw.
 """
 
 import argparse
