@@ -180,3 +180,14 @@ def test_nothing_to_cut(seesame: Run, drive: Path, store: Path) -> None:
     assert "is one part: it is no longer than 60 s" in seesame(*words, "--cut", "60s").err
     ran = seesame(*words, "--cut", "often")
     assert (ran.code, "--cut often: give a time" in ran.err) == (2, True)
+
+
+def test_a_search_on_a_sample(seesame: Run, drive: Path, store: Path) -> None:
+    words = ("search", drive, *GRID, "scale=0.5", "--store", store, "--json", "-q")
+    ran = only(seesame(*words, "--sample", "0.3s"))
+    assert 3 <= ran["trials"] <= 11
+    assert ran["best"]["score"] == min(trial["score"] for trial in ran["front"])
+    whole = only(seesame(*words, "--sample", "all"))
+    assert whole["trials"] == 3
+    ran = seesame(*words, "--sample", "0")
+    assert (ran.code, "--sample 0: give a time" in ran.err) == (2, True)

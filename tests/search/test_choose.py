@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seesame.bitstream.container import Container
@@ -14,6 +15,7 @@ from seesame.search.choose import choose
 from seesame.search.goal import Goal
 from seesame.search.space import complete
 from seesame.search.trial import Trial
+from seesame.video.clip import ArrayClip
 
 FOUND = complete("svtav1", {"crf": 37, "scale": 0.35, "preset": "4", "sharpen": 0.5})
 
@@ -23,7 +25,8 @@ class Stack:
 
 
 class Runner:
-    clip = outputs = None
+    clip = ArrayClip(np.zeros((12, 1, 1, 3), np.uint8))
+    outputs = None
 
     def __init__(self, differentiable: bool = True) -> None:
         self.stack = Stack()
@@ -101,3 +104,20 @@ def test_a_search_without_success_is_an_error(
     monkeypatch.setattr(module, "auto", lambda *arguments: [])
     with pytest.raises(UserError, match="no encoder takes"):
         run(Runner(), Goal(Limits()), 600)
+
+
+def test_a_long_clip_is_searched_on_a_sample(
+    encodes: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def on_sample(runner: Any, goal: Goal, spans: Any, *more: Any) -> list[Trial]:
+        seen.append(spans)
+        return [trial("svtav1", FOUND, 0.02)]
+
+    monkeypatch.setattr(module, "sampled", on_sample)
+    runner = Runner(differentiable=False)
+    runner.clip = ArrayClip(np.zeros((2000, 1, 1, 3), np.uint8), 20)
+    codec, _, _ = run(runner, Goal(Limits()), 600)
+    assert codec == "svtav1"
+    assert len(seen[0]) == 6

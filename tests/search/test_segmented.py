@@ -14,11 +14,10 @@ from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.goal import Goal
 from seesame.search.runner import Runner, Source
-from seesame.search.segmented import cut_out, even_cuts, near, segmented, together
+from seesame.search.segmented import near, segmented, together
 from seesame.search.space import SPACES, complete
 from seesame.search.store import Store
 from seesame.search.trial import Trial
-from seesame.video.reader import open_clip
 
 
 def front(hard: float, count: int = 9) -> list[Trial]:
@@ -80,27 +79,6 @@ def test_settings_near_the_best() -> None:
     odd = Trial("x265", complete("x265", {**settings, "scale": 0.43}), 1, 1, 0.0, 0.0, 0.0, 0.0)
     assert 0.43 in near(odd).axis("scale").values
     assert SPACES["x265"].axis("crf").values[0] < 21
-
-
-@pytest.mark.parametrize(
-    ("frames", "length", "cuts"),
-    [(12, 6, [6]), (12, 5, [4, 8]), (13, 6, [6]), (16, 6, [6, 12]), (5, 6, []), (4, 1, [2])],
-)
-def test_even_cuts(frames: int, length: int, cuts: list[int]) -> None:
-    assert even_cuts(frames, length) == cuts
-
-
-def test_parts_are_cut_out_without_loss(drive: Path, tmp_path: Path) -> None:
-    clip = open_clip(drive)
-    whole = np.concatenate(list(clip.batches(5)))
-    start = 0
-    for piece in cut_out(clip, [4, 10], tmp_path):
-        part = np.concatenate(list(open_clip(piece.path).batches(5)))
-        assert np.array_equal(part, whole[start : start + piece.frames])
-        assert piece.source_bytes == round(clip.source_bytes * piece.frames / 12)
-        start += piece.frames
-    assert start == 12
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_file_is_made_and_judged(drive: Path, tmp_path: Path) -> None:

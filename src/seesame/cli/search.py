@@ -95,6 +95,15 @@ def search(
             "part settings of its own; needs optuna.",
         ),
     ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--sample",
+            metavar="TIME|all",
+            help="Search on so much of the clip, in windows all over it, and try the best on the "
+            "whole; 24s for clips longer than 90 seconds, else all.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -143,6 +152,7 @@ def search(
     """
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
     every = None if cut in (None, "scenes") else parse_duration(cut, "--cut")
+    sample_seconds = None if sample in (None, "all") else parse_duration(sample, "--sample")
 
     from seesame.cli.progress import progress
     from seesame.files import check_output
@@ -150,11 +160,15 @@ def search(
     from seesame.metric.limits import Limits
     from seesame.metric.memory import keep_freed_memory
     from seesame.search.auto import auto
+    from seesame.search.excerpt import windows
     from seesame.search.goal import Goal
     from seesame.search.grid import grid
     from seesame.search.outcome import write_outcome
     from seesame.search.runner import Runner, Source
+    from seesame.search.sampled import MOST as MOST_ON_WHOLE
+    from seesame.search.sampled import sampled, usual_windows
     from seesame.search.store import Store, store_path
+    from seesame.search.trial import Trial
 
     spaces = _spaces(codec, axes or [])
     if out is not None:
@@ -170,13 +184,22 @@ def search(
     with progress("source", quiet) as bar:
         outputs = cached_reference_outputs(clip, source, eyes, device=where, progress=bar)
     total = trials if method is Method.auto else sum(space.size() for space in spaces)
+    spans = usual_windows(source) if sample is None else None
+    if sample_seconds is not None:
+        spans = windows(source, sample_seconds)
     with Runner(place, opened, outputs, kept, jobs) as runner:
         with progress("search", quiet) as bar:
-            heard = _Heard(goal, total, bar)
-            if method is Method.auto:
-                found = auto(spaces, goal, runner, trials, seed, heard)
+            heard = _Heard(goal, total if spans is None else total + MOST_ON_WHOLE, bar)
+
+            def look(part: Runner, aim: Goal) -> list[Trial]:
+                if method is Method.auto:
+                    return auto(spaces, aim, part, trials, seed, heard)
+                return grid(spaces, part, heard)
+
+            if spans is None:
+                found = look(runner, goal)
             else:
-                found = grid(spaces, runner, heard)
+                found = sampled(runner, goal, spans, look, heard.whole)
         for line in heard.refused:
             print_note(line, quiet)
         best = goal.best(found)
@@ -203,7 +226,8 @@ def _in_parts(
 ) -> "list[Trial]":
     """The trial of the clip in parts; none where there is nothing to cut."""
     from seesame.cli.progress import progress
-    from seesame.search.segmented import even_cuts, segmented
+    from seesame.search.excerpt import even_cuts
+    from seesame.search.segmented import segmented
     from seesame.video.cuts import scene_cuts
 
     clip = runner.clip
@@ -234,6 +258,13 @@ class _Heard:
         self.refused: list[str] = []
         self.best: Trial | None = None
         self.count = 0
+        self.on_whole = False
+
+    def whole(self, result: "Result") -> None:
+        """A result on the whole clip, after a search on a sample: that one's best is forgotten."""
+        if not self.on_whole:
+            self.on_whole, self.best = True, None
+        self(result)
 
     def __call__(self, result: "Result") -> None:
         self.count += 1
@@ -245,7 +276,7 @@ class _Heard:
         self.best = self.goal.best(known)
         assert self.best is not None
         figures = f"{self.best.codec} score {self.best.score.total:.4f}, {self.best.bytes:,} bytes"
-        self.bar(self.count / self.total, f"{self.count} of {self.total}, best {figures}")
+        self.bar(min(1.0, self.count / self.total), f"{self.count} trials, best {figures}")
 
 
 def _spaces(codecs: str, texts: list[str]) -> "list[Space]":

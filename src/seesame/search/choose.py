@@ -16,6 +16,7 @@ from seesame.search.auto import Tell, auto
 from seesame.search.goal import Goal
 from seesame.search.outcome import chosen_settings
 from seesame.search.runner import Runner
+from seesame.search.sampled import sampled, usual_windows
 from seesame.search.space import SPACES
 from seesame.search.trial import Trial, encoded_and_judged
 
@@ -63,15 +64,15 @@ def choose(
     start = time.monotonic()
     searching = SEARCH_SHARE * seconds
     spaces = [SPACES[codec] for codec in CODECS]
-    tried = auto(
-        spaces,
-        goal,
-        runner,
-        MOST_TRIALS,
-        context.seed,
-        tell,
-        lambda: time.monotonic() - start > searching,
-    )
+
+    def late() -> bool:
+        return time.monotonic() - start > searching
+
+    def look(part: Runner, aim: Goal) -> list[Trial]:
+        return auto(spaces, aim, part, MOST_TRIALS, context.seed, tell, late)
+
+    spans = usual_windows(runner.clip)
+    tried = look(runner, goal) if spans is None else sampled(runner, goal, spans, look, tell, late)
     best = goal.best(tried)
     if best is None:
         raise UserError("no encoder takes this clip")

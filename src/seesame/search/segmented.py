@@ -10,22 +10,19 @@ whole's pose distortion, which is not known before.
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from seesame.codecs.segments import NAME
-from seesame.metric.cache import cached_reference_outputs
-from seesame.metric.limits import Limits
 from seesame.search.auto import Tell, auto
+from seesame.search.excerpt import cut_out
 from seesame.search.goal import Goal
 from seesame.search.outcome import chosen_settings
 from seesame.search.runner import Result, Runner
+from seesame.search.sampled import on_piece, scaled
 from seesame.search.space import SPACES, Axis, Space
 from seesame.search.trial import Trial
-from seesame.video.clip import Clip, Frames
-from seesame.video.writer import write_clip
 
 NEAR_CRF, NEAR_SCALE = 12, 1.6
 """How far a part's settings may be from the whole's: steps of CRF, and a factor."""
@@ -36,27 +33,6 @@ STEPS = 3
 """Trials, by their bytes, to either side that two parts may change by at once."""
 MOST_PAIRED = 16
 """Parts; with more, slopes come near any limit by themselves."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a clip, in a lossless file of its own.
-
-    Args:
-        frames: how many.
-        path: of the file.
-        source_bytes: its share of the source.
-    """
-
-    frames: int
-    path: Path
-    source_bytes: int
-
-
-def even_cuts(num_frames: int, length: int) -> list[int]:
-    """Cuts after every ``length`` frames, whole pairs; the last part has half as many or more."""
-    step = max(2, length // 2 * 2)
-    return [cut for cut in range(step, num_frames, step) if num_frames - cut >= step / 2]
 
 
 def segmented(
@@ -90,11 +66,8 @@ def segmented(
     space = near(best)
     with tempfile.TemporaryDirectory(prefix="seesame-parts-") as folder:
         for piece in cut_out(clip, cuts, Path(folder)):
-            place = replace(runner.source, path=piece.path, source_bytes=piece.source_bytes)
-            opened = source, eyes = place.open()
-            outputs = cached_reference_outputs(piece.path, source, eyes, device=place.device)
-            aim = _goal_of_part(goal, piece.frames / clip.num_frames)
-            with Runner(place, opened, outputs, runner.store, runner.jobs) as part:
+            aim = scaled(goal, piece.frames / clip.num_frames)
+            with on_piece(runner, piece) as part:
                 found.append((piece.frames, auto([space], aim, part, trials, seed, tell)))
     (result,) = runner.run([(NAME, dict(together(found, goal, clip.source_bytes).settings))])
     return result
@@ -112,29 +85,6 @@ def near(best: Trial) -> Space:
     axes["scale"] = Axis("scale", *2 * (tuple(sorted({*scales, scale})),))
     starts = ({"crf": crf, "scale": scale},)
     return Space(best.codec, tuple(axes.values()), starts)
-
-
-def cut_out(clip: Clip, cuts: Sequence[int], folder: Path) -> Iterator[Piece]:
-    """Write the parts as lossless files, reading the clip once; each goes when the next is asked.
-
-    Raises:
-        DamagedError: the clip ends early.
-    """
-    frames = (frame[None] for batch in clip.batches(16) for frame in batch)
-    for start, end in itertools.pairwise([0, *cuts, clip.num_frames]):
-        path = folder / f"{start}.mkv"
-        some: Iterator[Frames] = itertools.islice(frames, end - start)
-        write_clip(path, some, fps=clip.fps, width=clip.width, height=clip.height)
-        share = (end - start) / clip.num_frames
-        yield Piece(end - start, path, max(1, round(share * clip.source_bytes)))
-        path.unlink()
-
-
-def _goal_of_part(goal: Goal, share: float) -> Goal:
-    """The goal for a part: as good as the whole, in its share of the bytes."""
-    limits = goal.limits
-    size = None if limits.bytes is None else max(1, round(share * limits.bytes))
-    return Goal(Limits(limits.score, limits.seg, limits.pose, size))
 
 
 def together(parts: Sequence[tuple[int, Sequence[Trial]]], goal: Goal, source_bytes: int) -> Trial:

@@ -1,8 +1,9 @@
 """The decoder's side: from a file's sections to a clip that is rendered lazily."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from seesame.codecs.hnerv.sidecar import Corrections, apply, unpack_sidecar
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.resize import to_uint8
+
+N = TypeVar("N", bound=torch.nn.Module)
 
 MAX_LATENT_SYMBOLS = 1 << 24
 DECODE_PAIRS = 4
@@ -118,14 +121,18 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
         layout,
     )
     latents = unpack_latent_rows(container, architecture, layout, name)
-    decoder = Decoder(architecture)
+    return dequantised(Decoder(architecture), weights), torch.from_numpy(latents.values().T.copy())
+
+
+def dequantised(network: N, weights: Mapping[str, Rows]) -> N:
+    """The network with these weights, as it decodes: frozen, channels last."""
     state = {
         key: torch.from_numpy(weights[key].values()).view(parameter.shape)
-        for key, parameter in decoder.named_parameters()
+        for key, parameter in network.named_parameters()
     }
-    decoder.load_state_dict(state)
-    decoder.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return decoder.eval(), torch.from_numpy(latents.values().T.copy())
+    network.load_state_dict(state)
+    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def check_render(render: tuple[int, int], container: Container, name: str) -> None:

@@ -10,7 +10,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.av import AvClip, AvCodec
 from seesame.codecs.av_settings import FAMILY
-from seesame.codecs.hnerv.decode import MAX_LATENT_SYMBOLS, check_render, num_pairs
+from seesame.codecs.hnerv.decode import MAX_LATENT_SYMBOLS, check_render, dequantised, num_pairs
 from seesame.codecs.hnerv.pack import unpack_latents, unpack_weights
 from seesame.codecs.hnerv.quantize import as_axes, as_rows
 from seesame.codecs.hnerv.rows import Rows
@@ -92,14 +92,7 @@ def unpack_network(container: Container, name: str = "the file") -> Network | No
         sections[Section.WEIGHTS], row_shapes(design), tensor_axes(design), name
     )
     codes = unpack_latents(sections[Section.LATENTS], (design.code, pairs), name)
-    network = PostNetwork(design)
-    state = {
-        key: torch.from_numpy(weights[key].values()).view(parameter.shape)
-        for key, parameter in network.named_parameters()
-    }
-    network.load_state_dict(state)
-    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Network(design, network.eval(), codes)
+    return Network(design, dequantised(PostNetwork(design), weights), codes)
 
 
 def no_codes(pairs: int) -> Rows:

@@ -1,0 +1,121 @@
+"""A search on a sample, confirmed on the whole; the encodes are formulas."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seesame.metric.evaluator import reference_outputs
+from seesame.metric.limits import Limits
+from seesame.search import sampled as module
+from seesame.search.goal import Goal
+from seesame.search.runner import Result, Runner, Source, Wanted
+from seesame.search.sampled import sampled, usual_windows
+from seesame.search.space import complete
+from seesame.search.store import Store
+from seesame.search.trial import Trial
+from seesame.video.clip import ArrayClip
+
+
+class Landscape:
+    """The score is lowest at a CRF; the sample's lies some way off the whole's."""
+
+    def __init__(self, best: int, num_frames: int = 400) -> None:
+        self.best, self.asked = best, list[int]()
+        self.clip = ArrayClip(np.zeros((num_frames, 1, 1, 3), np.uint8), 20)
+
+    def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
+        for codec, settings in wanted:
+            crf = settings["crf"]
+            self.asked.append(crf)
+            seg = 0.01 * (1 + ((crf - self.best) / 20) ** 2)
+            size = round(1000 * math.exp(-crf / 20))
+            yield Result((codec, settings), Trial(codec, settings, size, 10**5, seg, 0.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Landscape:
+    """What stands for the sample's runner."""
+    landscape = Landscape(30)
+
+    @contextmanager
+    def on_piece(runner: Any, piece: Any) -> Iterator[Landscape]:
+        assert piece.frames == 80
+        yield landscape
+
+    monkeypatch.setattr(module, "on_piece", on_piece)
+    return landscape
+
+
+def look(part: Any, aim: Goal) -> list[Trial]:
+    """Tries every second quality."""
+    wanted = [("svtav1", complete("svtav1", {"crf": crf})) for crf in range(20, 50, 2)]
+    return [result.trial for result in part.run(wanted) if result.trial is not None]
+
+
+def search(whole: Landscape, goal: Goal, **more: Any) -> list[Trial]:
+    spans = [(100, 140), (300, 340)]
+    return sampled(whole, goal, spans, look, lambda result: None, **more)  # type: ignore[arg-type]
+
+
+def test_the_whole_s_own_best_is_found_nearby(part: Landscape) -> None:
+    whole, goal = Landscape(37), Goal(Limits())
+    best = goal.best(search(whole, goal))
+    assert best is not None
+    assert len(part.asked) == 15
+    assert {28, 30, 32} <= set(whole.asked)
+    assert best.settings["crf"] in (37, 38)
+    assert len(whole.asked) == len(set(whole.asked)) <= module.MOST
+
+
+def test_a_limit_on_bytes_is_the_sample_s_share(part: Landscape) -> None:
+    whole, goal = Landscape(30), Goal(Limits(bytes=190))  # the whole keeps it from CRF 34 on
+
+    def some(runner: Any, aim: Goal) -> list[Trial]:
+        assert aim.limits.bytes == 38  # 80 frames of 400
+        return look(runner, aim)
+
+    spans = [(100, 140), (300, 340)]
+    found = sampled(whole, goal, spans, some, lambda result: None)  # type: ignore[arg-type]
+    best = goal.best(found)
+    assert best is not None
+    assert not goal.limits.missed(best.score, best.bytes)
+
+
+def test_with_no_time_left_one_trial_is_made(part: Landscape) -> None:
+    whole, goal = Landscape(37), Goal(Limits())
+    (only,) = search(whole, goal, late=lambda: True)
+    assert only.settings["crf"] == 30
+    assert whole.asked == [30]
+
+
+def test_only_long_clips_are_sampled() -> None:
+    frames = np.zeros((1801, 1, 1, 3), np.uint8)
+    assert usual_windows(ArrayClip(frames[:1800], 20)) is None
+    spans = usual_windows(ArrayClip(frames, 20))
+    assert spans is not None
+    assert sum(end - start for start, end in spans) == 480
+    assert len(spans) == 6
+
+
+def test_a_sample_of_a_drive(drive: Path, tmp_path: Path) -> None:
+    source = Source(drive)
+    opened = source.open()
+    goal = Goal(Limits())
+
+    def some(runner: Runner, aim: Goal) -> list[Trial]:
+        assert runner.clip.num_frames == 4
+        assert runner.clip.fps == Fraction(20)
+        wanted = [("x264", complete("x264", {"preset": "ultrafast", "crf": c})) for c in (20, 40)]
+        return [result.trial for result in runner.run(wanted) if result.trial is not None]
+
+    outputs = reference_outputs(*opened)
+    with Runner(source, opened, outputs, Store(tmp_path / "s")) as runner:
+        found = sampled(runner, goal, [(2, 4), (8, 10)], some, lambda result: None)
+    assert len(found) > 2
+    assert {trial.source_bytes for trial in found} == {drive.stat().st_size}
