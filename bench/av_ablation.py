@@ -55,6 +55,8 @@ VARIANTS: dict[str, tuple[str, Row]] = {
     "x264": ("x264", {}),
     "x264, first_qp=3": ("x264", {"first_qp": 3}),
     "x264, first_qp=6": ("x264", {"first_qp": 6}),
+    "x264, roi_qp=3": ("x264", {"roi_qp": 3}),
+    "x264, roi_qp=6": ("x264", {"roi_qp": 6}),
 }
 PARTS = "parts of 4 s"
 """The base cut every four seconds, CRF and scale of each part chosen together."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.av import AvCodec
 from seesame.codecs.base import EncodeContext
-from seesame.codecs.roi import Focus, kept, sensitivity
+from seesame.codecs.roi import Focus, kept, offsets, sensitivity, soften
 from seesame.errors import UserError
 from seesame.perception.lite.stack import LiteStack
 from seesame.video.clip import ArrayClip
@@ -48,8 +48,8 @@ def noise(num_frames: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 def blurred(num_frames: int = 4) -> np.ndarray:
     """How much each pixel of noise changes: ``(T, H, W)``."""
     frames = to_float(noise(num_frames))
-    focus = Focus(EncodeContext(LeftStack()), 2.0)
-    return (focus(frames, 0, frames) - frames).abs().mean(1).numpy()
+    keep = Focus(EncodeContext(LeftStack()))(frames, 0, SIZE)
+    return (soften(frames, keep, 2.0) - frames).abs().mean(1).numpy()
 
 
 def test_only_what_the_stack_does_not_see_is_blurred() -> None:
@@ -109,7 +109,7 @@ def test_memory_is_bounded_by_pairs_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     pose = stack.pose
     monkeypatch.setattr(stack, "pose", lambda pairs: (seen.append(len(pairs)), pose(pairs))[1])
     frames = to_float(noise(14))
-    Focus(EncodeContext(stack), 2.0)(frames, 0, frames)
+    Focus(EncodeContext(stack))(frames, 0, SIZE)
     assert seen == [2, 2, 2, 1]
 
 
@@ -118,3 +118,43 @@ def test_a_stack_without_gradients_is_refused() -> None:
     stack.differentiable = False
     with pytest.raises(UserError, match="left has no gradients"):
         encode(stack, 2.0)
+
+
+def errors(name: str, **settings: Any) -> tuple[int, float, float]:
+    """Bytes, and mean error of the left half, where the stack looks, and of the right edge."""
+    frames = noise(6)
+    clip = ArrayClip(frames, source_bytes=10**6)
+    chosen = {"preset": "veryfast", "crf": 30, "scale": 1, **settings}
+    container = AvCodec(name).encode(clip, chosen, EncodeContext(LeftStack()))
+    shown = np.concatenate(list(AvCodec(name).decode(container).batches(6)))
+    error = np.abs(shown.astype(float) - frames).mean((0, 1, 3))
+    return len(container.sections[Section.STREAM]), error[:48].mean(), error[96:].mean()
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+def test_fewer_bits_where_the_stack_does_not_look(name: str) -> None:
+    size, left, right = errors(name)
+    less, still, coarser = errors(name, roi_qp=12)
+    assert less < 0.9 * size
+    assert coarser > 1.1 * right
+    assert still < 1.05 * left
+    assert errors(name, roi_qp=12) == (less, still, coarser)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(name, {"preset": p}) for name in ("x264", "x265") for p in ("ultrafast", "superfast", "fast")]
+    + [(name, {"tune": "psnr"}) for name in ("x264", "x265")],
+)
+def test_no_preset_or_tuning_ignores_regions(name: str, settings: dict[str, Any]) -> None:
+    assert errors(name, roi_qp=12, **settings)[0] < 0.95 * errors(name, **settings)[0]
+
+
+def test_offsets_of_blocks() -> None:
+    keep = torch.ones(2, 1, 40, 50)
+    keep[0, 0, :16, :16] = 0.0
+    keep[0, 0, :, 48:] = 0.5
+    found = offsets(keep, 8)
+    assert found.shape == (2, 3, 4)
+    assert found[0].tolist() == [[8, 0, 0, 4], [0, 0, 0, 4], [0, 0, 0, 4]]
+    assert not found[1].any()

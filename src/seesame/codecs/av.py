@@ -25,6 +25,7 @@ from seesame.codecs import av_filters
 from seesame.codecs.av_head import SHARPEN_STEP, Head
 from seesame.codecs.av_options import AT_DECODE, AvSettings
 from seesame.codecs.av_planes import FORMATS, decoded_rgb, padded, pictures
+from seesame.codecs.av_regions import with_regions
 from seesame.codecs.av_settings import (
     FAMILY,
     Member,
@@ -34,7 +35,7 @@ from seesame.codecs.av_settings import (
 )
 from seesame.codecs.av_threads import usual_scheduling
 from seesame.codecs.base import EncodeContext
-from seesame.codecs.roi import Focus
+from seesame.codecs.roi import BLOCK, Focus, offsets, soften
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
 from seesame.video.resize import resize, to_float, to_uint8
@@ -175,15 +176,20 @@ def _encode(
     clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings, context: EncodeContext
 ) -> list[bytes]:
     """All packets in coding order."""
-    focus = Focus(context, settings.roi) if settings.roi else None
+    focus = Focus(context) if settings.roi or settings.roi_qp else None
     packets: list[bytes] = []
     seen = 0
     try:
         encoder = _open_encoder(clip, size, member, settings)
         for batch in clip.batches(_BATCH):
-            small = _prepared(to_float(batch), seen, size, settings, focus)
-            for picture in pictures(small, settings.depth):
+            frames = to_float(batch)
+            keep = None if focus is None else focus(frames, seen, size)
+            small = _prepared(frames, seen, size, settings, keep)
+            quantiser = None if keep is None else offsets(keep, settings.roi_qp)
+            for number, picture in enumerate(pictures(small, settings.depth)):
                 picture.pts, picture.time_base = seen, encoder.time_base
+                if quantiser is not None:
+                    picture = with_regions(picture, quantiser[number], BLOCK)
                 packets += [bytes(packet) for packet in encoder.encode(picture)]
                 seen += 1
             share = min(1.0, seen / clip.num_frames)
@@ -197,13 +203,13 @@ def _encode(
 
 
 def _prepared(
-    frames: Tensor, start: int, size: tuple[int, int], settings: AvSettings, focus: Focus | None
+    frames: Tensor, start: int, size: tuple[int, int], settings: AvSettings, keep: Tensor | None
 ) -> Tensor:
     """What the encoder gets of some frames, the first of which has the number ``start``."""
     with torch.no_grad():
         small = resize(frames, size, settings.down)
-        if focus is not None:
-            small = focus(frames, start, small)
+        if keep is not None and settings.roi:
+            small = soften(small, keep, settings.roi)
         if settings.first_blur:
             first = slice(start % 2, None, 2)
             small = small.clone()  # it may be the frames themselves

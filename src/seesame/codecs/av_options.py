@@ -7,6 +7,9 @@ import torch
 SVTAV1_TUNES = {"vq": 0, "ssim": 2, "iq": 3, "ms-ssim": 4}
 """SVT-AV1's numbers of its tunings; its default is 1, PSNR."""
 
+_WITHOUT_AQ = ("ultrafast", "superfast")
+"""Presets of x264 or x265 that turn adaptive quantisation off."""
+
 _UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 
@@ -63,6 +66,8 @@ class AvSettings:
     """Added to the quantiser of the first frame of each pair, -20..20; x264."""
     roi: float = 0.0
     """Sigma of a Gaussian where the stack does not look, 0..20."""
+    roi_qp: int = 0
+    """Added to the quantiser where the stack does not look, 0..20; x264 and x265."""
     sharpen: float = 0.0
     """Amount of an unsharp mask over the enlarged picture at decode, 0..5 by 0.05."""
     sharpen_size: int = 9
@@ -146,6 +151,8 @@ def _x26_params(settings: AvSettings) -> dict[str, str]:
         params["bframes"] = str(settings.bframes)
     if not settings.scenecut:
         params["scenecut"] = "0"
+    if settings.roi_qp and (settings.preset in _WITHOUT_AQ or settings.tune == "psnr"):
+        params["aq-mode"] = "1"  # without it the encoder would not look at regions
     return params
 
 

@@ -54,6 +54,7 @@ _OF_SOME = {
     "sharpness": "sharpness",
     "qm": "quantisation matrices",
     "first_qp": "quantiser for single frames",
+    "roi_qp": "quantiser for single regions",
 }
 """Settings that not every codec takes, and what the others lack."""
 
@@ -179,6 +180,7 @@ _X26: dict[str, Allowed] = {
     "bframes": Range(-1, 16),
     "scenecut": _ON_OFF,
     "open_gop": _ON_OFF,
+    "roi_qp": Range(0, 20),
 }
 
 _X264_TUNES = (

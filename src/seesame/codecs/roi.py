@@ -1,11 +1,13 @@
-"""Where in a picture the stack looks, so that the rest may be blurred before it is coded.
+"""Where in a picture the stack looks, so that the rest may be blurred or get fewer bits.
 
 A place matters as much as the outputs of the nets change with its pixels: simple gradients
 (Simonyan et al. 2013, "Deep inside convolutional networks", section 3).
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.codecs.av_filters import blur
@@ -24,46 +26,66 @@ AT_ONCE = 2
 
 
 class Focus:
-    """Blurs frames where the stack does not look.
+    """Finds where the stack looks in frames.
 
     Args:
         context: its stack judges, on its device.
-        sigma: of the blur, in coded pixels.
 
     Raises:
         UserError: there is no stack, or it has no gradients.
     """
 
-    def __init__(self, context: EncodeContext, sigma: float) -> None:
+    def __init__(self, context: EncodeContext) -> None:
         if context.stack is None:
             raise UserError("roi asks a perception stack where it looks; name one with --stack")
         if not context.stack.differentiable:
             raise UserError(
                 f"stack {context.stack.name} has no gradients, which roi needs; use roi=0"
             )
-        self.stack, self.device, self.sigma = context.stack, context.device, sigma
+        self.stack, self.device = context.stack, context.device
 
-    def __call__(self, frames: Tensor, start: int, small: Tensor) -> Tensor:
-        """Blend frames with their blurred versions.
+    def __call__(self, frames: Tensor, start: int, size: tuple[int, int]) -> Tensor:
+        """How much of each coded pixel is to be kept.
 
         Args:
             frames: some frames at source size, float ``(B, 3, H, W)``.
             start: the number of the first of them, even.
-            small: the same at coded size, ``(B, 3, h, w)``.
+            size: the coded ``(height, width)``.
 
         Returns:
-            ``(B, 3, h, w)``. A last frame without a partner is blurred all over.
+            ``(B, 1, height, width)`` in 0..1; 0 all over a last frame without a partner.
         """
         if start % 2:
             raise ValueError(f"pairs start at even frames, not at {start}")
-        soft = blur(small, self.sigma)
-        keep = torch.zeros_like(small[:, :1])
+        keep = torch.zeros(len(frames), 1, *size)
         step = 2 * AT_ONCE
         for i in range(0, len(frames) // 2 * 2, step):
             chunk = frames[i : min(i + step, len(frames) // 2 * 2)]
             found = sensitivity(self.stack, chunk.to(self.device)).cpu()
-            keep[i : i + len(chunk)] = kept(found, (small.shape[-2], small.shape[-1]))
-        return soft + keep * (small - soft)
+            keep[i : i + len(chunk)] = kept(found, size)
+        return keep
+
+
+def soften(small: Tensor, keep: Tensor, sigma: float) -> Tensor:
+    """Blend pictures ``(B, 3, h, w)`` with their blurred versions, where ``keep`` is below 1."""
+    soft = blur(small, sigma)
+    return soft + keep * (small - soft)
+
+
+def offsets(keep: Tensor, most: int) -> NDArray[np.int64]:
+    """What to add to the quantiser of each block of coded pixels.
+
+    Args:
+        keep: ``(B, 1, h, w)`` in 0..1.
+        most: where nothing is to be kept.
+
+    Returns:
+        ``(B, rows, columns)`` in 0..``most``; blocks have :data:`BLOCK` pixels a side, the last
+        ones may have fewer.
+    """
+    mean = F.avg_pool2d(keep, BLOCK, ceil_mode=True)
+    found: NDArray[np.int64] = (most * (1 - mean)).round().long()[:, 0].numpy()
+    return found
 
 
 def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
