@@ -22,7 +22,7 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "out" / "demo"
 STEPS = ("compress", "decompress", "score")
-OWN_TABLE = ("minute", "hybrid")
+OWN_TABLE = ("minute", "hybrid", "av_ablation")
 """Results whose rows are no candidates for the results table."""
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 
@@ -221,6 +221,36 @@ def hybrid_table(rows: list[Values]) -> str:
     return table((*columns, "ratio", "encode s"), lines)
 
 
+def search_table(rows: list[Values]) -> str:
+    """What ``bench/search.py`` measured: the exhaustive grid, and auto with few encodes.
+
+    Where ``bench/hybrid.py`` ran, beside the best of the settings made by hand.
+    """
+    hybrid = RESULTS / "hybrid.jsonl"
+    made = [row for row in read_lines([hybrid]) if row["variant"] not in PARTS]
+    lines = []
+    for clip in dict.fromkeys(row["clip"] for row in rows):
+        found = {row["method"]: row for row in rows if row["clip"] == clip}
+        by_hand = min((row["score"] for row in made if row["clip"] == clip), default=None)
+        few, whole = found.get("auto"), found.get("grid")
+        if few is None:
+            continue
+        score = few["best"][-1]
+        cells = ["", "", f"{few['trials']}: {score:.3f}", "", "", "", ""]
+        if whole is not None:
+            cells[1] = f"{whole['trials']}: {whole['best'][-1]:.3f}"
+            cells[3] = f"{score / whole['best'][-1]:.3f}"
+            cells[4] = f"{few['trial_s'] / whole['trial_s']:.3f}"
+        if by_hand is not None:
+            cells[0] = f"{by_hand:.3f}"
+            cells[5] = f"{score / by_hand:.2f}"
+        if "transfer" in few["confirmed"]:
+            cells[6] = f"{few['confirmed']['transfer']['seg']:.4f}"
+        lines.append((clip, *cells))
+    columns = ("clip", "best hand-made", "grid", "auto", "auto / grid", "of its time")
+    return table((*columns, "auto / hand-made", "transfer"), lines)
+
+
 def processor(row: Values) -> str:
     """The maker and family of a row's processor, without marks and numbers."""
     name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
@@ -259,6 +289,7 @@ def main() -> int:
         ("scoring", scoring_table),
         ("public_recipe", recipe_table),
         ("hybrid", hybrid_table),
+        ("search", search_table),
     )
     for name, make in made:
         path = RESULTS / f"{name}.jsonl"
