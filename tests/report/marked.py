@@ -51,7 +51,7 @@ def write(
     for number, name in enumerate(names, start=1):
         clip = ArrayClip(file_frames(10 * number), Fraction(20), 1000 * number)
         parts = (("stream", 900 * number), ("container", 100 * number))
-        notes, settings = {"note": name}, {"crf": 40, "name": name}
+        notes, settings = {"note": name}, {"crf": 40, "name": name, "half": "\ud800"}
         subject = Subject(name, clip, 1000 * number, "x264", parts, notes, settings)
         seen = observe(source, source, subject, number, stack, layout, tracks)
         other = evaluate(source, clip, stack, 1000 * number)

@@ -10,7 +10,7 @@ import pytest
 from marked import COLOURS, FRAMES, WRONG_PAIR
 
 PHONE, DESK = (390, 844), (1280, 900)
-NAMES = ["dark.ssm", "<img src=x onerror=alert(1)>.ssm"]
+NAMES = ["dark_" + "long_" * 30 + ".ssm", "<img src=x onerror=alert(1)>.ssm"]
 NEAR = 7
 """Levels that WebP may change a flat colour by."""
 

@@ -132,6 +132,12 @@ def test_the_command_agrees_with_score(
         seesame("score", drive, compressed, "--json", "--per-pair", "-q").out.splitlines(),
     )
     (file,) = data_of(page)["files"]
+    other = seesame("score", drive, compressed, "--json", "-q", "--transfer", "lite")
+    (transfer,) = json.loads(other.out)["transfer"]
+    assert transfer == {key: scored[key] for key in transfer}
+    assert "Transfer to lite: seg" in (
+        seesame("score", drive, compressed, "-q", "--transfer", "lite").out
+    )
     for name, value in scored.items():
         assert told[name] == file[name] == told["transfer"][0][name] == value
     assert file["pairs"]["seg"] == [pair["seg"] for pair in pairs]

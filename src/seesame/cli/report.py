@@ -16,11 +16,12 @@ from seesame.cli.options import (
     QuietOption,
     SizeOption,
     StackOption,
+    TransferOption,
     parse_fps,
     parse_size,
     resolve_device,
 )
-from seesame.cli.output import print_json, print_note, print_table
+from seesame.cli.output import print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,15 +53,7 @@ def report(
             "When left out: REFERENCE.report.html, or a folder where one file would be too large.",
         ),
     ] = None,
-    transfer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--transfer",
-            metavar="STACK",
-            help="Another stack, which was in no encoder's loop, to judge the files as well; "
-            "repeatable.",
-        ),
-    ] = None,
+    transfer: TransferOption = None,
     exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
@@ -131,7 +124,7 @@ def _default(reference: Path, layout: "Plan") -> Path:
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
     """A file, opened. Raises UserError or DamagedError, with its name."""
     from seesame.bitstream.container import Container
-    from seesame.cli.roundtrip import decode_file, is_ssm, open_source
+    from seesame.cli.roundtrip import decode_file, is_ssm, named, open_source
     from seesame.codecs.registry import codec_by_id
     from seesame.report.subject import of_container, of_video
 
@@ -139,7 +132,8 @@ def _subject(file: Path, source: "Clip", device: str) -> "Subject":
         return of_video(file.name, open_source(file, (source.width, source.height), source.fps))
     clip = decode_file(file, device)
     container = Container.read(file)
-    return of_container(file.name, container, codec_by_id(container.codec_id), clip)
+    with named(file):
+        return of_container(file.name, container, codec_by_id(container.codec_id), clip)
 
 
 class _Looking:
@@ -188,22 +182,11 @@ class _Looking:
         return [Shown(one, tuple(two)) for one, two in zip(seen, beside, strict=True)]
 
     def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
-        """What a stack sees in the source; the clip itself where that is too much to hold."""
-        from seesame.cli.progress import progress
-        from seesame.metric.cache import cached_reference_outputs, holdable
+        """What a stack sees in the source."""
+        from seesame.cli.roundtrip import source_outputs
 
-        if not holdable(self.source, stack):
-            return self.source
-        with progress(f"source {stack.name}", self.quiet) as bar:
-            return cached_reference_outputs(
-                self.reference,
-                self.source,
-                stack,
-                device=self.device,
-                progress=bar,
-                tell=lambda line: print_note(line, self.quiet),
-                max_bytes=None if self.cache else 0,
-            )
+        where = self.reference, self.source, stack, self.device
+        return source_outputs(*where, cache=self.cache, quiet=self.quiet)
 
 
 def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seesame.errors import DamagedError
+from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import Evaluation, Progress, ReferenceOutputs, Seen, evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.stack import Stack
@@ -40,8 +41,8 @@ class Observed:
     """Mean over the frames, 0..1; None for clips too small for its five scales."""
     decode_fps: float
     """Frames a second, decoding alone, in this pass."""
-    mask_size: tuple[int, int]
-    """``(height, width)`` of the class maps."""
+    mask_size: tuple[int, int, int]
+    """``(height, width, bytes a class)`` of the packed class maps."""
 
 
 def observe(
@@ -73,7 +74,7 @@ def observe(
         progress: called after every batch of pairs.
 
     Raises:
-        UserError: the two cannot be compared.
+        UserError: the two cannot be compared, or the stack has more classes than it names.
         DamagedError: either ends early.
     """
     eye = _Eye(source, subject.clip, number, plan, tracks)
@@ -103,14 +104,18 @@ class _Masks:
         self.confusion = Confusion(stack.classes)
         self.source_poses: list[NDArray[np.float32]] = []
         self.poses: list[NDArray[np.float32]] = []
-        self.size = (0, 0)
+        self.size = (0, 0, 1)
         self._number, self._tracks = number, tracks
 
     def __call__(self, seen: Seen) -> None:
         self.source_poses.append(seen.poses.cpu().numpy().copy())
         self.poses.append(seen.decoded_poses.cpu().numpy().copy())
         ours, theirs = seen.classes.cpu().numpy(), seen.decoded_classes.cpu().numpy()
-        self.size = ours.shape[1], ours.shape[2]
+        if max(ours.max(), theirs.max()) >= len(self.confusion.names):
+            raise UserError(
+                f"the stack names {len(self.confusion.names)} classes, but its net gives more"
+            )
+        self.size = (*ours.shape[1:], min(ours.dtype.itemsize, 2))
         for source, decoded in zip(ours, theirs, strict=True):
             self.confusion.add(source, decoded)
             if self._number == 1:
@@ -141,29 +146,37 @@ class _Eye:
         """The decoded clip's frames, unchanged."""
         beside = _one_by_one(self._source, batch_size)
         decoded = self._decoded.batches(batch_size)
-        with closing(beside):
+        with closing(beside), ThreadPoolExecutor(1) as pool:
             while True:
                 start = time.perf_counter()
                 frames = next(decoded, None)
                 self.seconds += time.perf_counter() - start
                 if frames is None:
                     return
-                for frame in frames:
-                    self._look(_next(beside), frame)
+                sources = [_next(beside) for _ in frames]
+                measured = pool.submit(self._measure, sources, frames)
+                self._keep(sources, frames)
+                measured.result()
                 yield frames
 
-    def _look(self, source: Frames, decoded: Frames) -> None:
-        pair = source[None], decoded[None]
-        self.errors += squared_errors(*pair)
-        with torch.inference_mode():
-            found = ms_ssim(luma(pair[0]), luma(pair[1]))
-        self.likeness.append(None if found is None else float(found[0]))
+    def _measure(self, sources: list[Frames], frames: Frames) -> None:
+        """PSNR and MS-SSIM, on a core of their own."""
+        for source, decoded in zip(sources, frames, strict=True):
+            pair = source[None], decoded[None]
+            self.errors += squared_errors(*pair)
+            with torch.inference_mode():
+                found = ms_ssim(luma(pair[0]), luma(pair[1]))
+            self.likeness.append(None if found is None else float(found[0]))
+
+    def _keep(self, sources: list[Frames], frames: Frames) -> None:
+        """Pictures and differences, one after the other: their quality is steered."""
         size, number = self._plan.picture, self._number
-        if self._source_pictures is not None:
-            self._tracks.add("p0", self._source_pictures.encoded(shrunk(source, size)))
-        self._tracks.add(f"p{number}", self._pictures.encoded(shrunk(decoded, size)))
-        differs = difference(source, decoded, self._plan.difference)
-        self._tracks.add(f"d{number}", self._differences.encoded(differs))
+        for source, decoded in zip(sources, frames, strict=True):
+            if self._source_pictures is not None:
+                self._tracks.add("p0", self._source_pictures.encoded(shrunk(source, size)))
+            self._tracks.add(f"p{number}", self._pictures.encoded(shrunk(decoded, size)))
+            differs = difference(source, decoded, self._plan.difference)
+            self._tracks.add(f"d{number}", self._differences.encoded(differs))
 
 
 def _one_by_one(clip: Clip, batch_size: int) -> Generator[Frames, None, None]:

@@ -80,7 +80,9 @@ def write_page(
     sizes = tracks.close()
     data = page_data(source, source_name, stack, shown, plan, sizes)
     text = _render(data, source_name, shown, tracks)
-    (place if plan.one_file else place / INDEX).write_text(text, encoding="utf-8")
+    # Half a surrogate pair, from a file's name or its settings, has no form in UTF-8.
+    page = place if plan.one_file else place / INDEX
+    page.write_text(text, encoding="utf-8", errors="replace")
 
 
 def page_data(
@@ -114,7 +116,7 @@ def page_data(
         "preview": {
             "picture": plan.picture,
             "difference": plan.difference,
-            "mask": list(_mask_size(stack, first)),
+            "mask": list(first.mask_size),
             "perChunk": PER_CHUNK,
             "sizes": dict(sizes),
             "folder": None if plan.one_file else FOLDER,
@@ -122,11 +124,6 @@ def page_data(
         "files": [_file_data(one) for one in shown],
         "front": front,
     }
-
-
-def _mask_size(stack: Stack, seen: Observed) -> tuple[int, int, int]:
-    """``(height, width, bytes a class)`` of the masks."""
-    return (*seen.mask_size, 1 if len(stack.classes) <= 256 else 2)
 
 
 def _file_data(shown: Shown) -> dict[str, Any]:
@@ -139,7 +136,15 @@ def _file_data(shown: Shown) -> dict[str, Any]:
         "framePsnr": [value if math.isfinite(value) else None for value in seen.frame_psnr],
         "worst": worst_pairs(seen.evaluation),
         "parts": [{"part": name, "bytes": size} for name, size in seen.subject.parts],
+        "tensors": dict(seen.subject.tensors),
+        "pairBytes": _pair_bytes(seen.subject.frame_bytes),
     }
+
+
+def _pair_bytes(frames: tuple[int, ...]) -> list[int] | None:
+    """Bytes of each pair; None where they cannot be told."""
+    pairs = list(zip(frames[0::2], frames[1::2], strict=False))
+    return [first + second for first, second in pairs] or None
 
 
 def _place(evaluation: Evaluation) -> tuple[float, float]:
@@ -187,6 +192,10 @@ def _render(
         chunks=tracks.chunks,
         source_name=source_name,
         best=best(shown),
+        transfers=[
+            (number, other.stack, any(one.transfer[number].score.pose for one in shown))
+            for number, other in enumerate(shown[0].transfer)
+        ],
         subjects=[one.observed.subject for one in shown],
         losses=[[asdict(loss) for loss in one.observed.confusion.losses()] for one in shown],
         confusions=[one.observed.confusion.rows() for one in shown],

@@ -24,6 +24,8 @@ class Subject:
         parts: where its bytes went, by name.
         notes: what ``seesame info`` adds.
         settings: that made it; empty where the file keeps none.
+        tensors: bytes of each tensor of its network, where it has one.
+        frame_bytes: that belong to each frame; empty where that cannot be told.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Subject:
     parts: tuple[tuple[str, int], ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, int] = field(default_factory=dict)
+    frame_bytes: tuple[int, ...] = ()
 
 
 def of_video(name: str, clip: Clip) -> Subject:
@@ -47,5 +51,18 @@ def of_container(name: str, container: Container, codec: Codec, clip: Clip) -> S
     parts = [(part, size) for part, size in layout if part in SMALL_PARTS and size]
     size = sum(size for _, size in layout)
     parts.append(("container", size - sum(size for _, size in parts)))
-    notes = codec.notes(container) if hasattr(codec, "notes") else {}
-    return Subject(name, clip, size, codec.name, tuple(parts), notes, container.config(name))
+
+    def asked(what: str, otherwise: Any) -> Any:
+        return getattr(codec, what)(container) if hasattr(codec, what) else otherwise
+
+    return Subject(
+        name,
+        clip,
+        size,
+        codec.name,
+        tuple(parts),
+        asked("notes", {}),
+        container.config(name),
+        asked("tensors", {}),
+        asked("frame_bytes", ()),
+    )

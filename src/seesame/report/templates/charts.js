@@ -36,7 +36,7 @@ function marks(low, high, count) {
 }
 
 const scales = {
-  linear: { to: (value) => value, marks: (low, high) => marks(low, high, 3) },
+  linear: { to: (value) => value, marks: (low, high) => marks(low, high, 4) },
   root: {
     to: (value) => Math.sqrt(Math.max(value, 0)),
     marks: (low, high) => {

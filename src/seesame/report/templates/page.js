@@ -100,6 +100,12 @@ document.addEventListener("click", (event) => {
 followers.push(moment);
 new Timeline($("time-seg"), { title: "Seg distortion", format: percent, mark: (value) => `${short(100 * value)} %`, series: series((file) => file.pairs.seg) });
 new Timeline($("time-pose"), { title: "Pose distortion (root scale)", scale: "root", series: series((file) => file.pairs.pose) });
+const sized = files.flatMap((file, index) =>
+  (file.pairBytes ? [{ name: file.file, colour: colourOf(index), values: file.pairBytes }] : []));
+if (sized.length) {
+  $("time-bytes").hidden = false;
+  new Timeline($("time-bytes"), { title: "Bytes of the stream (root scale)", scale: "root", series: sized });
+}
 if ($("plot")) ratePlot($("plot"));
 setSplit(50);
 choose(0, state.right);
