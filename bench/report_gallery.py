@@ -30,7 +30,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "hybrid.ssm": ("--codec", "hybrid", "--budget", "5m"),
     "hnerv.ssm": ("--codec", "hnerv", "--preset", "fast"),
 }
-COLOURS = 200
+COLOURS = 256
 """Of a picture in docs, to keep it small."""
 
 
@@ -85,7 +85,9 @@ def keep(shown: Any, name: str, top: str | None = None) -> None:
     path = ROOT / "docs" / name
     shown.screenshot(path=path)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        whole = picture.convert("RGB")
+    # By coverage, so that a few pixels of a strong colour keep it.
+    small = whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
 
@@ -93,11 +95,14 @@ def keep(shown: Any, name: str, top: str | None = None) -> None:
 def main() -> None:
     """Make what is missing, then the page and its pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="only photograph the page again")
     parser.add_argument("files", nargs="*", type=Path, help=".ssm files of highway")
-    files = parser.parse_args().files
+    given = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     page = OUT / "highway.html"
-    seesame("report", CLIP, *(files or made()), "-o", page, "--overwrite", *stranger())
+    if not given.keep:
+        files = given.files or made()
+        seesame("report", CLIP, *files, "-o", page, "--overwrite", *stranger())
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])

@@ -62,6 +62,12 @@ def at(page: Any, frame: int) -> None:
     page.wait_for_selector(f"#stage[data-frame='{frame}']", timeout=20_000)
 
 
+def settled(page: Any) -> None:
+    """Wait until what was last chosen is drawn."""
+    while not page.evaluate("!busy && version === Number($('stage').dataset.version)"):
+        page.wait_for_timeout(20)
+
+
 def pixel(page: Any, side: str, x: float = 0.25, y: float = 0.5) -> list[int]:
     return page.evaluate(
         """([side, x, y]) => {
@@ -121,7 +127,7 @@ def test_it_plays_at_its_rate(opened: Callable[..., Any]) -> None:
     while int(page.locator("#stage").get_attribute("data-frame")) < 5:
         page.wait_for_timeout(50)
     page.keyboard.press("Space")
-    page.wait_for_timeout(200)
+    settled(page)
     frame = int(page.locator("#stage").get_attribute("data-frame"))
     is_frame(page, frame)
     is_frame(page, frame, "right", darker=10)
@@ -165,19 +171,19 @@ def test_layers_are_laid_over(opened: Callable[..., Any]) -> None:
         before = pixel(page, side, x)
         page.locator(f"#{kind}").click()
         assert page.locator(f"#{kind}").get_attribute("aria-pressed") == "true"
-        page.wait_for_timeout(150)
+        settled(page)
         assert math.dist(pixel(page, side, x), before) > 20
         page.locator(f"#{kind}").click()
-        page.wait_for_timeout(150)
+        settled(page)
         assert math.dist(pixel(page, side, x), before) <= 1
     page.locator("#disagreement").click()
-    page.wait_for_timeout(150)
+    settled(page)
     assert pixel(page, "right", 0.75) == [255, 208, 0]
     assert pixel(page, "right", 0.25) != [255, 208, 0]
     assert math.dist(pixel(page, "left", 0.75), COLOURS[2 * WRONG_PAIR + 1]) <= NEAR
     page.locator("#disagreement").click()
     page.locator("#difference").click()
-    page.wait_for_timeout(150)
+    settled(page)
     left, right = pixel(page, "right", 0.25), pixel(page, "right", 0.75)
     assert sum(right) > sum(left) > 0
 

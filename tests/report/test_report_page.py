@@ -67,6 +67,8 @@ def test_figures_are_the_evaluators(tmp_path: Path) -> None:
     assert {key: file[key] for key in wanted} == wanted
     assert file["transfer"][0] == {k: v for k, v in wanted.items() if k != "pairs"}
     assert file["worst"][0] == marked.WRONG_PAIR
+    counts = shown[0].observed.confusion.counts
+    assert 1 - counts.trace() / counts.sum() == pytest.approx(file["seg"], abs=1e-6)
     assert len(file["framePsnr"]) == marked.FRAMES
     error = np.square(marked.source_frames().astype(float) - clip.frames).mean()
     assert file["psnr"] == pytest.approx(10 * np.log10(255**2 / error))
@@ -160,6 +162,40 @@ def test_any_clip_can_be_compared(seesame: Run, drive: Path, tmp_path: Path) -> 
     assert "equal" in ran.out
     (file,) = data_of(folder / "index.html")["files"]
     assert (file["seg"], file["pose"], file["psnr"], file["rate"]) == (0, 0, None, 1)
+
+
+def test_the_page_lies_in_the_current_folder(
+    seesame: Run, drive: Path, compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = seesame("report", drive, compressed, "-q")
+    assert ran.code == 0, ran
+    assert [path.name for path in tmp_path.iterdir()] == ["drive.report.html"]
+    assert "page  drive.report.html" in ran.out
+
+
+def test_searched_trials_are_dots(
+    seesame: Run, drive: Path, compressed: Path, tmp_path: Path
+) -> None:
+    from seesame.metric.score import Score
+
+    store, page = tmp_path / "trials.sqlite", tmp_path / "page.html"
+    words = ("report", drive, compressed, "-o", page, "-q", "--store", store)
+    assert "no such store" in seesame(*words).err
+    one = [f"--grid={text}" for text in ("gop=240", "preset=ultrafast", "down=area", "up=bicubic")]
+    grid = ("--method", "grid", "--codec", "x264", "--grid", "crf=30,44", "--grid", "scale=0.5")
+    searched = seesame("search", drive, *grid, *one, "--store", store, "--json", "-q")
+    assert searched.code == 0, searched
+    ran = seesame(*words)
+    assert ran.code == 0, ran
+    front = json.loads(searched.out)["front"]
+    wanted = {(row["bytes"], Score(row["seg"], row["pose"], 0).total) for row in front}
+    data = data_of(page)
+    assert len(data["tried"]) == 2
+    assert wanted <= {tuple(place) for place in data["tried"]}
+    assert data["front"] == sorted(data["front"])
+    other = seesame("report", compressed.parent, compressed, "-o", page, "-q", "--store", store)
+    assert other.code == 2
 
 
 def test_mistakes_are_one_line(seesame: Run, drive: Path, compressed: Path, tmp_path: Path) -> None:

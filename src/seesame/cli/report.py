@@ -54,6 +54,14 @@ def report(
         ),
     ] = None,
     transfer: TransferOption = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Plot the trials that `seesame search` kept of this clip as well.",
+        ),
+    ] = None,
     exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
@@ -98,6 +106,7 @@ def report(
     for subject in subjects:
         check_alike(source, subject.clip)
     eyes = [load_stack(name, where, exact=exact) for name in (stack, *(transfer or []))]
+    tried = [] if store is None else _tried(store, reference, source, eyes[0], where)
     layout = plan(source, len(files), eyes[0], one_file)
     if layout is None:
         raise UserError(
@@ -111,7 +120,7 @@ def report(
         tracks = Tracks(None if layout.one_file else temporary)
         look = _Looking(reference, source, where, cache, quiet)
         shown = look.at(subjects, eyes, layout, tracks)
-        write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks)
+        write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
 
 
@@ -134,6 +143,22 @@ def _subject(file: Path, source: "Clip", device: str) -> "Subject":
     container = Container.read(file)
     with named(file):
         return of_container(file.name, container, codec_by_id(container.codec_id), clip)
+
+
+def _tried(
+    store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
+) -> list[tuple[float, float]]:
+    """Bytes and distortion of the trials on a clip. Raises UserError when there are none."""
+    from seesame.search.runner import Source
+    from seesame.search.store import Store
+
+    if not store.is_file():
+        raise UserError(f"{store}: there is no such store of trials")
+    subject = Source(reference, stack=stack.name, device=device).subject(source, stack)
+    trials = Store(store).of(subject)
+    if not trials:
+        raise UserError(f"{store}: holds no trial of {reference.name} with stack {stack.name}")
+    return [(trial.bytes, trial.distortion) for trial in trials]
 
 
 class _Looking:

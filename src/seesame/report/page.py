@@ -4,11 +4,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from seesame import __version__
@@ -26,6 +26,8 @@ from seesame.video.clip import Clip
 WORST = 10
 """Pairs shown as the worst of a file."""
 INDEX = "index.html"
+Place = tuple[float, float]
+"""Bytes, and the score without its rate term."""
 DASH = "\u2013"
 """Where there is no figure."""
 
@@ -65,6 +67,7 @@ def write_page(
     shown: Sequence[Shown],
     plan: Plan,
     tracks: Tracks,
+    tried: Sequence[Place] = (),
 ) -> None:
     """Write the page: into the file ``place``, or beside its chunks into the folder ``place``.
 
@@ -76,9 +79,10 @@ def write_page(
         shown: the files, in the order of the tracks' numbers.
         plan: of the previews.
         tracks: with all that was kept of them.
+        tried: other files of the source, which are only dots in the plot.
     """
     sizes = tracks.close()
-    data = page_data(source, source_name, stack, shown, plan, sizes)
+    data = page_data(source, source_name, stack, shown, plan, sizes, tried)
     text = _render(data, source_name, shown, tracks)
     # Half a surrogate pair, from a file's name or its settings, has no form in UTF-8.
     page = place if plan.one_file else place / INDEX
@@ -92,10 +96,11 @@ def page_data(
     shown: Sequence[Shown],
     plan: Plan,
     sizes: Mapping[str, list[int]],
+    tried: Sequence[Place] = (),
 ) -> dict[str, Any]:
     """Everything that the page's script reads, as plain JSON values."""
     first = shown[0].observed
-    front = pareto_front(range(len(shown)), lambda i: _place(shown[i].observed.evaluation))
+    places = [*(_place(one.observed.evaluation) for one in shown), *tried]
     return {
         "source": {
             "name": source_name,
@@ -122,7 +127,8 @@ def page_data(
             "folder": None if plan.one_file else FOLDER,
         },
         "files": [_file_data(one) for one in shown],
-        "front": front,
+        "front": pareto_front(places, lambda place: place),
+        "tried": list(tried),
     }
 
 
@@ -147,7 +153,7 @@ def _pair_bytes(frames: tuple[int, ...]) -> list[int] | None:
     return [first + second for first, second in pairs] or None
 
 
-def _place(evaluation: Evaluation) -> tuple[float, float]:
+def _place(evaluation: Evaluation) -> Place:
     """Bytes, and the score without its rate term."""
     score = evaluation.score
     return evaluation.compressed_bytes, Score(score.seg, score.pose, 0.0).total
@@ -183,9 +189,7 @@ def _render(
     )
     environment.filters["figure"] = figure
     environment.filters["share"] = share
-    environment.globals["asset"] = lambda name: Markup(  # our own files, not a stranger's text
-        environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]
-    )
+    environment.globals["asset"] = _asset
     return environment.get_template("report.html").render(
         data=data,
         json=_script_json(data),
@@ -203,12 +207,17 @@ def _render(
     )
 
 
-def _script_json(data: Mapping[str, Any]) -> Markup:
+def _asset(name: str) -> str:
+    """A style sheet or script of ours."""
+    return files("seesame.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _script_json(data: Mapping[str, Any]) -> str:
     """JSON that cannot end its script element, whatever a file is called."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    return text
 
 
 def figure(value: float | None, digits: int) -> str:

@@ -153,8 +153,10 @@ function ratePlot(host) {
     const height = Math.max(240, Math.min(380, width * 0.5));
     const [left, right, top, bottom] = [46, 16, 12, 38];
     const bytes = files.map((file) => file.compressed_bytes);
-    const [low, high] = [Math.min(...bytes) / 1.5, Math.max(...bytes) * 1.5];
-    const most = 1.15 * Math.max(...files.map((file) => file.distortion)) || 1;
+    const wide = data.tried.length ? 3 : 1.5;
+    const [low, high] = [Math.min(...bytes) / wide, Math.max(...bytes) * wide];
+    const most = (data.tried.length ? 1.5 : 1.15) * Math.max(...files.map((file) => file.distortion)) || 1;
+    const inside = ([size, distortion]) => size >= low && size <= high && distortion <= most;
     const x = (value) => left + ((width - left - right) * Math.log(value / low)) / Math.log(high / low);
     const y = (value) => top + (height - top - bottom) * (1 - value / most);
     const svg = draw("svg", {
@@ -177,9 +179,11 @@ function ratePlot(host) {
     }
     svg.append(draw("text", { class: "tick", x: width - right, y: height - 4, "text-anchor": "end" }, "bytes"));
     equalScores(svg, { x, y, low, high, most, left, bottom: height - bottom });
-    const front = data.front.map((index) => files[index]);
-    const points = front.map((file) => `${x(file.compressed_bytes)} ${y(file.distortion)}`);
-    svg.append(draw("path", { class: "pareto", d: `M${points.join("L")}` }));
+    for (const [size, distortion] of data.tried.filter(inside)) {
+      svg.append(draw("circle", { class: "tried", cx: x(size), cy: y(distortion), r: 2.2 }));
+    }
+    const points = data.front.filter(inside).map(([size, distortion]) => `${x(size)} ${y(distortion)}`);
+    if (points.length) svg.append(draw("path", { class: "pareto", d: `M${points.join("L")}` }));
     files.forEach((file, index) => {
       const [px, py] = [x(file.compressed_bytes), y(file.distortion)];
       svg.append(draw("circle", { class: "dot", cx: px, cy: py, r: 6, style: `fill: ${colourOf(index)}` },

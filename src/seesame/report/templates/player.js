@@ -53,6 +53,7 @@ async function show(frame) {
       const both = await Promise.all([needs(0, now), needs(1, now)]);
       both.forEach((needed, side) => paint(side, needed));
       drawn = now;
+      $("stage").dataset.version = asked;
       tell();
     } while (drawn !== wanted || asked !== version);
   } finally {
