@@ -160,6 +160,10 @@ def test_any_clip_can_be_compared(seesame: Run, drive: Path, tmp_path: Path) -> 
     ran = seesame("report", drive, drive, "-o", folder, "-q")
     assert ran.code == 0, ran
     assert "equal" in ran.out
+    assert seesame("report", drive, drive, "-o", folder, "-q", "--overwrite").code == 0
+    ran = seesame("report", drive, drive, "-o", tmp_path, "-q", "--overwrite")
+    assert ran.code == 2
+    assert "not that of a report" in ran.err
     (file,) = data_of(folder / "index.html")["files"]
     assert (file["seg"], file["pose"], file["psnr"], file["rate"]) == (0, 0, None, 1)
 

@@ -98,6 +98,7 @@ def report(
     from seesame.report.tracks import Tracks
 
     if out is not None:
+        _check_folder(out, bool(one_file))
         check_output(out, overwrite)
     where = resolve_device(device)
     keep_freed_memory()
@@ -122,6 +123,14 @@ def report(
         shown = look.at(subjects, eyes, layout, tracks)
         write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
+
+
+def _check_folder(out: Path, one_file: bool) -> None:
+    """Refuse to replace a folder that is no report: something else may be in it."""
+    from seesame.report.tracks import FOLDER
+
+    if out.is_dir() and (one_file or not (out / FOLDER).is_dir()):
+        raise UserError(f"{out}: is a folder, and not that of a report; name another")
 
 
 def _default(reference: Path, layout: "Plan") -> Path:
