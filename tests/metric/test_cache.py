@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_stack import TinyStack
 
 from command import Ran
 from seesame.errors import UserError
@@ -23,6 +22,7 @@ from seesame.metric.cache import (
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.video.reader import open_clip
 from seesame.video.writer import write_clip
+from tiny_stack import TinyStack
 
 
 class Kept:

@@ -320,6 +320,10 @@ class SymbolDecoder:
             return np.zeros(count, np.int32)
         return self._decode(count, _model(counts))
 
+    def used(self) -> int:
+        """Bytes that the symbols decoded so far would take by themselves."""
+        return len(self._mirror.to_bytes())
+
     def finish(self) -> None:
         """Check that the data end where the encoder would have ended them.
 

@@ -21,6 +21,7 @@ from seesame.cli.decompress import decompress
 from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
 from seesame.cli.info import info
+from seesame.cli.report import report
 from seesame.cli.score import score
 from seesame.cli.search import search
 from seesame.cli.stacks import stacks
@@ -61,7 +62,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _command in (compress, decompress, score, search, info, demo, fetch, stacks, codecs):
+_COMMANDS = (compress, decompress, score, report, search, info, demo, fetch, stacks, codecs)
+for _command in _COMMANDS:
     app.command()(_guarded(_command))
 
 _contest = typer.Typer(

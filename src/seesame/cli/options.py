@@ -94,6 +94,14 @@ ExactOption = Annotated[
         "a faster order, which round differently.",
     ),
 ]
+TransferOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transfer",
+        metavar="STACK",
+        help="Another stack, one that no encoder trained against, to judge as well; repeatable.",
+    ),
+]
 CacheOption = Annotated[
     bool,
     typer.Option(

@@ -8,26 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.errors import DamagedError
+from seesame.report.palette import DIFFERS, PALETTE
 
 if TYPE_CHECKING:
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip, Frames
 
-# comma10k's colours for its five classes; other stacks take them in turn.
-PALETTE = np.array(
-    [
-        (0x40, 0x20, 0x20),
-        (0xFF, 0x00, 0x00),
-        (0x80, 0x80, 0x60),
-        (0x00, 0xFF, 0x66),
-        (0xCC, 0x00, 0xFF),
-        (0x20, 0x60, 0xFF),
-        (0xFF, 0x80, 0x00),
-        (0x00, 0xC0, 0xC0),
-    ],
-    dtype=np.uint8,
-)
-DIFFERS = np.array((0xFF, 0xD0, 0x00), dtype=np.uint8)
 SHADE = 0.35
 """How bright the frame stays behind the marked differences."""
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seesame.cli.output import print_note
 from seesame.cli.progress import Progress, progress
 from seesame.errors import UserError
 
@@ -45,7 +46,7 @@ def is_ssm(path: Path) -> bool:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """Put the file's name before an error: a codec does not know where its bytes came from."""
     try:
         yield
@@ -65,7 +66,7 @@ class _NamedClip:
         self.source_bytes = clip.source_bytes
 
     def batches(self, batch_size: int) -> "Iterator[Frames]":
-        with _named(self.path):
+        with named(self.path):
             yield from self.clip.batches(batch_size)
 
 
@@ -84,7 +85,7 @@ def decode_file(path: Path, device: str) -> "Clip":
     from seesame.codecs.registry import codec_by_id
 
     container = Container.read(path)
-    with _named(path):
+    with named(path):
         return _NamedClip(codec_by_id(container.codec_id).decode(container, device), path)
 
 
@@ -137,6 +138,33 @@ def judge_file(
     decoded = decode_file(path, device)
     with progress(label, quiet) as bar:
         return evaluate(reference, decoded, stack, size, device=device, progress=bar)
+
+
+def source_outputs(
+    path: Path, source: "Clip", stack: "Stack", device: str, *, cache: bool, quiet: bool
+) -> "Clip | ReferenceOutputs":
+    """What the stack sees in a source, from the cache if it was kept there.
+
+    The clip itself where that is too much to hold; either can be judged against.
+
+    Raises:
+        UserError: the clip forms no pair, or cannot be read.
+        DamagedError: it ends early.
+    """
+    from seesame.metric.cache import cached_reference_outputs, holdable
+
+    if not holdable(source, stack):
+        return source
+    with progress(f"source {stack.name}", quiet) as bar:
+        return cached_reference_outputs(
+            path,
+            source,
+            stack,
+            device=device,
+            progress=bar,
+            tell=lambda line: print_note(line, quiet),
+            max_bytes=None if cache else 0,
+        )
 
 
 def counted(clip: "Clip", bar: Progress) -> "Iterator[Frames]":

@@ -16,6 +16,7 @@ from seesame.cli.options import (
     QuietOption,
     SizeOption,
     StackOption,
+    TransferOption,
     parse_fps,
     parse_size,
     resolve_device,
@@ -25,7 +26,6 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.metric.evaluator import Evaluation
-    from seesame.video.clip import Clip
 
 
 def score(
@@ -48,6 +48,7 @@ def score(
         Path | None,
         typer.Option("--report", metavar="OUT.txt", help="Write the report into this file too."),
     ] = None,
+    transfer: TransferOption = None,
     exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
@@ -67,14 +68,15 @@ def score(
     seesame score drive.mp4 drive.ssm
 
     seesame score drive.mp4 drive.mkv --compressed drive.ssm
+
+    seesame score drive.mp4 drive.ssm --transfer onnx:my-nets
     """
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
 
     from seesame.cli.progress import progress
-    from seesame.cli.roundtrip import decode_file, is_ssm, open_source
+    from seesame.cli.roundtrip import decode_file, is_ssm, open_source, source_outputs
     from seesame.files import check_output
-    from seesame.metric.cache import cached_reference_outputs, holdable
-    from seesame.metric.evaluator import ReferenceOutputs, check_alike, evaluate
+    from seesame.metric.evaluator import check_alike, evaluate
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
 
@@ -91,24 +93,21 @@ def score(
         size_on_disk = _size(compressed) if compressed else decoded.source_bytes
     check_alike(source, decoded)
     eyes = load_stack(stack, where, exact=exact)
+    others = [load_stack(name, where, exact=exact) for name in transfer or []]
     if why := getattr(eyes, "why_exact", ""):
         print_note(f"scoring with the plain nets: {why}", quiet)
-    known: Clip | ReferenceOutputs = source
-    if cache and holdable(source, eyes):
-        with progress("source", quiet) as bar:
-            known = cached_reference_outputs(
-                reference,
-                source,
-                eyes,
-                device=where,
-                progress=bar,
-                tell=lambda line: print_note(line, quiet),
-            )
+    known = source_outputs(reference, source, eyes, where, cache=cache, quiet=quiet)
     with progress("score", quiet) as bar:
         evaluation = evaluate(known, decoded, eyes, size_on_disk, device=where, progress=bar)
+    beside = []
+    for other in others:
+        known = source_outputs(reference, source, other, where, cache=cache, quiet=quiet)
+        with progress(f"score {other.name}", quiet) as bar:
+            found = evaluate(known, decoded, other, size_on_disk, device=where, progress=bar)
+        beside.append(found)
     if report is not None:
         _write_report(report, evaluation, overwrite)
-    _print(evaluation, json, per_pair)
+    _print(evaluation, beside, json, per_pair)
 
 
 def _size(path: Path) -> int:
@@ -125,19 +124,28 @@ def _write_report(path: Path, evaluation: "Evaluation", overwrite: bool) -> None
         temporary.write_text(text_report(evaluation), encoding="utf-8")
 
 
-def _print(evaluation: "Evaluation", json: bool, per_pair: bool) -> None:
+def _print(
+    evaluation: "Evaluation", beside: "list[Evaluation]", json: bool, per_pair: bool
+) -> None:
     from seesame.metric.report import report_values, text_report
 
     pairs = list(zip(evaluation.seg.tolist(), evaluation.pose.tolist(), strict=True))
     if json:
         values = report_values(evaluation)
         del values["pairs"]
+        if beside:
+            kept = ("stack", "fingerprint", "seg", "pose", "score")
+            all_values = [report_values(other) for other in beside]
+            values["transfer"] = [{key: own[key] for key in kept} for own in all_values]
         print_json(values)
         if per_pair:
             for index, (seg, pose) in enumerate(pairs):
                 print_json({"pair": index, "seg": seg, "pose": pose})
         return
     print(text_report(evaluation), end="")
+    for other in beside:
+        score = other.score
+        print(f"  Transfer to {other.stack}: seg {score.seg:.8f}, pose {score.pose:.8f}")
     if per_pair:
         rows = [(str(i), f"{seg:.8f}", f"{pose:.8f}") for i, (seg, pose) in enumerate(pairs)]
         print_table(("pair", "seg", "pose"), rows, right=("pair", "seg", "pose"))

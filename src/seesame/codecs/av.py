@@ -45,6 +45,9 @@ _BATCH = 16
 
 _H264_SEI = 6
 
+SHOWN_IN_ORDER = ("svtav1", "vp9")
+"""Members whose every packet shows one frame, in playing order."""
+
 
 class AvCodec:
     """One of the four classical codecs.
@@ -107,6 +110,10 @@ class AvCodec:
         """
         return self.open(container)
 
+    def frame_bytes(self, container: Container) -> tuple[int, ...]:
+        """Bytes of the stream for each frame; empty where packets do not follow the frames."""
+        return self.open(container).frame_bytes
+
     def open(self, container: Container) -> "AvClip":
         """The decoded clip, as :meth:`decode` gives it."""
         if Section.STREAM not in container.sections:
@@ -130,6 +137,16 @@ class AvClip:
         self._packets: list[bytes] = []
         while reader.left:
             self._packets.append(reader.take(reader.varint("a packet's size"), "a packet"))
+
+    @property
+    def frame_bytes(self) -> tuple[int, ...]:
+        """Bytes of the packet that shows each frame, in playing order.
+
+        AV1 and VP9 have a packet for every frame shown, with the hidden ones that it waits for.
+        H.264 and H.265 have packets in coding order: for them, there is nothing.
+        """
+        in_order = self.name in SHOWN_IN_ORDER and len(self._packets) == self.num_frames
+        return tuple(map(len, self._packets)) if in_order else ()
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order.

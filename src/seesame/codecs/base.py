@@ -34,7 +34,10 @@ class EncodeContext:
 class Codec(Protocol):
     """One codec. ``settings`` are plain JSON values; unknown names are the user's mistake.
 
-    A codec may also have ``notes(container) -> dict[str, str]``: lines that ``seesame info`` adds.
+    A codec may also have ``notes(container) -> dict[str, str]``: lines that ``seesame info`` adds;
+    ``tensors(container) -> dict[str, int]``: bytes of each tensor of its network; and
+    ``frame_bytes(container) -> tuple[int, ...]``: bytes that belong to each frame, empty where that
+    cannot be told.
     """
 
     name: str

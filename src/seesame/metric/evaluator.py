@@ -65,6 +65,22 @@ class ReferenceOutputs:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """What the stack saw in one batch of pairs of both clips."""
+
+    classes: Tensor
+    """Arg-max classes of the source's second frames, integer ``(B, h, w)``."""
+    poses: Tensor
+    """Pose values of the source's pairs, float32 ``(B, P)``."""
+    decoded_classes: Tensor
+    decoded_poses: Tensor
+
+
+Watch = Callable[[Seen], None]
+"""Called with every batch as it is judged, in order."""
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """How far a decoded clip is from its source for a stack, at what size."""
 
@@ -129,6 +145,7 @@ def evaluate(
     batch_pairs: int = BATCH_PAIRS,
     device: str = "cpu",
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Judge a decoded clip against its source (challenge's ``evaluate.py``).
 
@@ -145,6 +162,7 @@ def evaluate(
         batch_pairs: pairs a batch; results are comparable to the last digit at equal values only.
         device: where the nets run.
         progress: called after every batch.
+        watch: called with what the stack saw in every batch; it changes no figure.
 
     Raises:
         UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
@@ -160,7 +178,7 @@ def evaluate(
     source_bytes = reference.source_bytes if source_bytes is None else source_bytes
     if source_bytes <= 0:
         raise UserError(f"the source's size is {source_bytes} bytes; give the source file's size")
-    seg, pose = _distortions(reference, decoded, stack, batch_pairs, device, progress)
+    seg, pose = _distortions(reference, decoded, stack, batch_pairs, device, progress, watch)
     score = Score(
         seg=float(seg.mean(dtype=np.float64)),
         pose=float(pose.mean(dtype=np.float64)),
@@ -187,6 +205,7 @@ def _distortions(
     batch_pairs: int,
     device: str,
     progress: Progress | None,
+    watch: Watch | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Seg and pose distortion of every pair, ``(N,)`` each."""
     total = _count_pairs(decoded.num_frames)
@@ -207,6 +226,8 @@ def _distortions(
             decoded_classes, decoded_poses = _outputs(rgb, stack)
             seg.append(seg_distortion(classes, decoded_classes).cpu())
             pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
+            if watch is not None:
+                watch(Seen(classes, poses, decoded_classes, decoded_poses))
             done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from seesame.metric import front
 from seesame.metric.limits import Limits
 from seesame.search.trial import Trial
 
@@ -64,9 +65,4 @@ class Goal:
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     """The trials that no other beats in bytes and distortion at once, by bytes."""
-    least, front = math.inf, []
-    for trial in sorted(trials, key=lambda t: (t.bytes, t.distortion)):
-        if trial.distortion < least:
-            least = trial.distortion
-            front.append(trial)
-    return front
+    return front.pareto_front(trials, lambda trial: (trial.bytes, trial.distortion))

@@ -81,6 +81,16 @@ class Store:
             row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
         return None if row is None else _trial(row)
 
+    def of(self, subject: Subject) -> list[Trial]:
+        """Every trial on a subject, by bytes."""
+        wanted = "clip = ? and stack = ? and device = ?"
+        values = (subject.clip, subject.stack, subject.device)
+        with self._open() as base:
+            rows = base.execute(
+                f"select {_COLUMNS} from trials where {wanted} order by bytes", values
+            ).fetchall()
+        return [_trial(row) for row in rows]
+
     def put(self, key: str, subject: Subject, trial: Trial) -> None:
         """Keep a trial."""
         made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -72,6 +72,12 @@ class HnervCodec:
             return {}
         return {"sidecar": corrections.text(len(container.sections[Section.SIDECAR]))}
 
+    def tensors(self, container: Container) -> dict[str, int]:
+        """Bytes of each tensor of the network. Raises DamagedError when it does not decode."""
+        sizes: dict[str, int] = {}
+        unpack(container, sizes=sizes)
+        return sizes
+
 
 def _start(path: Path) -> Start:
     """The decoder of another clip's file. Raises UserError or DamagedError, with the path."""

@@ -100,8 +100,12 @@ class HnervClip(RenderedClip):
             yield frames
 
 
-def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:
+def unpack(
+    container: Container, name: str = "the file", sizes: dict[str, int] | None = None
+) -> tuple[Decoder, Tensor]:
     """The decoder and the latents ``(N, latent)`` of a file.
+
+    ``sizes``, where given, gets the bytes of each tensor of the decoder.
 
     Raises:
         DamagedError: a section is missing, impossible or does not decode.
@@ -119,6 +123,7 @@ def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tenso
         tensor_axes(architecture),
         name,
         layout,
+        sizes,
     )
     latents = unpack_latent_rows(container, architecture, layout, name)
     return dequantised(Decoder(architecture), weights), torch.from_numpy(latents.values().T.copy())

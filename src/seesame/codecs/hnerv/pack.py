@@ -79,8 +79,11 @@ def unpack_weights(
     axes: Mapping[str, Axes],
     name: str,
     layout: int = LAYOUT,
+    sizes: dict[str, int] | None = None,
 ) -> dict[str, Rows]:
     """Read the WEIGHTS section; ``shapes`` are the row shapes in the decoder's own order.
+
+    ``sizes``, where given, gets the bytes of each tensor; layout 1 does not tell them.
 
     Raises:
         DamagedError: the data cannot have come from the encoder.
@@ -92,6 +95,8 @@ def unpack_weights(
     for key, shape in shapes.items():
         exponents = _decode_exponents(coder, shape[0], name)
         tensors[key] = Rows(decode_array(coder, axes[key], name).reshape(shape), exponents)
+        if sizes is not None:
+            sizes[key] = coder.used() - sum(sizes.values())
     coder.finish()
     return tensors
 

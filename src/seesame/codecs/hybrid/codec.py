@@ -73,3 +73,13 @@ class HybridCodec:
         if corrections is not None:
             lines["sidecar"] = corrections.text(len(container.sections[Section.SIDECAR]))
         return lines
+
+    def tensors(self, container: Container) -> dict[str, int]:
+        """Bytes of each tensor of the network. Raises DamagedError when it does not decode."""
+        sizes: dict[str, int] = {}
+        unpack_network(container, sizes=sizes)
+        return sizes
+
+    def frame_bytes(self, container: Container) -> tuple[int, ...]:
+        """Bytes of the base's stream for each frame, as the base's codec tells them."""
+        return unpack_base(container).frame_bytes

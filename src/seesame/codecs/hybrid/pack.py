@@ -67,8 +67,12 @@ class Network:
     codes: Rows
 
 
-def unpack_network(container: Container, name: str = "the file") -> Network | None:
+def unpack_network(
+    container: Container, name: str = "the file", sizes: dict[str, int] | None = None
+) -> Network | None:
     """The network of a file; None where the file is only its base.
+
+    ``sizes``, where given, gets the bytes of each tensor of the network.
 
     Raises:
         DamagedError: sections that do not fit together, or do not decode.
@@ -89,7 +93,7 @@ def unpack_network(container: Container, name: str = "the file") -> Network | No
     if not design.network:
         return Network(design, None, no_codes(pairs))
     weights = unpack_weights(
-        sections[Section.WEIGHTS], row_shapes(design), tensor_axes(design), name
+        sections[Section.WEIGHTS], row_shapes(design), tensor_axes(design), name, sizes=sizes
     )
     codes = unpack_latents(sections[Section.LATENTS], (design.code, pairs), name)
     return Network(design, dequantised(PostNetwork(design), weights), codes)

@@ -1,0 +1,117 @@
+"""The gallery of docs/report.md: the page of ``highway``, photographed at desktop and phone width.
+
+    python bench/report_gallery.py                    # makes three files, the page, the pictures
+    python bench/report_gallery.py av1.ssm hnerv.ssm  # of files that are there
+
+Needs chromium, and the clips beside the checkout. The files and the page are left in
+``out/gallery``, the pictures in ``docs``. Where onnxruntime is installed, TwinLiteNet judges the
+files as well.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from common import HERE, SHARED
+
+ROOT = HERE.parent
+OUT = ROOT / "out" / "gallery"
+CLIP = SHARED / "data" / "clips" / "highway.mp4"
+MODEL = SHARED / "models" / "twinlitenet_360x640.onnx"
+FILES: dict[str, tuple[str, ...]] = {
+    "av1.ssm": ("--codec", "svtav1", "--set", "crf=50", "--set", "scale=0.5"),
+    "hybrid.ssm": ("--codec", "hybrid", "--budget", "5m"),
+    "hnerv.ssm": ("--codec", "hnerv", "--preset", "fast"),
+}
+COLOURS = 256
+"""Of a picture in docs, to keep it small."""
+
+
+def seesame(*words: object) -> None:
+    """Run a command; raises CalledProcessError when it fails."""
+    subprocess.run([sys.executable, "-m", "seesame.cli", *map(str, words)], check=True)
+
+
+def made() -> list[Path]:
+    """One file of each codec, made unless it is there."""
+    for name, words in FILES.items():
+        if not (OUT / name).exists():
+            seesame("compress", CLIP, "-o", OUT / name, "--no-score", *words)
+    return [OUT / name for name in FILES]
+
+
+def stranger() -> list[str]:
+    """The flags for TwinLiteNet, fed as docs/stacks.md prints it."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return []
+    folder = OUT / "twinlitenet"
+    folder.mkdir(exist_ok=True)
+    text = (ROOT / "docs" / "stacks.md").read_text(encoding="utf-8")
+    found = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    (folder / "stack.toml").write_text(found[1], encoding="utf-8")
+    shutil.copyfile(MODEL, folder / MODEL.name)
+    return ["--transfer", f"onnx:{folder}"]
+
+
+def opened(browser: Any, page: Path, width: int, height: int, scheme: str) -> Any:
+    """The page at a size, with the best file's worst moment and where it differs."""
+    shown = browser.new_page(
+        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    shown.goto(page.as_uri())
+    shown.wait_for_selector("#stage[data-frame]")
+    shown.locator(".verdict button").click()
+    shown.locator("#disagreement").click()
+    shown.locator("#mask-left").click()
+    shown.wait_for_timeout(1500)
+    return shown
+
+
+def keep(shown: Any, name: str, top: str | None = None) -> None:
+    """A picture of what is in view, from the top of an element on."""
+    script = "top => scrollTo(0, top ? document.querySelector(top).offsetTop - 16 : 0)"
+    shown.evaluate(script, top)
+    shown.wait_for_timeout(1500)
+    path = ROOT / "docs" / name
+    shown.screenshot(path=path)
+    with Image.open(path) as picture:
+        whole = picture.convert("RGB")
+    # By coverage, so that a few pixels of a strong colour keep it.
+    small = whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    """Make what is missing, then the page and its pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="only photograph the page again")
+    parser.add_argument("files", nargs="*", type=Path, help=".ssm files of highway")
+    given = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    page = OUT / "highway.html"
+    if not given.keep:
+        files = given.files or made()
+        seesame("report", CLIP, *files, "-o", page, "--overwrite", *stranger())
+    program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        desk = opened(browser, page, 1280, 1440, "light")
+        keep(desk, "report.png")
+        keep(desk, "report_detail.png", "#worst")
+        keep(opened(browser, page, 390, 844, "dark"), "report_phone.png", "#player")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

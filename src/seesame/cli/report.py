@@ -1,0 +1,254 @@
+"""``seesame report``: a page that shows what the stack saw in a source and in files of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seesame.cli.options import (
+    CacheOption,
+    Device,
+    DeviceOption,
+    ExactOption,
+    FpsOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SizeOption,
+    StackOption,
+    TransferOption,
+    parse_fps,
+    parse_size,
+    resolve_device,
+)
+from seesame.cli.output import print_json, print_table
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    from seesame.metric.evaluator import ReferenceOutputs
+    from seesame.perception.stack import Stack
+    from seesame.report.page import Shown
+    from seesame.report.plan import Plan
+    from seesame.report.subject import Subject
+    from seesame.video.clip import Clip
+
+PAGES = (".html", ".htm")
+MOST_FILES = 12
+"""Compared on one page."""
+
+
+def report(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help=".ssm files, or decoded clips of any kind."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PAGE.html|FOLDER",
+            help="One file that holds everything, or a folder with index.html for long clips. "
+            "When left out: REFERENCE.report.html, or a folder where one file would be too large.",
+        ),
+    ] = None,
+    transfer: TransferOption = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Plot the trials that `seesame search` kept of this clip as well.",
+        ),
+    ] = None,
+    exact: ExactOption = True,
+    cache: CacheOption = True,
+    stack: StackOption = "lite",
+    device: DeviceOption = Device.auto,
+    size: SizeOption = None,
+    fps: FpsOption = None,
+    json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a page to look at: source and files side by side, what the stack saw, where it differs.
+
+    The page opens from disk in any browser and asks nothing of the network. Its figures are those
+    of `seesame score --json`.
+
+    Examples:
+
+    seesame report drive.mp4 drive.ssm
+
+    seesame report drive.mp4 av1.ssm hybrid.ssm hnerv.ssm -o drive.html --transfer onnx:DIR
+    """
+    frame_size, frame_rate = parse_size(size), parse_fps(fps)
+    if len(files) > MOST_FILES:
+        raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
+    one_file = None if out is None else out.suffix.lower() in PAGES
+
+    from seesame.cli.roundtrip import open_source
+    from seesame.files import check_output, replacing
+    from seesame.metric.evaluator import check_alike
+    from seesame.metric.memory import keep_freed_memory
+    from seesame.perception.registry import load_stack
+    from seesame.report.page import write_page
+    from seesame.report.plan import plan
+    from seesame.report.tracks import Tracks
+
+    if out is not None:
+        _check_folder(out, bool(one_file))
+        check_output(out, overwrite)
+    where = resolve_device(device)
+    keep_freed_memory()
+    source = open_source(reference, frame_size, frame_rate)
+    subjects = [_subject(file, source, where) for file in files]
+    for subject in subjects:
+        check_alike(source, subject.clip)
+    eyes = [load_stack(name, where, exact=exact) for name in (stack, *(transfer or []))]
+    tried = [] if store is None else _tried(store, reference, source, eyes[0], where)
+    layout = plan(source, len(files), eyes[0], one_file)
+    if layout is None:
+        raise UserError(
+            f"{out}: {source.num_frames} frames of {len(files) + 1} clips are too much for one "
+            f"file; name a folder, as -o {out.with_suffix('') if out else 'FOLDER'}"
+        )
+    place = out or _default(reference, layout)
+    with replacing(place, overwrite) as temporary:
+        if not layout.one_file:
+            temporary.mkdir()
+        tracks = Tracks(None if layout.one_file else temporary)
+        look = _Looking(reference, source, where, cache, quiet)
+        shown = look.at(subjects, eyes, layout, tracks)
+        write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
+    _print(place, layout, shown, json)
+
+
+def _check_folder(out: Path, one_file: bool) -> None:
+    """Refuse to replace a folder that is no report: something else may be in it."""
+    from seesame.report.tracks import FOLDER
+
+    if out.is_dir() and (one_file or not (out / FOLDER).is_dir()):
+        raise UserError(f"{out}: is a folder, and not that of a report; name another")
+
+
+def _default(reference: Path, layout: "Plan") -> Path:
+    """Beside the user: the page's name when none is given."""
+    name = f"{reference.stem}.report"
+    return Path(f"{name}.html" if layout.one_file else name)
+
+
+def _subject(file: Path, source: "Clip", device: str) -> "Subject":
+    """A file, opened. Raises UserError or DamagedError, with its name."""
+    from seesame.bitstream.container import Container
+    from seesame.cli.roundtrip import decode_file, is_ssm, named, open_source
+    from seesame.codecs.registry import codec_by_id
+    from seesame.report.subject import of_container, of_video
+
+    if not is_ssm(file):
+        return of_video(file.name, open_source(file, (source.width, source.height), source.fps))
+    clip = decode_file(file, device)
+    container = Container.read(file)
+    with named(file):
+        return of_container(file.name, container, codec_by_id(container.codec_id), clip)
+
+
+def _tried(
+    store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
+) -> list[tuple[float, float]]:
+    """Bytes and distortion of the trials on a clip. Raises UserError when there are none."""
+    from seesame.search.runner import Source
+    from seesame.search.store import Store
+
+    if not store.is_file():
+        raise UserError(f"{store}: there is no such store of trials")
+    subject = Source(reference, stack=stack.name, device=device).subject(source, stack)
+    trials = Store(store).of(subject)
+    if not trials:
+        raise UserError(f"{store}: holds no trial of {reference.name} with stack {stack.name}")
+    return [(trial.bytes, trial.distortion) for trial in trials]
+
+
+class _Looking:
+    """Runs every stack over every file, with progress."""
+
+    def __init__(
+        self, reference: Path, source: "Clip", device: str, cache: bool, quiet: bool
+    ) -> None:
+        self.reference, self.source, self.device = reference, source, device
+        self.cache, self.quiet = cache, quiet
+
+    def at(
+        self, subjects: "list[Subject]", eyes: "list[Stack]", layout: "Plan", tracks: Any
+    ) -> "list[Shown]":
+        """What the first stack sees for the page, and the others for their columns."""
+        from seesame.cli.progress import progress
+        from seesame.metric.evaluator import evaluate
+        from seesame.report.observe import observe
+        from seesame.report.page import Shown
+
+        own, *others = eyes
+        known = self._known(own)
+        seen = []
+        for number, subject in enumerate(subjects, start=1):
+            with progress(f"report {subject.name}", self.quiet) as bar:
+                seen.append(
+                    observe(
+                        self.source, known, subject, number, own, layout, tracks, self.device, bar
+                    )
+                )
+        beside: list[list[Any]] = [[] for _ in subjects]
+        for other in others:
+            known = self._known(other)
+            for subject, found in zip(subjects, beside, strict=True):
+                with progress(f"{other.name} {subject.name}", self.quiet) as bar:
+                    found.append(
+                        evaluate(
+                            known,
+                            subject.clip,
+                            other,
+                            subject.bytes,
+                            device=self.device,
+                            progress=bar,
+                        )
+                    )
+        return [Shown(one, tuple(two)) for one, two in zip(seen, beside, strict=True)]
+
+    def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
+        """What a stack sees in the source."""
+        from seesame.cli.roundtrip import source_outputs
+
+        where = self.reference, self.source, stack, self.device
+        return source_outputs(*where, cache=self.cache, quiet=self.quiet)
+
+
+def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> None:
+    from seesame.report.page import INDEX, file_values
+
+    page = place if layout.one_file else place / INDEX
+    rows = [file_values(one) for one in shown]
+    if json:
+        for row in rows:
+            print_json({**row, "page": page})
+        return
+    print_table(
+        ("file", "codec", "bytes", "seg", "pose", "rate", "score", "PSNR", "MS-SSIM"),
+        [
+            (
+                row["file"],
+                row["codec"],
+                f"{row['compressed_bytes']:,}",
+                f"{row['seg']:.5f}",
+                f"{row['pose']:.5f}",
+                f"{row['rate']:.5f}",
+                f"{row['score']:.4f}",
+                "equal" if row["psnr"] is None else f"{row['psnr']:.2f}",
+                "" if row["ms_ssim"] is None else f"{row['ms_ssim']:.4f}",
+            )
+            for row in rows
+        ],
+        right=("bytes", "seg", "pose", "rate", "score", "PSNR", "MS-SSIM"),
+    )
+    files = [place] if layout.one_file else [p for p in place.rglob("*") if p.is_file()]
+    print(f"page  {page}  {sum(p.stat().st_size for p in files) / 1e6:.1f} MB")

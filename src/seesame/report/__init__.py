@@ -1,0 +1,1 @@
+"""The report page: what the nets saw in a source and in files of it, to step through."""

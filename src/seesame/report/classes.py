@@ -1,0 +1,87 @@
+"""What became of each class: the confusion matrix, and losses that do not drown in the verge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """One class over all pairs."""
+
+    name: str
+    pixels: int
+    """That the source has of it."""
+    share: float
+    """Of all pixels of the source, 0..1."""
+    lost: float | None
+    """Share of its own pixels that the file shows as another class; None where it has none."""
+    gained: float | None
+    """Pixels that the file shows as this class and the source does not, over its own pixels."""
+    iou: float | None
+    """Pixels that both show as this class over those that either does."""
+    worst: int | None
+    """The pair that loses most pixels of it; None where none are lost."""
+    worst_lost: int
+    """Pixels lost there."""
+    worst_pixels: int
+    """Pixels of the class there."""
+
+
+class Confusion:
+    """Counts classes of the source against classes of the file, pair by pair.
+
+    Args:
+        names: of the classes.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.counts: NDArray[np.int64] = np.zeros((len(names), len(names)), dtype=np.int64)
+        """Pixels by source class (row) and file class (column)."""
+        self._lost: list[NDArray[np.int64]] = []
+        self._pixels: list[NDArray[np.int64]] = []
+
+    def add(self, source: NDArray[np.integer], decoded: NDArray[np.integer]) -> None:
+        """Count one pair's class maps ``(h, w)``."""
+        count = len(self.names)
+        joined = source.astype(np.int64).ravel() * count + decoded.ravel()
+        matrix = np.bincount(joined, minlength=count * count).reshape(count, count)
+        self.counts += matrix
+        self._pixels.append(matrix.sum(axis=1))
+        self._lost.append(self._pixels[-1] - matrix.diagonal())
+
+    def rows(self) -> list[list[float | None]]:
+        """Shares of a source class's pixels by file class; None where the source has none."""
+        totals = self.counts.sum(axis=1)
+        return [
+            [int(value) / int(total) if total else None for value in row]
+            for row, total in zip(self.counts, totals, strict=True)
+        ]
+
+    def losses(self) -> list[ClassLoss]:
+        """What became of each class."""
+        lost, pixels = np.stack(self._lost), np.stack(self._pixels)
+        whole = int(self.counts.sum())
+        found = []
+        for index, name in enumerate(self.names):
+            own = int(self.counts[index].sum())
+            kept = int(self.counts[index, index])
+            shown = int(self.counts[:, index].sum())
+            worst = int(lost[:, index].argmax())
+            either = own + shown - kept
+            found.append(
+                ClassLoss(
+                    name,
+                    own,
+                    own / whole,
+                    (own - kept) / own if own else None,
+                    (shown - kept) / own if own else None,
+                    kept / either if either else None,
+                    worst if lost[worst, index] else None,
+                    int(lost[worst, index]),
+                    int(pixels[worst, index]),
+                )
+            )
+        return found

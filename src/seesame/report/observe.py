@@ -1,0 +1,191 @@
+"""One pass over a file and its source: judged by the stack, measured, and kept for the page."""
+
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seesame.errors import DamagedError, UserError
+from seesame.metric.evaluator import Evaluation, Progress, ReferenceOutputs, Seen, evaluate
+from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
+from seesame.perception.stack import Stack
+from seesame.report.classes import Confusion
+from seesame.report.plan import Plan
+from seesame.report.preview import Pictures, difference, packed_mask, shrunk
+from seesame.report.subject import Subject
+from seesame.report.tracks import Tracks
+from seesame.video.clip import Clip, Frames
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What one file came to."""
+
+    subject: Subject
+    evaluation: Evaluation
+    confusion: Confusion
+    source_poses: NDArray[np.float32]
+    """Pose values of the source, ``(N, P)``."""
+    poses: NDArray[np.float32]
+    """Pose values of the file, ``(N, P)``."""
+    frame_psnr: list[float]
+    """dB of every frame; infinite where it equals the source's."""
+    psnr: float
+    """dB of the whole clip: of the mean of the frames' squared errors."""
+    ms_ssim: float | None
+    """Mean over the frames, 0..1; None for clips too small for its five scales."""
+    decode_fps: float
+    """Frames a second, decoding alone, in this pass."""
+    mask_size: tuple[int, int, int]
+    """``(height, width, bytes a class)`` of the packed class maps."""
+
+
+def observe(
+    source: Clip,
+    reference: Clip | ReferenceOutputs,
+    subject: Subject,
+    number: int,
+    stack: Stack,
+    plan: Plan,
+    tracks: Tracks,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Observed:
+    """Judge a file exactly as ``seesame score`` does, and keep what the page shows of it.
+
+    Tracks written: ``p`` (pictures of every frame), ``m`` (masks of every pair), ``d`` (pixel
+    differences of every frame), each with the file's number; for the first file those of the
+    source as well, with number 0.
+
+    Args:
+        source: the source clip.
+        reference: what the stack sees in it, or the clip where that is too much to hold.
+        subject: the file.
+        number: 1 for the first file.
+        stack: the frozen nets.
+        plan: of the previews.
+        tracks: where they go.
+        device: where the nets run.
+        progress: called after every batch of pairs.
+
+    Raises:
+        UserError: the two cannot be compared, or the stack has more classes than it names.
+        DamagedError: either ends early.
+    """
+    eye = _Eye(source, subject.clip, number, plan, tracks)
+    masks = _Masks(stack, number, tracks)
+    evaluation = evaluate(
+        reference, eye, stack, subject.bytes, device=device, progress=progress, watch=masks
+    )
+    likeness = [value for value in eye.likeness if value is not None]
+    return Observed(
+        subject,
+        evaluation,
+        masks.confusion,
+        np.concatenate(masks.source_poses),
+        np.concatenate(masks.poses),
+        [psnr(error) for error in eye.errors],
+        psnr(float(np.mean(eye.errors))),
+        float(np.mean(likeness)) if likeness else None,
+        subject.clip.num_frames / max(eye.seconds, 1e-9),
+        masks.size,
+    )
+
+
+class _Masks:
+    """Keeps what the stack saw, batch by batch."""
+
+    def __init__(self, stack: Stack, number: int, tracks: Tracks) -> None:
+        self.confusion = Confusion(stack.classes)
+        self.source_poses: list[NDArray[np.float32]] = []
+        self.poses: list[NDArray[np.float32]] = []
+        self.size = (0, 0, 1)
+        self._number, self._tracks = number, tracks
+
+    def __call__(self, seen: Seen) -> None:
+        self.source_poses.append(seen.poses.cpu().numpy().copy())
+        self.poses.append(seen.decoded_poses.cpu().numpy().copy())
+        ours, theirs = seen.classes.cpu().numpy(), seen.decoded_classes.cpu().numpy()
+        if max(ours.max(), theirs.max()) >= len(self.confusion.names):
+            raise UserError(
+                f"the stack names {len(self.confusion.names)} classes, but its net gives more"
+            )
+        self.size = (*ours.shape[1:], min(ours.dtype.itemsize, 2))
+        for source, decoded in zip(ours, theirs, strict=True):
+            self.confusion.add(source, decoded)
+            if self._number == 1:
+                self._tracks.add("m0", packed_mask(source))
+            self._tracks.add(f"m{self._number}", packed_mask(decoded))
+
+
+class _Eye:
+    """A decoded clip that looks at every frame beside the source's as it passes."""
+
+    def __init__(
+        self, source: Clip, decoded: Clip, number: int, plan: Plan, tracks: Tracks
+    ) -> None:
+        self.width, self.height, self.fps = decoded.width, decoded.height, decoded.fps
+        self.num_frames, self.source_bytes = decoded.num_frames, decoded.source_bytes
+        self.errors: list[float] = []
+        self.likeness: list[float | None] = []
+        self.seconds = 0.0
+        """Spent decoding."""
+        self._source, self._decoded = source, decoded
+        self._number, self._plan, self._tracks = number, plan, tracks
+        count = decoded.num_frames
+        self._source_pictures = Pictures(count, plan.picture_bytes) if number == 1 else None
+        self._pictures = Pictures(count, plan.picture_bytes)
+        self._differences = Pictures(count, plan.difference_bytes)
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """The decoded clip's frames, unchanged."""
+        beside = _one_by_one(self._source, batch_size)
+        decoded = self._decoded.batches(batch_size)
+        with closing(beside), ThreadPoolExecutor(1) as pool:
+            while True:
+                start = time.perf_counter()
+                frames = next(decoded, None)
+                self.seconds += time.perf_counter() - start
+                if frames is None:
+                    return
+                sources = [_next(beside) for _ in frames]
+                measured = pool.submit(self._measure, sources, frames)
+                self._keep(sources, frames)
+                measured.result()
+                yield frames
+
+    def _measure(self, sources: list[Frames], frames: Frames) -> None:
+        """PSNR and MS-SSIM, on a core of their own."""
+        for source, decoded in zip(sources, frames, strict=True):
+            pair = source[None], decoded[None]
+            self.errors += squared_errors(*pair)
+            with torch.inference_mode():
+                found = ms_ssim(luma(pair[0]), luma(pair[1]))
+            self.likeness.append(None if found is None else float(found[0]))
+
+    def _keep(self, sources: list[Frames], frames: Frames) -> None:
+        """Pictures and differences, one after the other: their quality is steered."""
+        size, number = self._plan.picture, self._number
+        for source, decoded in zip(sources, frames, strict=True):
+            if self._source_pictures is not None:
+                self._tracks.add("p0", self._source_pictures.encoded(shrunk(source, size)))
+            self._tracks.add(f"p{number}", self._pictures.encoded(shrunk(decoded, size)))
+            differs = difference(source, decoded, self._plan.difference)
+            self._tracks.add(f"d{number}", self._differences.encoded(differs))
+
+
+def _one_by_one(clip: Clip, batch_size: int) -> Generator[Frames, None, None]:
+    for frames in clip.batches(batch_size):
+        yield from frames
+
+
+def _next(frames: Iterator[Frames]) -> Frames:
+    frame = next(frames, None)
+    if frame is None:
+        raise DamagedError("the source ends before the decoded clip does")
+    return frame

@@ -1,0 +1,235 @@
+"""From what was observed to the page: its figures, its data, and its files."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seesame import __version__
+from seesame.metric.evaluator import Evaluation
+from seesame.metric.front import pareto_front
+from seesame.metric.report import report_values
+from seesame.metric.score import Score
+from seesame.perception.stack import Stack
+from seesame.report.observe import Observed
+from seesame.report.palette import hex_colours
+from seesame.report.plan import Plan
+from seesame.report.tracks import FOLDER, PER_CHUNK, Tracks
+from seesame.video.clip import Clip
+
+WORST = 10
+"""Pairs shown as the worst of a file."""
+INDEX = "index.html"
+Place = tuple[float, float]
+"""Bytes, and the score without its rate term."""
+DASH = "\u2013"
+"""Where there is no figure."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One file on the page: what was observed, and what stacks that were not in its loop see."""
+
+    observed: Observed
+    transfer: tuple[Evaluation, ...]
+
+
+def file_values(shown: Shown) -> dict[str, Any]:
+    """A file's figures as plain JSON values in full precision; those of score's are score's."""
+    seen = shown.observed
+    values = report_values(seen.evaluation)
+    del values["pairs"]
+    return {
+        "file": seen.subject.name,
+        "codec": seen.subject.codec,
+        **values,
+        "psnr": seen.psnr if math.isfinite(seen.psnr) else None,
+        "ms_ssim": seen.ms_ssim,
+        "decode_fps": seen.decode_fps,
+        "transfer": [
+            {key: value for key, value in report_values(other).items() if key != "pairs"}
+            for other in shown.transfer
+        ],
+    }
+
+
+def write_page(
+    place: Path,
+    source: Clip,
+    source_name: str,
+    stack: Stack,
+    shown: Sequence[Shown],
+    plan: Plan,
+    tracks: Tracks,
+    tried: Sequence[Place] = (),
+) -> None:
+    """Write the page: into the file ``place``, or beside its chunks into the folder ``place``.
+
+    Args:
+        place: the file, or the folder in which ``tracks`` keeps its chunks.
+        source: the source clip.
+        source_name: as shown; a stranger's text.
+        stack: whose judgement it is.
+        shown: the files, in the order of the tracks' numbers.
+        plan: of the previews.
+        tracks: with all that was kept of them.
+        tried: other files of the source, which are only dots in the plot.
+    """
+    sizes = tracks.close()
+    data = page_data(source, source_name, stack, shown, plan, sizes, tried)
+    text = _render(data, source_name, shown, tracks)
+    # Half a surrogate pair, from a file's name or its settings, has no form in UTF-8.
+    page = place if plan.one_file else place / INDEX
+    page.write_text(text, encoding="utf-8", errors="replace")
+
+
+def page_data(
+    source: Clip,
+    source_name: str,
+    stack: Stack,
+    shown: Sequence[Shown],
+    plan: Plan,
+    sizes: Mapping[str, list[int]],
+    tried: Sequence[Place] = (),
+) -> dict[str, Any]:
+    """Everything that the page's script reads, as plain JSON values."""
+    first = shown[0].observed
+    places = [*(_place(one.observed.evaluation) for one in shown), *tried]
+    return {
+        "source": {
+            "name": source_name,
+            "frames": source.num_frames,
+            "fps": float(source.fps),
+            "width": source.width,
+            "height": source.height,
+            "bytes": source.source_bytes,
+            "pose": _floats(first.source_poses),
+        },
+        "stack": {
+            "name": stack.name,
+            "fingerprint": stack.fingerprint,
+            "classes": list(stack.classes),
+            "judged": stack.judged if stack.has_pose else 0,
+            "colours": hex_colours(),
+        },
+        "preview": {
+            "picture": plan.picture,
+            "difference": plan.difference,
+            "mask": list(first.mask_size),
+            "perChunk": PER_CHUNK,
+            "sizes": dict(sizes),
+            "folder": None if plan.one_file else FOLDER,
+        },
+        "files": [_file_data(one) for one in shown],
+        "front": pareto_front(places, lambda place: place),
+        "tried": list(tried),
+    }
+
+
+def _file_data(shown: Shown) -> dict[str, Any]:
+    seen = shown.observed
+    return {
+        **file_values(shown),
+        "distortion": _place(seen.evaluation)[1],
+        "pairs": report_values(seen.evaluation)["pairs"],
+        "poses": _floats(seen.poses),
+        "framePsnr": [value if math.isfinite(value) else None for value in seen.frame_psnr],
+        "worst": worst_pairs(seen.evaluation),
+        "parts": [{"part": name, "bytes": size} for name, size in seen.subject.parts],
+        "tensors": dict(seen.subject.tensors),
+        "pairBytes": _pair_bytes(seen.subject.frame_bytes),
+    }
+
+
+def _pair_bytes(frames: tuple[int, ...]) -> list[int] | None:
+    """Bytes of each pair; None where they cannot be told."""
+    pairs = list(zip(frames[0::2], frames[1::2], strict=False))
+    return [first + second for first, second in pairs] or None
+
+
+def _place(evaluation: Evaluation) -> Place:
+    """Bytes, and the score without its rate term."""
+    score = evaluation.score
+    return evaluation.compressed_bytes, Score(score.seg, score.pose, 0.0).total
+
+
+def _floats(values: NDArray[np.float32]) -> list[list[float]]:
+    """Float32 values, each written with the digits that tell it from its neighbours."""
+    return [[float(str(value)) for value in row] for row in values]
+
+
+def worst_pairs(evaluation: Evaluation, count: int = WORST) -> list[int]:
+    """The pairs with the highest ``100 seg + sqrt(10 pose)`` of their own, worst first."""
+    pairs = 100 * evaluation.seg.astype(np.float64) + np.sqrt(10 * evaluation.pose)
+    return [int(index) for index in np.argsort(-pairs, kind="stable")[:count]]
+
+
+def best(shown: Sequence[Shown]) -> int:
+    """The number, from 0, of the file with the lowest score."""
+    return min(range(len(shown)), key=lambda i: shown[i].observed.evaluation.score.total)
+
+
+def _render(
+    data: Mapping[str, Any], source_name: str, shown: Sequence[Shown], tracks: Tracks
+) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("seesame.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure
+    environment.filters["share"] = share
+    environment.globals["asset"] = _asset
+    return environment.get_template("report.html").render(
+        data=data,
+        json=_script_json(data),
+        chunks=tracks.chunks,
+        source_name=source_name,
+        best=best(shown),
+        transfers=[
+            (number, other.stack, any(one.transfer[number].score.pose for one in shown))
+            for number, other in enumerate(shown[0].transfer)
+        ],
+        subjects=[one.observed.subject for one in shown],
+        losses=[[asdict(loss) for loss in one.observed.confusion.losses()] for one in shown],
+        confusions=[one.observed.confusion.rows() for one in shown],
+        version=__version__,
+    )
+
+
+def _asset(name: str) -> str:
+    """A style sheet or script of ours."""
+    return files("seesame.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _script_json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end its script element, whatever a file is called."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def figure(value: float | None, digits: int) -> str:
+    """A number with so many decimals, with commas; a dash for None."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def share(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage; what is there but rounds to nothing is said to be less."""
+    if value is None:
+        return DASH
+    least = 10.0 ** -(digits + 2)
+    if 0 < value < least / 2:
+        return f"<{100 * least:.{digits}f}\u00a0%"
+    return f"{100 * value:.{digits}f}\u00a0%"

@@ -1,0 +1,68 @@
+"""What is reported on: one file beside its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seesame.bitstream.container import Container
+from seesame.codecs.base import Codec
+from seesame.video.clip import Clip
+
+SMALL_PARTS = ("config", "stream", "model", "weights", "latents", "sidecar")
+"""Parts of an .ssm file that have a bar of their own; the rest is the container's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One file.
+
+    Args:
+        name: as shown; a stranger's text.
+        clip: what it decodes to, at the source's size.
+        bytes: of the file on disk.
+        codec: its name; ``"video"`` for a file that is no .ssm.
+        parts: where its bytes went, by name.
+        notes: what ``seesame info`` adds.
+        settings: that made it; empty where the file keeps none.
+        tensors: bytes of each tensor of its network, where it has one.
+        frame_bytes: that belong to each frame; empty where that cannot be told.
+    """
+
+    name: str
+    clip: Clip
+    bytes: int
+    codec: str
+    parts: tuple[tuple[str, int], ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, int] = field(default_factory=dict)
+    frame_bytes: tuple[int, ...] = ()
+
+
+def of_video(name: str, clip: Clip) -> Subject:
+    """A file of any other kind: all of it is one part."""
+    size = clip.source_bytes
+    return Subject(name, clip, size, "video", (("whole file", size),))
+
+
+def of_container(name: str, container: Container, codec: Codec, clip: Clip) -> Subject:
+    """An .ssm file. Raises DamagedError when its settings or notes cannot be read."""
+    layout = container.layout()
+    parts = [(part, size) for part, size in layout if part in SMALL_PARTS and size]
+    size = sum(size for _, size in layout)
+    parts.append(("container", size - sum(size for _, size in parts)))
+
+    def asked(what: str, otherwise: Any) -> Any:
+        return getattr(codec, what)(container) if hasattr(codec, what) else otherwise
+
+    return Subject(
+        name,
+        clip,
+        size,
+        codec.name,
+        tuple(parts),
+        asked("notes", {}),
+        container.config(name),
+        asked("tensors", {}),
+        asked("frame_bytes", ()),
+    )
