@@ -75,6 +75,16 @@ def test_info_names_the_parts(container: Container) -> None:
     assert container.config()["parts"] == [X264, SVTAV1]
 
 
+def test_bytes_of_frames_where_all_parts_tell(container: Container) -> None:
+    codec = SegmentsCodec()
+    assert codec.frame_bytes(container) == ()  # x264 does not
+    both = encode({**SVTAV1, "frames": 6}, SVTAV1)
+    sizes = codec.frame_bytes(both)
+    assert len(sizes) == 11
+    assert min(sizes) > 0
+    assert sum(sizes) < len(both.sections[Section.STREAM])
+
+
 def test_progress_is_of_the_whole() -> None:
     told: list[tuple[float, str]] = []
     context = EncodeContext(progress=lambda share, text: told.append((share, text)))

@@ -88,6 +88,13 @@ class SegmentsCodec:
             start = last + 1
         return lines
 
+    def frame_bytes(self, container: Container) -> tuple[int, ...]:
+        """Bytes of the streams for each frame; empty where a part cannot tell."""
+        found: list[tuple[int, ...]] = []
+        for codec, part, _ in _read_parts(container):
+            found.append(codec.frame_bytes(part) if hasattr(codec, "frame_bytes") else ())
+        return tuple(chain.from_iterable(found)) if all(found) else ()
+
 
 def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
     """The parts that settings ask for.
