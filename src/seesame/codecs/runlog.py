@@ -17,13 +17,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from seesame import __version__
-from seesame.codecs.base import EncodeContext
 from seesame.errors import UserError
-from seesame.metric.score import Score
-from seesame.video.clip import Clip
+
+if TYPE_CHECKING:
+    from seesame.codecs.base import EncodeContext
+    from seesame.metric.score import Score
+    from seesame.video.clip import Clip
 
 RUN_FILE = "run.jsonl"
 """In the work folder."""
@@ -92,7 +94,7 @@ class RunLog:
             self.write("step", **values())
             self._due = now + max(LEAST_SECONDS, EVERY_SHARE * (now - self.start))
 
-    def candidate(self, score: Score, size: int, excess: float, best: bool) -> int:
+    def candidate(self, score: "Score", size: int, excess: float, best: bool) -> int:
         """A judged file of ``size`` bytes; returns its number, from 1.
 
         Args:
@@ -140,8 +142,8 @@ def _plain(value: Any) -> Any:
 @contextmanager
 def logged(
     codec: str,
-    clip: Clip,
-    context: EncodeContext,
+    clip: "Clip",
+    context: "EncodeContext",
     settings: Mapping[str, Any],
     *,
     seconds: float,

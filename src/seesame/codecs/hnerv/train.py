@@ -193,7 +193,8 @@ class Training:
             self.log.stage(self.schedule.stage(share))
             made = self._step(batch, share)
             clock.count += 1
-            self.context.progress(share, made.text(best and (best.score, len(best.data))))
+            known = None if best is None else (best.score, len(best.data))
+            self.context.progress(share, made.text(known))
             self.log.step(partial(made.values, clock.count, share))
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self, share)

@@ -19,7 +19,7 @@ const whole = (value) => Math.round(value).toLocaleString("en");
 // Round values on an axis that is as a clock's.
 function timeMarks(high, count) {
   if (along !== "t") return marks(0, high, count).filter((mark) => mark === Math.round(mark));
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+  const steps = [1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
   const step = steps.find((one) => one * count >= high) ?? high / count;
   return Array.from({ length: Math.floor(high / step) + 1 }, (_, i) => i * step);
 }
@@ -102,7 +102,7 @@ class Curve {
     const { values, judged } = this.options;
     let low = all.reduce((least, value) => Math.min(least, value), Infinity);
     let high = all.reduce((most, value) => Math.max(most, value), -Infinity);
-    const ratio = low > 0 && high / low > 6;
+    const ratio = !this.options.linear && low > 0 && high / low > 4;
     const room = ratio ? (high / low) ** 0.06 : (high - low || Math.abs(high) || 1) * 0.08;
     [low, high] = ratio ? [low / room, high * room] : [low - room, high + room];
     const to = ratio ? Math.log : (value) => value;
@@ -179,7 +179,7 @@ new Curve($("curve-pose"), { title: "√(10·pose)", values: columns.pose, judge
 new Curve($("curve-rate"), { title: "25·rate", values: columns.rate, judged: terms(2) });
 new Curve($("curve-bytes"), { title: "Bytes", values: columns.bytes, judged: candidates.map((one) => one.bytes), format: whole });
 new Curve($("curve-loss"), { title: "Loss", values: columns.loss });
-new Curve($("curve-learning"), { title: "Learning rate", values: columns.learning });
+new Curve($("curve-learning"), { title: "Learning rate", linear: true, values: columns.learning });
 $("by-t").addEventListener("click", () => choose("t"));
 $("by-step").addEventListener("click", () => choose("step"));
 choose(along);
