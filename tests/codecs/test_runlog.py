@@ -1,4 +1,4 @@
-"""The log of an encode: whole lines, appended; nothing of it stays in a work folder that is done."""
+"""The log of an encode: whole lines, appended; a work folder that is done keeps none of it."""
 
 import json
 from pathlib import Path
