@@ -35,7 +35,12 @@ def step(t: float, share: float, number: int) -> dict[str, Any]:
 
 
 def candidate(t: float, number: int, score: float, best: bool = True) -> dict[str, Any]:
-    figures = {"bytes": 41_500 - 150 * number, "seg": score / 200, "pose": 0.00125, "rate": 0.0157}
+    figures = {
+        "bytes": max(41_500 - 150 * number, 20_000),
+        "seg": score / 200,
+        "pose": 0.00125,
+        "rate": 0.0157,
+    }
     plain = {"kind": "candidate", "t": t, "number": number, "score": score, "excess": 0.0}
     return {**plain, **figures, "best": best}
 

@@ -65,7 +65,7 @@ def test_the_curves_are_drawn(opened: Callable[..., Any]) -> None:
     assert page.locator("#curve-score .judged.top").count() == 1
     assert page.locator("#curve-score .judged.no").count() == 1
     assert page.locator("img").count() == 0
-    names = page.locator(".stage-name").all_inner_texts()
+    names = page.locator(".stage-name").all_text_contents()
     assert {"training", "quantised", "judging"} <= set(names)
 
 
@@ -86,10 +86,14 @@ def test_it_looks_again_where_it_was_and_stops_at_the_end(opened: Callable[..., 
     page = opened(logs.run(to=0.9, ended=False), live=True)
     page.evaluate("scrollTo(0, 300)")
     write(opened.path, logs.run())  # type: ignore[attr-defined]
-    page.wait_for_function("data.live === false", timeout=20_000)
+    page.wait_for_selector("h1:has-text('The file scores')", timeout=20_000)
     page.wait_for_selector("#curve-learning svg")
-    assert "The file scores" in page.locator("h1").inner_text()
-    page.wait_for_function("Math.abs(scrollY - 300) < 5")
+    assert page.evaluate("data.live") is False
+    for _ in range(50):
+        if abs(page.evaluate("scrollY") - 300) < 5:
+            return
+        page.wait_for_timeout(20)
+    pytest.fail("the page has scrolled")
 
 
 def test_a_silent_run_says_so(opened: Callable[..., Any]) -> None:

@@ -41,7 +41,7 @@ def run_values(run: Run, name: str, now: float) -> dict[str, Any]:
         "steps": run.steps[-1].step if run.steps else 0,
         "starts": len(run.starts),
         "candidates": len(run.candidates),
-        "best": None if best is None else _candidate(run, best),
+        "best": None if best is None else _candidate(best, run.candidates.index(best) + 1),
         "estimate": estimate["score"][-1] if estimate["score"] else None,
         "quiet_s": None if run.updated is None or run.ended else max(0.0, now - run.updated),
         "skipped_lines": run.skipped,
@@ -68,7 +68,7 @@ def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
         "stale": STALE,
         "updated": run.updated,
         "columns": {key: [column[i] for i in chosen] for key, column in columns.items()},
-        "candidates": [_candidate(run, one) for one in run.candidates],
+        "candidates": [_candidate(one, i) for i, one in enumerate(run.candidates, start=1)],
         "best": None if best is None else run.candidates.index(best),
         "stages": [{"name": one.name, "t": one.t, "step": one.step} for one in run.stages],
         "resumed": [{"t": one.t, "step": one.step} for one in run.starts[1:]],
@@ -104,10 +104,10 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
     place.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _candidate(run: Run, one: CandidateLine) -> dict[str, Any]:
-    """A candidate's figures, and the terms of its score."""
+def _candidate(one: CandidateLine, number: int) -> dict[str, Any]:
+    """A candidate's figures, and the terms of its score; ``number`` counts those of all starts."""
     return {
-        "number": run.candidates.index(one) + 1,
+        "number": number,
         "t": one.t,
         "step": one.step,
         "stage": one.stage,

@@ -184,13 +184,13 @@ class Training:
                 break
             if share >= self.schedule.quantise_from and self.rep.quantizers is None:
                 self._start_quantising()
+            self.log.stage(self.schedule.stage(share))
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
                     best = _better(best, self._measured(evaluate()))
                 if limited and not best.excess:
                     return best
-            self.log.stage(self.schedule.stage(share))
             made = self._step(batch, share)
             clock.count += 1
             known = None if best is None else (best.score, len(best.data))
@@ -203,6 +203,7 @@ class Training:
             checkpoint.save(self, clock.share())
         if self.rep.quantizers is None:
             self._start_quantising()
+        self.log.stage("judging")
         return _better(best, evaluate())
 
     @torch.no_grad()
