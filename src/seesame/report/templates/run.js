@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { columns, candidates, stages } = data;
 const curves = [];
+const kept = history.state?.scroll;
 let along = location.hash === "#steps" ? "step" : "t";
 
 function clock(seconds) {
@@ -151,7 +152,7 @@ function choose(name) {
   $("by-t").setAttribute("aria-pressed", name === "t");
   $("by-step").setAttribute("aria-pressed", name === "step");
   // In the address, so that it outlives a reload.
-  history.replaceState(null, "", name === "step" ? "#steps" : location.pathname);
+  history.replaceState(history.state, "", name === "step" ? "#steps" : location.pathname);
   curves.forEach((one) => one.layout());
 }
 
@@ -166,9 +167,14 @@ function news() {
 // A page that is rewritten looks again, but not while nobody sees it.
 function follow() {
   const again = () => {
-    if (!document.hidden) location.reload();
-    else document.addEventListener("visibilitychange", again, { once: true });
+    if (document.hidden) {
+      document.addEventListener("visibilitychange", again, { once: true });
+      return;
+    }
+    history.replaceState({ scroll: scrollY }, "");
+    location.reload();
   };
+  history.scrollRestoration = "manual";
   setTimeout(again, 1000 * data.reload);
 }
 
@@ -183,6 +189,7 @@ new Curve($("curve-learning"), { title: "Learning rate", linear: true, values: c
 $("by-t").addEventListener("click", () => choose("t"));
 $("by-step").addEventListener("click", () => choose("step"));
 choose(along);
+if (kept) scrollTo(0, kept);
 if ($("quiet")) {
   news();
   if (data.live) setInterval(news, 1000);
