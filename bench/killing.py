@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seesame.bitstream.container import Container
+from seesame.codecs.hnerv.checkpoint import NAME
 from seesame.codecs.registry import codec_by_id
 
 START = 1.0
@@ -96,7 +97,7 @@ def run_killed(
             process.kill()
             process.communicate()
             found.kills.append(round(time.monotonic() - start, 2))
-            found.resumable += any(work.glob("*"))
+            found.resumable += (work / NAME).exists()
         else:
             found.ended += 1
             if process.returncode:

@@ -15,7 +15,8 @@ from command import Ran
 from seesame.metric import evaluate
 from seesame.metric.report import report_values
 from seesame.report.classes import Confusion
-from seesame.report.page import share, worst_pairs
+from seesame.report.page import worst_pairs
+from seesame.report.render import share
 from seesame.video.reader import open_clip
 
 Run = Callable[..., Ran]

@@ -51,15 +51,19 @@ def encode_automatically(
         outputs = cached_reference_outputs(
             place.path, source, eyes, device=place.device, progress=bar
         )
-    count = 0
+    goal, count, best = Goal(limits), 0, None
     with Runner(place, opened, outputs, Store(store_path())) as runner:
         with progress("auto", quiet) as bar:
 
             def tell(result: "Result") -> None:
-                nonlocal count
+                nonlocal count, best
                 count += 1
+                best = goal.best([trial for trial in (best, result.trial) if trial is not None])
+                figures = ""
+                if best is not None:
+                    figures = f", best score {best.score.total:.4f}, {best.bytes:,} bytes"
                 share = (time.monotonic() - start) / seconds
-                bar(min(share, SEARCH_SHARE), f"{count} trials of classical settings")
+                bar(min(share, SEARCH_SHARE), f"{count} trials of classical settings{figures}")
 
             def note(codec: str) -> None:
                 began = (time.monotonic() - start) / seconds
@@ -68,7 +72,7 @@ def encode_automatically(
                 )
 
             left = seconds - (time.monotonic() - start)
-            chosen = choose(runner, Goal(limits), left, context, tell, note)
+            chosen = choose(runner, goal, left, context, tell, note)
         size = chosen.container.write(out, overwrite)
     for trial in chosen.others:
         if trial is not chosen.trial:

@@ -158,6 +158,16 @@ def compress(
             help="Go on where an earlier run stopped.",
         ),
     ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log",
+            rich_help_panel=TRAINING,
+            metavar="RUN.jsonl",
+            help="Keep the log of the training, to plot with `seesame report RUN.jsonl`. While it "
+            "runs there is one in its work folder as well.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,6 +210,8 @@ def compress(
         "max_bytes": max_bytes,
         "resume": resume or None,
     }
+    if log is not None:
+        _check_log(log, codec, overwrite or resume)
     chosen = _settings(codec, given, parse_settings(settings or []))
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
     _check_paths(clip, out, overwrite)
@@ -228,7 +240,7 @@ def compress(
         needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
         eyes = load_stack(stack, where) if needs_stack else None
         work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
-        context = EncodeContext(eyes, where, seed, work=work)
+        context = EncodeContext(eyes, where, seed, work=work, log=log)
         encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
     evaluation = None
     if not no_score:
@@ -275,6 +287,19 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
     if clip.exists() and out.exists() and clip.samefile(out):
         raise UserError(f"{out}: is the clip itself; choose another output")
     check_output(out, overwrite)
+
+
+def _check_log(log: Path, codec: str, replace: bool) -> None:
+    """Refuse a log that could not be written, or that nothing would be written to."""
+    from seesame.files import check_output
+
+    if codec not in TRAINED:
+        raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
+    if log.suffix != ".jsonl":
+        raise UserError(f"{log}: a log is a .jsonl file; name it {log.stem}.jsonl")
+    if log.is_dir():
+        raise UserError(f"{log}: is a folder; name a file")
+    check_output(log, replace)
 
 
 def _missed(

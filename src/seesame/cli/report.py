@@ -38,11 +38,17 @@ MOST_FILES = 12
 
 
 def report(
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")],
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help=".ssm files, or decoded clips of any kind."),
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE|RUN",
+            help="The source clip; or, alone, the log of a training run or its work folder.",
+        ),
     ],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help=".ssm files, or decoded clips of any kind."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +68,12 @@ def report(
             help="Plot the trials that `seesame search` kept of this clip as well.",
         ),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Of a RUN: write the page again every few seconds until it has ended."
+        ),
+    ] = False,
     exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
@@ -82,7 +94,16 @@ def report(
     seesame report drive.mp4 drive.ssm
 
     seesame report drive.mp4 av1.ssm hybrid.ssm hnerv.ssm -o drive.html --transfer onnx:DIR
+
+    seesame report drive.work --watch
     """
+    if not files:
+        if transfer or store or size or fps:
+            raise UserError(f"{reference}: name the files to compare it with")
+        _report_run(reference, out, watch, json, overwrite)
+        return
+    if watch:
+        raise UserError("--watch is for a run.jsonl or a work folder, alone")
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
     if len(files) > MOST_FILES:
         raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
@@ -123,6 +144,21 @@ def report(
         shown = look.at(subjects, eyes, layout, tracks)
         write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
+
+
+def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrite: bool) -> None:
+    """The page of a training run, which stands alone where a clip has files beside it."""
+    from seesame.cli.report_run import report_run
+    from seesame.report.run import run_file
+
+    if not place.exists():
+        raise UserError(f"{place}: there is no such file or folder")
+    if run_file(place) is None and place.suffix != ".work":
+        raise UserError(
+            f"{place}: is no run.jsonl and no work folder; to report on a clip, name the files to "
+            "compare it with"
+        )
+    report_run(place, out, watch=watch, json=json, overwrite=overwrite)
 
 
 def _check_folder(out: Path, one_file: bool) -> None:

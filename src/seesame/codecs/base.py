@@ -27,6 +27,8 @@ class EncodeContext:
     progress: Progress = no_progress
     work: Path | None = None
     """Folder for checkpoints of a resumable encode; None when nothing is to be kept."""
+    log: Path | None = None
+    """File to which an encode that trains writes its log, beside the one in the work folder."""
     kept: dict[str, Any] | None = None
     """Where an encoder leaves what its next encode of the same clip may use; None for nowhere."""
 

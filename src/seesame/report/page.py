@@ -1,10 +1,8 @@
 """From what was observed to the page: its figures, its data, and its files."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from seesame.perception.stack import Stack
 from seesame.report.observe import Observed
 from seesame.report.palette import hex_colours
 from seesame.report.plan import Plan
+from seesame.report.render import environment, script_json
 from seesame.report.tracks import FOLDER, PER_CHUNK, Tracks
 from seesame.video.clip import Clip
 
@@ -28,8 +27,6 @@ WORST = 10
 INDEX = "index.html"
 Place = tuple[float, float]
 """Bytes, and the score without its rate term."""
-DASH = "\u2013"
-"""Where there is no figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,58 +175,22 @@ def best(shown: Sequence[Shown]) -> int:
 def _render(
     data: Mapping[str, Any], source_name: str, shown: Sequence[Shown], tracks: Tracks
 ) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("seesame.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            data=data,
+            json=script_json(data),
+            chunks=tracks.chunks,
+            source_name=source_name,
+            best=best(shown),
+            transfers=[
+                (number, other.stack, any(one.transfer[number].score.pose for one in shown))
+                for number, other in enumerate(shown[0].transfer)
+            ],
+            subjects=[one.observed.subject for one in shown],
+            losses=[[asdict(loss) for loss in one.observed.confusion.losses()] for one in shown],
+            confusions=[one.observed.confusion.rows() for one in shown],
+            version=__version__,
+        )
     )
-    environment.filters["figure"] = figure
-    environment.filters["share"] = share
-    environment.globals["asset"] = _asset
-    return environment.get_template("report.html").render(
-        data=data,
-        json=_script_json(data),
-        chunks=tracks.chunks,
-        source_name=source_name,
-        best=best(shown),
-        transfers=[
-            (number, other.stack, any(one.transfer[number].score.pose for one in shown))
-            for number, other in enumerate(shown[0].transfer)
-        ],
-        subjects=[one.observed.subject for one in shown],
-        losses=[[asdict(loss) for loss in one.observed.confusion.losses()] for one in shown],
-        confusions=[one.observed.confusion.rows() for one in shown],
-        version=__version__,
-    )
-
-
-def _asset(name: str) -> str:
-    """A style sheet or script of ours."""
-    return files("seesame.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _script_json(data: Mapping[str, Any]) -> str:
-    """JSON that cannot end its script element, whatever a file is called."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def figure(value: float | None, digits: int) -> str:
-    """A number with so many decimals, with commas; a dash for None."""
-    return DASH if value is None else f"{value:,.{digits}f}"
-
-
-def share(value: float | None, digits: int = 2) -> str:
-    """A share as a percentage; what is there but rounds to nothing is said to be less."""
-    if value is None:
-        return DASH
-    least = 10.0 ** -(digits + 2)
-    if 0 < value < least / 2:
-        return f"<{100 * least:.{digits}f}\u00a0%"
-    return f"{100 * value:.{digits}f}\u00a0%"

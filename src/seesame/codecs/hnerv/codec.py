@@ -18,6 +18,7 @@ from seesame.codecs.hnerv.job import judges
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.warm import Start
+from seesame.codecs.runlog import logged
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip
@@ -46,19 +47,32 @@ class HnervCodec:
         warm = None if chosen.init is None else _start(Path(chosen.init))
         if warm is not None:
             architecture = warm.architecture(architecture)
-        with interruptible() as interrupted:
+        with (
+            interruptible() as interrupted,
+            logged(
+                self.name,
+                clip,
+                context,
+                settings,
+                seconds=chosen.seconds,
+                steps=chosen.steps,
+                resume=chosen.resume,
+            ) as log,
+        ):
+            log.stage("looking at the source")
             context.progress(0.0, "looking at the source")
             tapped = TappedClip(clip, architecture.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - start
             material = Material(tapped.pairs(), outputs, clip.source_bytes)
-            job = HnervJob(clip, stack, chosen, context, outputs, architecture)
+            job = HnervJob(clip, stack, chosen, context, outputs, architecture, log)
             if warm is not None:
                 warm.fill(job.representation, material.frames, outputs, stack)
             else:
                 poses = outputs.poses[:, : stack.judged]
                 guess(job.representation, material.frames, outputs.classes, poses)
             best = job.train(material, start, look, interrupted)
+            job.ended(best, interrupted)
         return Container.from_bytes(best.data)
 
     def decode(self, container: Container, device: str = "cpu") -> Clip:

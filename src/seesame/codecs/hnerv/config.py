@@ -67,6 +67,12 @@ class Schedule:
         """How many evaluations of ``one`` second each fit into an encode; at least the last."""
         return max(1, min(self.evaluations, int(self.evaluation_share * seconds / one)))
 
+    def stage(self, share: float) -> str:
+        """What training does at a share of it, in a word or two."""
+        if share < self.quantise_from:
+            return "training"
+        return "quantised" if share < self.evaluate_from else "judging"
+
     def at(self, share: float) -> Phase:
         """The weights at a share of the training."""
         for left, right in zip(self.phases, self.phases[1:], strict=False):

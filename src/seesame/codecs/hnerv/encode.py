@@ -23,6 +23,7 @@ from seesame.codecs.hnerv.pack import (
 from seesame.codecs.hnerv.representation import Representation, tensor_axes
 from seesame.codecs.hnerv.rows import Rows
 from seesame.codecs.hnerv.sidecar import pack_sidecar
+from seesame.codecs.runlog import RunLog
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -41,9 +42,10 @@ class HnervJob(Job):
         context: EncodeContext,
         outputs: ReferenceOutputs,
         architecture: Architecture,
+        log: RunLog | None = None,
     ) -> None:
         rep = Representation(architecture, -(-clip.num_frames // 2))
-        super().__init__(clip, stack, settings, context, outputs, rep, repr(architecture))
+        super().__init__(clip, stack, settings, context, outputs, rep, repr(architecture), log)
         self.architecture, self.representation = architecture, rep
 
     def pack(self) -> Container:

@@ -14,6 +14,7 @@ from seesame.codecs.hnerv.correct import Plan
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
+from seesame.codecs.runlog import RunLog
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.perception.stack import Stack
@@ -55,6 +56,7 @@ class Job(ABC):
         outputs: what the stack sees in the source.
         rep: what is trained.
         shape: of its network, in words; a checkpoint of another is refused.
+        log: told of stages, steps and candidates.
     """
 
     schedule = Schedule()
@@ -68,11 +70,14 @@ class Job(ABC):
         outputs: ReferenceOutputs,
         rep: QuantisedNetwork,
         shape: str,
+        log: RunLog | None = None,
     ) -> None:
         self.clip, self.stack, self.settings = clip, stack, settings
         self.context, self.outputs, self.rep, self.shape = context, outputs, rep, shape
         self.train_settings = settings
         """What training goes by, where that is not the whole of the user's."""
+        self.log = log or RunLog()
+        self._best = (float("inf"), float("inf"))
         self.judging = 0.0
         """Seconds that judging a candidate takes."""
         self.planned = 0
@@ -103,7 +108,7 @@ class Job(ABC):
         """
         schedule = self.schedule
         training = Training(
-            self.rep, material, self.stack, self.train_settings, schedule, self.context
+            self.rep, material, self.stack, self.train_settings, schedule, self.context, self.log
         )
         checkpoint = self._checkpoint()
         done = 0.0
@@ -180,7 +185,10 @@ class Job(ABC):
             stop: set when the user has had enough.
             share: of the encode that is done.
         """
-        self.context.progress(share, "correcting")
+        self.context.progress(
+            share, f"correcting, best score {best.score:.4f} in {len(best.data):,} bytes"
+        )
+        self.log.stage("correcting")
         plan = Plan(seconds=seconds)
         if self.settings.steps is not None:
             plan = Plan(rounds=CORRECTING_ROUNDS)
@@ -200,4 +208,17 @@ class Job(ABC):
         excess = self.settings.limits.excess(found.score, len(data))
         trained = (Section.WEIGHTS, Section.LATENTS)
         payload = sum(len(container.sections.get(s, b"")) for s in trained)
-        return Candidate(found.score.total, data, excess, payload)
+        rank = (excess, found.score.total)
+        best = rank <= self._best
+        self._best = min(rank, self._best)
+        number = self.log.candidate(found.score, len(data), excess, best)
+        return Candidate(found.score.total, data, excess, payload, number)
+
+    def ended(self, best: Candidate, stop: threading.Event) -> None:
+        """Write the log's last line: why the encode ended, and which candidate its file is."""
+        why = "finished"
+        if stop.is_set():
+            why = "interrupted"
+        elif self.settings.limits.given:
+            why = "finished" if best.excess else "limits kept"
+        self.log.write("end", why=why, number=best.number, bytes=len(best.data), score=best.score)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seen_bytes, seg
 from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.codecs.hnerv.settings import TrainSettings
+from seesame.codecs.hnerv.step import Step
+from seesame.codecs.runlog import RunLog
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
@@ -53,12 +56,14 @@ class Candidate:
         data: its bytes.
         excess: how far beyond the user's limits it is.
         payload: bytes of its weights and latents.
+        number: in the log of the run.
     """
 
     score: float
     data: bytes
     excess: float = 0.0
     payload: int | None = None
+    number: int | None = None
 
 
 class Clock:
@@ -97,6 +102,7 @@ class Training:
         settings: the user's.
         schedule: the curriculum.
         context: device, seed, progress.
+        log: told of the steps.
     """
 
     def __init__(
@@ -107,11 +113,13 @@ class Training:
         settings: TrainSettings,
         schedule: Schedule,
         context: EncodeContext,
+        log: RunLog | None = None,
     ) -> None:
         if not stack.differentiable:
             raise UserError(f"stack {stack.name} has no gradients; hnerv cannot train against it")
         self.rep, self.material, self.stack = representation, material, stack
         self.settings, self.schedule, self.context = settings, schedule, context
+        self.log = log or RunLog()
         self.device = torch.device(context.device)
         self.rep.to(self.device)
         self.random = torch.Generator().manual_seed(context.seed)
@@ -176,15 +184,18 @@ class Training:
                 break
             if share >= self.schedule.quantise_from and self.rep.quantizers is None:
                 self._start_quantising()
+            self.log.stage(self.schedule.stage(share))
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
                     best = _better(best, self._measured(evaluate()))
                 if limited and not best.excess:
                     return best
-            text = self._step(batch, share)
+            made = self._step(batch, share)
             clock.count += 1
-            self.context.progress(share, text)
+            known = None if best is None else (best.score, len(best.data))
+            self.context.progress(share, made.text(known))
+            self.log.step(partial(made.values, clock.count, share))
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self, share)
                 saved = time.monotonic()
@@ -192,6 +203,7 @@ class Training:
             checkpoint.save(self, clock.share())
         if self.rep.quantizers is None:
             self._start_quantising()
+        self.log.stage("judging")
         return _better(best, evaluate())
 
     @torch.no_grad()
@@ -214,7 +226,7 @@ class Training:
         peak = self.guard.gentleness * self.schedule.peak_rate
         return peak * min(1.0, share / 0.02 + 0.05) * fall
 
-    def _step(self, batch: Tensor, share: float) -> str:
+    def _step(self, batch: Tensor, share: float) -> Step:
         phase = self.schedule.at(share)
         hot, cold = self.schedule.temperature
         temperature = hot + (cold - hot) * share
@@ -232,23 +244,37 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits = self.stack.segment(seen[:, 1])
             values = self.stack.pose(seen) if self.stack.has_pose else None
-        loss = seg_term(logits, outputs.classes[which].to(self.device), phase, temperature)
+        classes = outputs.classes[which].to(self.device)
+        terms = {"seg": seg_term(logits, classes, phase, temperature)}
         if values is not None:
-            loss = loss + self.pose_term(
+            terms["pose"] = self.pose_term(
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
-        loss = loss + self._pixels(frames, batch, judged, phase.pixel)
-        weight = self._rate_weight(phase.rate, float(bits.detach()) / 8, share)
-        if self.rep.quantizers is not None:
-            loss = loss + weight * 25 * bits / 8 / self.material.source_bytes
+        terms["pixel"] = self._pixels(frames, batch, judged, phase.pixel)
+        size = float(bits.detach()) / 8
+        weight = self._rate_weight(phase.rate, size, share)
+        quantised = self.rep.quantizers is not None
+        if quantised:
+            terms["rate"] = weight * 25 * bits / 8 / self.material.source_bytes
+        first, *others = terms.values()
+        loss = sum(others, start=first)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._clip_gradient()
-        self.optimiser.step(self._rate_of_learning(share))
+        rate = self._rate_of_learning(share)
+        self.optimiser.step(rate)
         self.guard.watch(float(loss.detach()))
-        size = f", {float(bits.detach()) / 8:,.0f} bytes" if self.rep.quantizers is not None else ""
-        return f"loss {float(loss.detach()):.3f}{size}"
+        return Step(
+            loss=float(loss.detach()),
+            terms={name: term.detach() for name, term in terms.items()},
+            logits=logits.detach(),
+            classes=classes,
+            pose=self.pose_term.mean,
+            bytes=size if quantised else None,
+            learning_rate=rate,
+            temperature=temperature,
+        )
 
     def _clip_gradient(self) -> None:
         """Hold a gradient to twice its usual length: one bad batch must not undo a thousand."""

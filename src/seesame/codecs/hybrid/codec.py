@@ -18,6 +18,7 @@ from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
 from seesame.codecs.hybrid.job import HybridJob
 from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
+from seesame.codecs.runlog import logged
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip
 
@@ -42,17 +43,31 @@ class HybridCodec:
         chosen = HybridSettings.from_mapping(settings)
         stack = judges(self.name, clip, context)
         torch.manual_seed(context.seed)
-        with interruptible() as interrupted:
+        with (
+            interruptible() as interrupted,
+            logged(
+                self.name,
+                clip,
+                context,
+                settings,
+                seconds=chosen.seconds,
+                steps=chosen.steps,
+                resume=chosen.resume,
+            ) as log,
+        ):
+            log.stage("encoding the base")
             shape = design(clip, stack, chosen)
             base = encode_base(clip, chosen, shape, context)
             context.progress(0.0, "looking at the source")
+            log.stage("looking at the source")
             before = time.monotonic()
             tapped = TappedClip(clip, shape.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - before
             material = Material(tapped.pairs(), outputs, clip.source_bytes)
-            job = HybridJob(clip, stack, chosen, context, outputs, base, shape)
+            job = HybridJob(clip, stack, chosen, context, outputs, base, shape, log)
             best = job.run(material, start, look, interrupted)
+            job.ended(best, interrupted)
         return Container.from_bytes(best.data)
 
     def decode(self, container: Container, device: str = "cpu") -> Clip:

@@ -23,6 +23,7 @@ from seesame.codecs.hybrid.config import PREFIX, SCHEDULE, HybridSettings
 from seesame.codecs.hybrid.decode import PostRenderer, at_render_size, base_pairs, open_file
 from seesame.codecs.hybrid.model import Design, PostNetwork
 from seesame.codecs.hybrid.pack import tensor_axes, unpack_base, unpack_network, with_base
+from seesame.codecs.runlog import RunLog
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -73,6 +74,7 @@ class HybridJob(Job):
         outputs: what the stack sees in the source.
         base: the base's own file.
         design: of what is added.
+        log: told of stages, steps and candidates.
     """
 
     schedule = SCHEDULE
@@ -86,6 +88,7 @@ class HybridJob(Job):
         outputs: ReferenceOutputs,
         base: Container,
         design: Design,
+        log: RunLog | None = None,
     ) -> None:
         config = settings.chosen() | {"stack": stack.name, "seed": context.seed}
         if Section.CONFIG in base.sections:
@@ -98,7 +101,7 @@ class HybridJob(Job):
         # Without a network the smallest one stands in, and is neither trained nor packed.
         trained = design if design.network else replace(design, code=1, width=1)
         rep = PostRepresentation(trained, self.pictures, self.kernel)
-        super().__init__(clip, stack, settings, context, outputs, rep, repr(design))
+        super().__init__(clip, stack, settings, context, outputs, rep, repr(design), log)
         self.rep: PostRepresentation = rep
         self.train_settings = replace(settings, bytes=None)
         if settings.max_bytes is not None:
@@ -117,6 +120,7 @@ class HybridJob(Job):
             look: seconds that a pass over the source takes with the nets.
             stop: set when the user has had enough.
         """
+        self.log.stage("judging the base")
         best = self.scored(self.plain)
         if self.settings.sidecar and not self._enough(best, stop):
             share = CORRECTING_FIRST if self.design.network else 1.0

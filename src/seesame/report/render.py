@@ -1,0 +1,67 @@
+"""What the pages have in common: their templates, and how figures are written on them."""
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+DASH = "\u2013"
+"""Where there is no figure."""
+
+
+def environment() -> "Environment":
+    """The templates, which escape whatever they are given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("seesame.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["figure"] = figure
+    made.filters["share"] = share
+    made.filters["clock"] = clock
+    made.globals["asset"] = asset
+    return made
+
+
+def asset(name: str) -> str:
+    """A style sheet or script of ours."""
+    return files("seesame.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def script_json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end its script element, whatever a file is called."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def figure(value: float | None, digits: int) -> str:
+    """A number with so many decimals, with commas; a dash for None."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def share(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage; what is there but rounds to nothing is said to be less."""
+    if value is None:
+        return DASH
+    least = 10.0 ** -(digits + 2)
+    if 0 < value < least / 2:
+        return f"<{100 * least:.{digits}f}\u00a0%"
+    return f"{100 * value:.{digits}f}\u00a0%"
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``; a dash for None."""
+    if seconds is None:
+        return DASH
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

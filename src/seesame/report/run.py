@@ -1,0 +1,272 @@
+"""Reads the log of a training encode. It may still be written to, torn, or no log at all."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seesame.codecs.runlog import RUN_FILE
+from seesame.errors import UserError
+
+MOST_BYTES = 32 << 20
+"""A log of a month has a tenth of that."""
+MOST_LINE = 1 << 16
+MOST_CANDIDATES = 500
+"""Kept of a log; an encode judges a handful. Starts and stages are bounded by it as well."""
+MOST_TEXT = 200
+"""Characters kept of any text."""
+MOST_SETTINGS = 60
+LARGEST = 1e15
+"""No figure of a run is larger, whatever a file says."""
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """A training step: seconds and steps since the first start, and what was logged of it."""
+
+    t: float
+    step: int
+    share: float
+    loss: float | None
+    seg: float | None
+    pose: float | None
+    bytes: float | None
+    learning_rate: float | None
+
+
+@dataclass(frozen=True)
+class CandidateLine:
+    """A judged file: when, in which stage, its true figures, and whether it was the best yet."""
+
+    t: float
+    step: int
+    stage: str
+    start: int
+    number: int
+    bytes: int
+    seg: float
+    pose: float
+    rate: float
+    score: float
+    excess: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a stage or a resumed start begins."""
+
+    name: str
+    t: float
+    step: int
+
+
+@dataclass
+class Run:
+    """What a log says, all starts of a resumed run after each other.
+
+    Args:
+        about: the last ``begin``: plain, short texts and numbers.
+        settings: of it, as text.
+        source_bytes: of the clip; 0 when unknown.
+        planned: seconds of the last start, or None where it has a number of steps.
+        steps: training steps.
+        candidates: judged files.
+        stages: in order.
+        starts: one for each ``begin``.
+        ended: why the run ended; "" while it goes on.
+        final: number of the candidate that the file is, as its start counted.
+        t: of the last line, in seconds since the first start.
+        updated: time of day of that line, in seconds since 1970; None when unknown.
+        skipped: lines that could not be read.
+    """
+
+    about: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    source_bytes: float = 0.0
+    planned: float | None = None
+    steps: list[StepLine] = field(default_factory=list)
+    candidates: list[CandidateLine] = field(default_factory=list)
+    stages: list[Mark] = field(default_factory=list)
+    starts: list[Mark] = field(default_factory=list)
+    ended: str = ""
+    final: int | None = None
+    t: float = 0.0
+    updated: float | None = None
+    skipped: int = 0
+
+    @property
+    def best(self) -> CandidateLine | None:
+        """The file, or the best candidate of the last start that has any."""
+        if not self.candidates:
+            return None
+        last = self.candidates[-1].start
+        mine = [one for one in self.candidates if one.start == last]
+        for one in mine:
+            if self.ended and one.number == self.final:
+                return one
+        return min(reversed(mine), key=lambda one: (one.excess, one.score))
+
+    @property
+    def share(self) -> float | None:
+        """Share of the training that is done."""
+        return self.steps[-1].share if self.steps else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the run will still take; None when it has ended or that is unknown."""
+        if self.ended or not self.starts:
+            return None
+        begun = self.starts[-1].t
+        if self.planned is not None:
+            return max(0.0, self.planned - (self.t - begun))
+        mine = [one for one in self.steps if one.t >= begun]
+        if len(mine) < 2 or mine[-1].share <= mine[0].share:
+            return None
+        pace = (mine[-1].t - mine[0].t) / (mine[-1].share - mine[0].share)
+        return pace * (1 - mine[-1].share)
+
+
+def run_file(place: Path) -> Path | None:
+    """The log that a path means: the file itself, or the one in a work folder; else None."""
+    if place.is_dir():
+        inside = place / RUN_FILE
+        return inside if inside.is_file() else None
+    return place if place.suffix == ".jsonl" else None
+
+
+def parse_run(data: bytes, name: str) -> Run:
+    """A log's lines.
+
+    Args:
+        data: of the file, perhaps with half a line at its end, or between two starts.
+        name: of the file, for errors.
+
+    Raises:
+        UserError: too large, or nothing of a run is in it.
+    """
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{name}: is larger than the log of a run ever gets")
+    reader = _Reader()
+    for line in data.split(b"\n"):
+        if line.strip():
+            reader.line(line)
+    if not reader.run.starts:
+        raise UserError(f"{name}: is not the log of a run; `seesame compress --log` writes one")
+    return reader.run
+
+
+class _Reader:
+    """Adds line after line to a run."""
+
+    def __init__(self) -> None:
+        self.run = Run()
+        self.begun_t, self.begun_step, self.step = 0.0, 0, 0
+        self.started: float | None = None
+
+    def line(self, data: bytes) -> None:
+        """One line; what is none is counted and left out."""
+        try:
+            values = json.loads(data) if len(data) <= MOST_LINE else None
+        except (ValueError, RecursionError):
+            values = None
+        known = isinstance(values, dict) and values.get("kind") in _KINDS
+        t = _number(values.get("t")) if known else None
+        if t is None or t < 0 or not (self.run.starts or values["kind"] == "begin"):
+            self.run.skipped += 1
+            return
+        kind = values["kind"]
+        if kind == "begin":
+            self.begun_t, self.begun_step = self.run.t, self.step
+        self.run.t = max(self.run.t, self.begun_t + t)
+        if not getattr(self, f"_{kind}")(values):
+            self.run.skipped += 1
+        if self.started is not None:
+            self.run.updated = self.started + self.run.t - self.begun_t
+
+    def _begin(self, values: dict[str, Any]) -> bool:
+        run = self.run
+        if len(run.starts) >= MOST_CANDIDATES:
+            return False
+        run.starts.append(Mark("resumed" if run.starts else "", run.t, self.step))
+        run.ended, run.final = "", None
+        self.started = _number(values.get("started"))
+        run.planned = _number(values.get("seconds"))
+        clip = values.get("clip")
+        clip = clip if isinstance(clip, dict) else {}
+        run.source_bytes = _number(clip.get("source_bytes")) or 0.0
+        run.about = {key: _text(values.get(key)) for key in ("codec", "stack", "device", "seesame")}
+        run.about["steps"] = _number(values.get("steps"))
+        for key in ("width", "height", "frames", "fps"):
+            run.about[key] = _number(clip.get(key))
+        settings = values.get("settings")
+        pairs = list(settings.items()) if isinstance(settings, dict) else []
+        run.settings = {_text(key): _text(value) for key, value in pairs[:MOST_SETTINGS]}
+        return True
+
+    def _stage(self, values: dict[str, Any]) -> bool:
+        if len(self.run.stages) >= MOST_CANDIDATES:
+            return False
+        self.run.stages.append(Mark(_text(values.get("stage")), self.run.t, self.step))
+        return True
+
+    def _step(self, values: dict[str, Any]) -> bool:
+        step, share = _number(values.get("step")), _number(values.get("share"))
+        if step is None or share is None or step < 0 or not 0 <= share <= 1:
+            return False
+        self.step = max(self.step, self.begun_step + int(step))
+        names = ("loss", "seg", "pose", "bytes", "learning_rate")
+        figures = [_number(values.get(name)) for name in names]
+        self.run.steps.append(StepLine(self.run.t, self.step, share, *figures))
+        return True
+
+    def _candidate(self, values: dict[str, Any]) -> bool:
+        names = ("number", "bytes", "seg", "pose", "rate", "score", "excess")
+        figures = dict(_numbers(values, names))
+        if len(figures) < len(names) or len(self.run.candidates) >= MOST_CANDIDATES:
+            return False
+        self.run.candidates.append(
+            CandidateLine(
+                t=self.run.t,
+                step=self.step,
+                stage=self.run.stages[-1].name if self.run.stages else "",
+                start=len(self.run.starts),
+                number=int(figures.pop("number")),
+                bytes=int(figures.pop("bytes")),
+                best=values.get("best") is True,
+                **figures,
+            )
+        )
+        return True
+
+    def _end(self, values: dict[str, Any]) -> bool:
+        self.run.ended = _text(values.get("why")) or "ended"
+        number = _number(values.get("number"))
+        self.run.final = None if number is None else int(number)
+        return True
+
+
+_KINDS = ("begin", "stage", "step", "candidate", "end")
+
+
+def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    """Those of the named values that are numbers, none of them below 0."""
+    for name in names:
+        value = _number(values.get(name))
+        if value is not None and value >= 0:
+            yield name, value
+
+
+def _number(value: Any) -> float | None:
+    """A finite number of a size that figures have; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str:
+    """Any value as a short text."""
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "\u2026"
