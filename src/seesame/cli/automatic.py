@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from seesame.codecs.base import EncodeContext
     from seesame.metric.limits import Limits
     from seesame.search.runner import Result, Source
+    from seesame.search.trial import Trial
 
 AUTO = "auto"
 BUDGET = 480.0
@@ -51,7 +52,8 @@ def encode_automatically(
         outputs = cached_reference_outputs(
             place.path, source, eyes, device=place.device, progress=bar
         )
-    goal, count, best = Goal(limits), 0, None
+    goal, count = Goal(limits), 0
+    best: Trial | None = None
     with Runner(place, opened, outputs, Store(store_path())) as runner:
         with progress("auto", quiet) as bar:
 
