@@ -172,12 +172,12 @@ class _Reader:
             values = json.loads(data) if len(data) <= MOST_LINE else None
         except (ValueError, RecursionError):
             values = None
-        known = isinstance(values, dict) and values.get("kind") in _KINDS
-        t = _number(values.get("t")) if known else None
-        if t is None or t < 0 or not (self.run.starts or values["kind"] == "begin"):
+        if not isinstance(values, dict) or values.get("kind") not in _KINDS:
+            values = {}
+        kind, t = values.get("kind"), _number(values.get("t"))
+        if t is None or t < 0 or not (self.run.starts or kind == "begin"):
             self.run.skipped += 1
             return
-        kind = values["kind"]
         if kind == "begin":
             self.begun_t, self.begun_step = self.run.t, self.step
         self.run.t = max(self.run.t, self.begun_t + t)
