@@ -17,7 +17,7 @@ from seesame.codecs.hybrid.codec import HybridCodec
 from seesame.codecs.runlog import RUN_FILE
 from seesame.metric.evaluator import evaluate
 
-SETTINGS = {"steps": 30, "latent": 4, "bytes": 2000}
+SETTINGS = {"steps": 12, "latent": 4, "bytes": 2000, "sidecar": False}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def of(kind: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("often")
 def test_the_log_tells_the_run(tmp_path: Path) -> None:
-    clip, log, shown = tiny_clip(8), tmp_path / "run.jsonl", []
+    clip, log, shown = tiny_clip(6), tmp_path / "run.jsonl", []
     context = EncodeContext(FakeStack(), work=tmp_path / "a.work", log=log)
     context.progress = lambda share, text: shown.append(text)
     container = HnervCodec().encode(clip, SETTINGS, context)
@@ -45,7 +45,7 @@ def test_the_log_tells_the_run(tmp_path: Path) -> None:
     found = lines(log)
     assert [found[0]["kind"], found[-1]["kind"]] == ["begin", "end"]
     steps = of("step", found)
-    assert [one["step"] for one in steps] == list(range(1, 31))
+    assert [one["step"] for one in steps] == list(range(1, 13))
     assert all(0 <= one["seg"] <= 1 for one in steps)
     assert [one["bytes"] is None for one in steps] == [one["share"] < 0.35 for one in steps]
     assert steps[-1]["loss"] == pytest.approx(sum(steps[-1]["terms"].values()), rel=1e-5)
@@ -67,7 +67,7 @@ def test_the_log_tells_the_run(tmp_path: Path) -> None:
 
 def test_the_log_changes_no_byte(tmp_path: Path) -> None:
     made = [
-        HnervCodec().encode(tiny_clip(6), SETTINGS, EncodeContext(FakeStack(), log=log)).to_bytes()
+        HnervCodec().encode(tiny_clip(4), SETTINGS, EncodeContext(FakeStack(), log=log)).to_bytes()
         for log in (None, tmp_path / "run.jsonl")
     ]
     assert made[0] == made[1]
@@ -80,14 +80,14 @@ def test_an_interrupted_run_is_continued_in_its_log(tmp_path: Path) -> None:
 
     log = tmp_path / RUN_FILE
     context = EncodeContext(FakeStack(), work=tmp_path, progress=interrupt)
-    HnervCodec().encode(tiny_clip(8), SETTINGS, context)
+    HnervCodec().encode(tiny_clip(6), SETTINGS, context)
     assert (tmp_path / NAME).exists()
     assert lines(log)[-1]["why"] == "interrupted"
     before = log.read_bytes()
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(before)
     context = EncodeContext(FakeStack(), work=tmp_path, log=copy)
-    HnervCodec().encode(tiny_clip(8), {**SETTINGS, "resume": True}, context)
+    HnervCodec().encode(tiny_clip(6), {**SETTINGS, "resume": True}, context)
     found = lines(copy)
     assert copy.read_bytes().startswith(before)
     assert len(of("begin", found)) == 2
