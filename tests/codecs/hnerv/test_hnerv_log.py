@@ -95,6 +95,7 @@ def test_an_interrupted_run_is_continued_in_its_log(tmp_path: Path) -> None:
     assert not (tmp_path / NAME).exists()
 
 
+@pytest.mark.usefixtures("often")
 def test_hybrid_s_base_is_a_candidate(tmp_path: Path) -> None:
     log = tmp_path / "run.jsonl"
     settings = {"steps": 4, "base": "x264", "base.crf": 30}
@@ -106,4 +107,8 @@ def test_hybrid_s_base_is_a_candidate(tmp_path: Path) -> None:
         "judging the base",
     ]
     assert len(of("candidate", found)) >= 2
+    base = of("candidate", found)[0]["bytes"]
+    estimates = [one["bytes"] for one in of("step", found) if one["bytes"] is not None]
+    assert estimates
+    assert min(estimates) > base  # the base's bytes are a part of what the file will take
     assert found[-1]["bytes"] == len(made.to_bytes())

@@ -76,6 +76,8 @@ class Job(ABC):
         self.context, self.outputs, self.rep, self.shape = context, outputs, rep, shape
         self.train_settings = settings
         """What training goes by, where that is not the whole of the user's."""
+        self.beside = 0
+        """Bytes of the file that training does not change."""
         self.log = log or RunLog()
         self._best = (float("inf"), float("inf"))
         self.judging = 0.0
@@ -110,6 +112,7 @@ class Job(ABC):
         training = Training(
             self.rep, material, self.stack, self.train_settings, schedule, self.context, self.log
         )
+        training.beside = self.beside
         checkpoint = self._checkpoint()
         done = 0.0
         if self.settings.resume:

@@ -120,6 +120,8 @@ class Training:
         self.rep, self.material, self.stack = representation, material, stack
         self.settings, self.schedule, self.context = settings, schedule, context
         self.log = log or RunLog()
+        self.beside = 0
+        """Bytes of the file that are not trained, for what is told of its size."""
         self.device = torch.device(context.device)
         self.rep.to(self.device)
         self.random = torch.Generator().manual_seed(context.seed)
@@ -271,7 +273,7 @@ class Training:
             logits=logits.detach(),
             classes=classes,
             pose=self.pose_term.mean,
-            bytes=size if quantised else None,
+            bytes=size + self.beside if quantised else None,
             learning_rate=rate,
             temperature=temperature,
         )

@@ -103,10 +103,11 @@ class HybridJob(Job):
         rep = PostRepresentation(trained, self.pictures, self.kernel)
         super().__init__(clip, stack, settings, context, outputs, rep, repr(design), log)
         self.rep: PostRepresentation = rep
+        self.beside = len(self.plain.to_bytes())
         self.train_settings = replace(settings, bytes=None)
         if settings.max_bytes is not None:
             # What is left for the network; a base beyond the bound leaves it the least.
-            rest = max(500, settings.max_bytes - len(self.plain.to_bytes()))
+            rest = max(500, settings.max_bytes - self.beside)
             self.train_settings = replace(self.train_settings, max_bytes=rest)
 
     def run(
