@@ -13,12 +13,10 @@ from seesame.codecs.hnerv.config import HnervSettings, design
 from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_corrections
 from seesame.codecs.hnerv.encode import CODEC_ID, HnervJob
 from seesame.codecs.hnerv.guess import guess
-from seesame.codecs.hnerv.interrupt import interruptible
-from seesame.codecs.hnerv.job import judges
+from seesame.codecs.hnerv.job import judges, running
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.warm import Start
-from seesame.codecs.runlog import logged
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip
@@ -47,18 +45,7 @@ class HnervCodec:
         warm = None if chosen.init is None else _start(Path(chosen.init))
         if warm is not None:
             architecture = warm.architecture(architecture)
-        with (
-            interruptible() as interrupted,
-            logged(
-                self.name,
-                clip,
-                context,
-                settings,
-                seconds=chosen.seconds,
-                steps=chosen.steps,
-                resume=chosen.resume,
-            ) as log,
-        ):
+        with running(self.name, clip, context, settings, chosen) as (interrupted, log):
             log.stage("looking at the source")
             context.progress(0.0, "looking at the source")
             tapped = TappedClip(clip, architecture.render)

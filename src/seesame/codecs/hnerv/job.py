@@ -4,17 +4,20 @@ import hashlib
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import Schedule
 from seesame.codecs.hnerv.correct import Plan
+from seesame.codecs.hnerv.interrupt import interruptible
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
-from seesame.codecs.runlog import RunLog
+from seesame.codecs.runlog import RunLog, logged
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.perception.stack import Stack
@@ -27,6 +30,41 @@ CORRECTING_SHARE = 0.06
 """Share of an encode's time that the search for corrections may take."""
 CORRECTING_ROUNDS = 1
 """Passes of that search in a run of so many steps, which must not depend on the time."""
+
+
+@contextmanager
+def running(
+    name: str,
+    clip: Clip,
+    context: EncodeContext,
+    settings: Mapping[str, Any],
+    chosen: TrainSettings,
+) -> Iterator[tuple[threading.Event, RunLog]]:
+    """An encode that trains: the event that Ctrl-C sets, and the log.
+
+    Args:
+        name: of the codec.
+        clip: the source.
+        context: says where to log.
+        settings: as the user gave them.
+        chosen: the same, with defaults.
+
+    Raises:
+        UserError: the log cannot be opened.
+    """
+    with (
+        interruptible() as stop,
+        logged(
+            name,
+            clip,
+            context,
+            settings,
+            seconds=chosen.seconds,
+            steps=chosen.steps,
+            resume=chosen.resume,
+        ) as log,
+    ):
+        yield stop, log
 
 
 def judges(codec: str, clip: Clip, context: EncodeContext) -> Stack:

@@ -9,8 +9,7 @@ import torch
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.interrupt import interruptible
-from seesame.codecs.hnerv.job import judges
+from seesame.codecs.hnerv.job import judges, running
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hybrid.base import encode_base
@@ -18,7 +17,6 @@ from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
 from seesame.codecs.hybrid.job import HybridJob
 from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
-from seesame.codecs.runlog import logged
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.clip import Clip
 
@@ -43,18 +41,7 @@ class HybridCodec:
         chosen = HybridSettings.from_mapping(settings)
         stack = judges(self.name, clip, context)
         torch.manual_seed(context.seed)
-        with (
-            interruptible() as interrupted,
-            logged(
-                self.name,
-                clip,
-                context,
-                settings,
-                seconds=chosen.seconds,
-                steps=chosen.steps,
-                resume=chosen.resume,
-            ) as log,
-        ):
+        with running(self.name, clip, context, settings, chosen) as (interrupted, log):
             log.stage("encoding the base")
             shape = design(clip, stack, chosen)
             base = encode_base(clip, chosen, shape, context)
