@@ -57,9 +57,9 @@ def judge(bench: Bench, tmp_path: Path) -> Iterator[Callable[..., Result]]:
     def run(folder: Path, limits: Limits = QUICK, isolate: bool = True) -> Result:
         if isolate:
             need_isolation()
-        children = psutil.Process().children(recursive=True)
+        children = psutil.Process().children()
         result = evaluate_submission(folder, bench, limits, isolate=isolate, work=work)
-        assert psutil.Process().children(recursive=True) == children
+        assert psutil.Process().children() == children
         assert list(work.iterdir()) == []
         assert "\n" not in result.verdict
         assert len(result.verdict) < 500

@@ -66,7 +66,7 @@ def watch(
         limits: where it is stopped.
     """
     start = time.monotonic()
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = psutil.Process().children()
     with _adopting_orphans(), _ahead_of_others():
         process = subprocess.Popen(
             command,
@@ -97,7 +97,7 @@ def _until_end(
     start: float,
     limits: Limits,
     counts: "_Counts",
-    before: set[int],
+    before: list[psutil.Process],
 ) -> str | None:
     """Wait; returns the limit passed, or None."""
     pause = TICK
@@ -201,16 +201,22 @@ def _proportional(process: psutil.Process) -> int:
     return int(getattr(full, "pss", full.rss))
 
 
-def _descendants(before: set[int]) -> list[psutil.Process]:
-    """All our children and their children that are not among those before."""
+def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
+    """All our children and theirs, less the children that we had before and all that those start."""
     try:
         found = psutil.Process().children(recursive=True)
     except psutil.Error:
         return []
-    return [process for process in found if process.pid not in before]
+    others = set(before)
+    for process in before:
+        with suppress(psutil.Error):
+            others.update(process.children(recursive=True))
+    return [process for process in found if process not in others]
 
 
-def _kill_all(process: "subprocess.Popen[bytes]", before: set[int], patience: float = 30) -> None:
+def _kill_all(
+    process: "subprocess.Popen[bytes]", before: list[psutil.Process], patience: float = 30
+) -> None:
     """Kill until nothing is left; a storm of forks may need more than one round."""
     deadline = time.monotonic() + patience
     groups = {process.pid} if process.poll() is None else set()
