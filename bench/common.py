@@ -5,6 +5,8 @@ import datetime
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,6 +17,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
+TWINLITENET = SHARED / "models" / "twinlitenet_360x640.onnx"
 
 
 def machine() -> dict[str, Any]:
@@ -38,6 +41,17 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "av": version("av"),
     }
+
+
+def twinlitenet(folder: Path) -> str:
+    """TwinLiteNet as a stack in a folder, fed as docs/stacks.md prints it; its name."""
+    text = (HERE.parent / "docs" / "stacks.md").read_text(encoding="utf-8")
+    found = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stack.toml").write_text(found[1], encoding="utf-8")
+    shutil.copyfile(TWINLITENET, folder / TWINLITENET.name)
+    return f"onnx:{folder}"
 
 
 class Results:

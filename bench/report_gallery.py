@@ -9,7 +9,6 @@ files as well.
 """
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +18,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from common import HERE, SHARED
+from common import HERE, SHARED, twinlitenet
 
 ROOT = HERE.parent
 OUT = ROOT / "out" / "gallery"
 CLIP = SHARED / "data" / "clips" / "highway.mp4"
-MODEL = SHARED / "models" / "twinlitenet_360x640.onnx"
 FILES: dict[str, tuple[str, ...]] = {
     "av1.ssm": ("--codec", "svtav1", "--set", "crf=50", "--set", "scale=0.5"),
     "hybrid.ssm": ("--codec", "hybrid", "--budget", "5m"),
@@ -48,19 +46,12 @@ def made() -> list[Path]:
 
 
 def stranger() -> list[str]:
-    """The flags for TwinLiteNet, fed as docs/stacks.md prints it."""
+    """The flags for TwinLiteNet."""
     try:
         import onnxruntime  # noqa: F401
     except ImportError:
         return []
-    folder = OUT / "twinlitenet"
-    folder.mkdir(exist_ok=True)
-    text = (ROOT / "docs" / "stacks.md").read_text(encoding="utf-8")
-    found = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    (folder / "stack.toml").write_text(found[1], encoding="utf-8")
-    shutil.copyfile(MODEL, folder / MODEL.name)
-    return ["--transfer", f"onnx:{folder}"]
+    return ["--transfer", twinlitenet(OUT / "twinlitenet")]
 
 
 def opened(browser: Any, page: Path, width: int, height: int, scheme: str) -> Any:

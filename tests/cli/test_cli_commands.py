@@ -121,6 +121,25 @@ def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path
     assert "--budget is for hnerv, hybrid, auto; --codec x264 takes --set" in ran.err
 
 
+def test_a_guard_is_trained_for_and_noted(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "guarded.ssm"
+    words = ("compress", drive, "-o", out, "--no-score", "--overwrite")
+    guards = ("--transfer-guard", "augment", "--transfer-guard", "lite")
+    ran = seesame(*words, "--set", "steps=3", *guards)
+    assert ran.code == 0, ran
+    (told,) = values(seesame("info", out, "--json"))
+    assert told["config"]["augment"] is True
+    assert told["config"]["guards"] == ["lite"]
+    for flags, message in (
+        (("--transfer-guard", "nobody"), "nobody"),
+        ((*X264, "--transfer-guard", "augment"), "--transfer-guard is for hnerv, hybrid;"),
+    ):
+        ran = seesame(*words, *flags)
+        assert ran.code == 2
+        assert message in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+
+
 def test_auto_chooses_within_its_time(
     seesame: Run, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

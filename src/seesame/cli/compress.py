@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 HNERV, HYBRID = "hnerv", "hybrid"
 TRAINED = (HNERV, HYBRID)
 """Codecs that train against the stack."""
+AUGMENT = "augment"
+"""The guard that is no stack."""
 ONLY_HNERV = ("init",)
 """Of the flags below, those that hybrid does not take."""
 OF_AUTO = ("budget_s", "target_score", "max_seg", "max_pose", "max_bytes")
@@ -102,6 +104,16 @@ def compress(
             min=0.0,
             metavar="W",
             help="Weight of the pixel term; more keeps the picture viewable.",
+        ),
+    ] = None,
+    transfer_guard: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transfer-guard",
+            rich_help_panel=TRAINING,
+            metavar="augment|STACK",
+            help="Keep the file good for other nets as well: train against augmented copies of "
+            "the stack, or beside another stack; repeatable.",
         ),
     ] = None,
     init: Annotated[
@@ -203,6 +215,7 @@ def compress(
         "budget_s": parse_duration(budget),
         "bytes": size_bytes,
         "pixel_weight": pixel_weight,
+        "transfer_guard": transfer_guard or None,
         "init": init and str(init),
         "target_score": target_score,
         "max_seg": max_seg,
@@ -213,6 +226,7 @@ def compress(
     if log is not None:
         _check_log(log, codec, overwrite or resume)
     chosen = _settings(codec, given, parse_settings(settings or []))
+    guards = [name for name in chosen.pop("transfer_guard", ()) if name != AUGMENT]
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
     _check_paths(clip, out, overwrite)
 
@@ -240,7 +254,8 @@ def compress(
         needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
         eyes = load_stack(stack, where) if needs_stack else None
         work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
-        context = EncodeContext(eyes, where, seed, work=work, log=log)
+        beside = tuple(load_stack(name, where) for name in guards)
+        context = EncodeContext(eyes, where, seed, work=work, log=log, guards=beside)
         encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
     evaluation = None
     if not no_score:
@@ -273,6 +288,8 @@ def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> di
             raise UserError(f"--set {name}: given by {flag} already")
     if codec == AUTO and extra:
         raise UserError("--set is not for --codec auto, which chooses the settings itself")
+    if AUGMENT in flags.get("transfer_guard", ()):
+        flags["augment"] = True
     if codec in TRAINED:
         flags.setdefault("preset", extra.pop("preset", Preset.fast.value))
     return {**extra, **flags}

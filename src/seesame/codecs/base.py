@@ -29,6 +29,8 @@ class EncodeContext:
     """Folder for checkpoints of a resumable encode; None when nothing is to be kept."""
     log: Path | None = None
     """File to which an encode that trains writes its log, beside the one in the work folder."""
+    guards: tuple[Stack, ...] = ()
+    """Further stacks that an encoder which trains is to keep the outputs of, beside its own."""
     kept: dict[str, Any] | None = None
     """Where an encoder leaves what its next encode of the same clip may use; None for nowhere."""
 

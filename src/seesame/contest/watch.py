@@ -202,7 +202,7 @@ def _proportional(process: psutil.Process) -> int:
 
 
 def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
-    """All our children and theirs, less the children that we had before and all that those start."""
+    """All our children and theirs, less those that we had before and what these start."""
     try:
         found = psutil.Process().children(recursive=True)
     except psutil.Error:

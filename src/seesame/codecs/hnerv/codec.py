@@ -16,6 +16,7 @@ from seesame.codecs.hnerv.guess import guess
 from seesame.codecs.hnerv.job import judges, running
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
+from seesame.codecs.hnerv.transfer import transfer_terms
 from seesame.codecs.hnerv.warm import Start
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
@@ -35,7 +36,7 @@ class HnervCodec:
         The first Ctrl-C ends training and returns the best file so far; the second stops at once.
 
         Raises:
-            UserError: bad settings, no stack, a clip that forms no pair.
+            UserError: bad settings, no stack, a clip that forms no pair, a guard without gradients.
         """
         start = time.monotonic()
         chosen = HnervSettings.from_mapping(settings)
@@ -51,7 +52,8 @@ class HnervCodec:
             tapped = TappedClip(clip, architecture.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - start
-            material = Material(tapped.pairs(), outputs, clip.source_bytes)
+            transfer = transfer_terms(clip, stack, chosen, context)
+            material = Material(tapped.pairs(), outputs, clip.source_bytes, transfer)
             job = HnervJob(clip, stack, chosen, context, outputs, architecture, log)
             if warm is not None:
                 warm.fill(job.representation, material.frames, outputs, stack)

@@ -51,8 +51,7 @@ class HnervJob(Job):
     def pack(self) -> Container:
         """The file of the present state."""
         weights, latents = self.rep.symbols()
-        config = {k: v for k, v in self.settings.chosen().items() if k != "init"}
-        config |= {"stack": self.stack.name, "seed": self.context.seed}
+        config = {k: v for k, v in self.settings.stored(self.context).items() if k != "init"}
         return Container(
             codec_id=CODEC_ID,
             width=self.clip.width,

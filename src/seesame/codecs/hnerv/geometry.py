@@ -23,6 +23,7 @@ def render_side(source: int, wanted: int) -> int:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # whoever asks first, training can use it
 def enlarge_matrix(source: int, rendered: int) -> Tensor:
     """The matrix ``float32 (source, rendered)`` that enlarges one axis.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
+from seesame.codecs.base import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.limits import Limits
 
@@ -21,6 +22,8 @@ class TrainSettings:
         steps: number of training steps instead of a wall time (repeatable on one machine).
         bytes: size to aim at; None chooses one from the clip.
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
+        augment: train against augmented copies of the stack as well.
+        guard_weight: weight of what such copies, and guards, add to the loss; 1 is the stack's own.
         target_score: the score that is good enough: training stops when a file reaches it.
         max_seg: the seg distortion that is good enough; with other limits, all must hold.
         max_pose: the same for the pose distortion.
@@ -37,6 +40,7 @@ class TrainSettings:
         "steps": (1, 10**8),
         "bytes": (500, 10**8),
         "pixel_weight": (0, 1000),
+        "guard_weight": (0, 100),
         "target_score": (0, 1e6),
         "max_seg": (0, 1),
         "max_pose": (0, 1e9),
@@ -49,6 +53,8 @@ class TrainSettings:
     steps: int | None = None
     bytes: int | None = None
     pixel_weight: float = 0.0
+    augment: bool = False
+    guard_weight: float = 0.5
     target_score: float | None = None
     max_seg: float | None = None
     max_pose: float | None = None
@@ -116,3 +122,9 @@ class TrainSettings:
             for f in fields(self)
             if f.name != "resume" and getattr(self, f.name) != f.default
         }
+
+    def stored(self, context: EncodeContext) -> dict[str, Any]:
+        """What the file says of how it was made."""
+        assert context.stack is not None
+        made = self.chosen() | {"stack": context.stack.name, "seed": context.seed}
+        return made | ({"guards": [g.name for g in context.guards]} if context.guards else {})

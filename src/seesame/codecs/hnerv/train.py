@@ -20,6 +20,7 @@ from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hnerv.step import Step
+from seesame.codecs.hnerv.transfer import SegTerm, TransferTerm
 from seesame.codecs.runlog import RunLog
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs
@@ -40,11 +41,13 @@ class Material:
         frames: ``uint8 (N, 2, 3, h, w)``; a trailing odd frame stands twice in its pair.
         outputs: the stack's outputs on the source; they cover the whole pairs only.
         source_bytes: denominator of the rate.
+        transfer: terms of the loss for other eyes.
     """
 
     frames: Tensor
     outputs: ReferenceOutputs
     source_bytes: int
+    transfer: tuple[TransferTerm, ...] = ()
 
 
 @dataclass
@@ -247,12 +250,14 @@ class Training:
             logits = self.stack.segment(seen[:, 1])
             values = self.stack.pose(seen) if self.stack.has_pose else None
         classes = outputs.classes[which].to(self.device)
-        terms = {"seg": seg_term(logits, classes, phase, temperature)}
+        seg = partial(seg_term, phase=phase, temperature=temperature)
+        terms = {"seg": seg(logits, classes)}
         if values is not None:
             terms["pose"] = self.pose_term(
                 values.float()[:, : self.stack.judged],
                 outputs.poses[which, : self.stack.judged].to(self.device),
             )
+        terms |= self._transfer(seen, which, seg)
         terms["pixel"] = self._pixels(frames, batch, judged, phase.pixel)
         size = float(bits.detach()) / 8
         weight = self._rate_weight(phase.rate, size, share)
@@ -277,6 +282,16 @@ class Training:
             learning_rate=rate,
             temperature=temperature,
         )
+
+    def _transfer(self, seen: Tensor, which: Tensor, seg: SegTerm) -> dict[str, Tensor]:
+        """The terms for other eyes. They look at the batch's first pair: the order is random."""
+        if not len(which):
+            return {}
+        source = self.material.frames[which[:1]].to(self.device).float()
+        weight, pair = self.settings.guard_weight, int(which[0])
+        return {
+            term.name: weight * term(seen[:1], source, pair, seg) for term in self.material.transfer
+        }
 
     def _clip_gradient(self) -> None:
         """Hold a gradient to twice its usual length: one bad batch must not undo a thousand."""

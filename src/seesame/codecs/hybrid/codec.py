@@ -12,6 +12,7 @@ from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.job import judges, running
 from seesame.codecs.hnerv.tapped import TappedClip
 from seesame.codecs.hnerv.train import Material
+from seesame.codecs.hnerv.transfer import transfer_terms
 from seesame.codecs.hybrid.base import encode_base
 from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
@@ -34,7 +35,7 @@ class HybridCodec:
         The first Ctrl-C ends training and returns the best file so far; the second stops at once.
 
         Raises:
-            UserError: bad settings, no stack, a clip that forms no pair.
+            UserError: bad settings, no stack, a clip that forms no pair, a guard without gradients.
             DamagedError: the clip ends early.
         """
         start = time.monotonic()
@@ -51,7 +52,8 @@ class HybridCodec:
             tapped = TappedClip(clip, shape.render)
             outputs = reference_outputs(tapped, stack, device=context.device)
             look = time.monotonic() - before
-            material = Material(tapped.pairs(), outputs, clip.source_bytes)
+            transfer = transfer_terms(clip, stack, chosen, context)
+            material = Material(tapped.pairs(), outputs, clip.source_bytes, transfer)
             job = HybridJob(clip, stack, chosen, context, outputs, base, shape, log)
             best = job.run(material, start, look, interrupted)
             job.ended(best, interrupted)

@@ -90,7 +90,7 @@ class HybridJob(Job):
         design: Design,
         log: RunLog | None = None,
     ) -> None:
-        config = settings.chosen() | {"stack": stack.name, "seed": context.seed}
+        config = settings.stored(context)
         if Section.CONFIG in base.sections:
             made = unpack_config(base.sections[Section.CONFIG])
             config |= {PREFIX + name: value for name, value in made.items()}

@@ -1,0 +1,189 @@
+"""What a file that is made for one stack is worth to others: transfer and viewability.
+
+    python bench/transfer.py --parallel 2 [--go-on] [--kinds hybrid hnerv]
+    python bench/transfer.py --table          # run nothing, print the table
+    python bench/transfer.py --plot           # docs/transfer.png from the results
+
+On each clip AV1 at several qualities; hybrid and hnerv at several pixel weights, and with
+``--transfer-guard augment``. Every file is written to disk, read back and decoded; the stack that
+it was made for judges it, then TwinLiteNet, which nobody trained against, and PSNR and MS-SSIM say
+how much it looks like the source. Results are appended to ``bench/results/transfer.jsonl``.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import HERE, Results, twinlitenet
+from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
+from measure import measure
+from seesame.bitstream.container import Container
+from seesame.codecs.registry import codec_by_id
+from seesame.metric.evaluator import evaluate, reference_outputs
+from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
+from seesame.perception.registry import load_stack
+from seesame.video.clip import Clip
+from seesame.video.reader import open_clip
+
+AV1: Row = {"preset": 4, "scale": 0.5, "gop": 240, "up": "lanczos"}
+CRFS = (38, 44, 50, 55, 60)
+WEIGHTS = (0.0, 0.05, 0.3)
+GUARDED = 0.05
+"""The pixel weight beside which the guard is tried."""
+BUDGETS = {"hybrid": 240.0, "hnerv": 360.0}
+"""Seconds of a file."""
+FOLDER = HERE.parent / "out" / "twinlitenet"
+PLOT = HERE.parent / "docs" / "transfer.png"
+COLOURS = {"av1": "#1f5f8b", "hybrid": "#3a8f4d", "hnerv": "#c8442d"}
+PAIR_BATCH = 8
+
+
+def job(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
+    """One file, judged by both stacks and by eye."""
+    source, nets = open_clip(find_clip(clip)), load_stack(stack)
+    outputs = reference_outputs(source, nets)
+    with tempfile.TemporaryDirectory() as folder:
+        row = measure(source, outputs, nets, codec, settings, Path(folder), seed=seed)
+        container = Container.read(Path(folder) / f"{codec}.ssm")
+    decoded = codec_by_id(container.codec_id).decode(container)
+    other = load_stack(twinlitenet(FOLDER))
+    beside = evaluate(reference_outputs(source, other), decoded, other, row["bytes"])
+    row |= {"transfer": beside.score.seg, "transfer_stack": other.name}
+    return [row | likeness(source, decoded) | {"fingerprint": nets.fingerprint[:16]}]
+
+
+def likeness(source: Clip, decoded: Clip) -> Row:
+    """PSNR of the whole clip, and the mean of the frames' MS-SSIM."""
+    errors: list[float] = []
+    alike: list[float] = []
+    batches = zip(source.batches(PAIR_BATCH), decoded.batches(PAIR_BATCH), strict=True)
+    for first, second in batches:
+        errors += squared_errors(first, second)
+        found = ms_ssim(luma(first), luma(second))
+        assert found is not None
+        alike += found.tolist()
+    return {"psnr": psnr(float(np.mean(errors))), "ms_ssim": float(np.mean(alike))}
+
+
+def jobs_of(args: argparse.Namespace) -> list[Job]:
+    """AV1's jobs first: they are quick."""
+    made = []
+    for clip in args.clips:
+        variants: list[tuple[str, str, Row, Row]] = [
+            ("av1", "svtav1", {"crf": crf}, AV1 | {"crf": crf}) for crf in CRFS
+        ]
+        for codec, budget in BUDGETS.items():
+            length = {"steps": args.steps} if args.steps else {"budget_s": budget}
+            for weight in WEIGHTS:
+                named = {"pixel_weight": weight, "augment": False, **length}
+                variants.append((codec, codec, named, named))
+            named = {"pixel_weight": GUARDED, "augment": True, **length}
+            variants.append((codec, codec, named, named))
+        for kind, codec, named, settings in variants:
+            if kind in args.kinds:
+                key = {"clip": Path(clip).name, "stack": args.stack, "kind": kind, **named}
+                values = {"codec": codec, "settings": settings, "seed": args.seed}
+                made.append(Job(key, job, {"clip": clip, "stack": args.stack, **values}))
+    return made
+
+
+def name(row: Row) -> str:
+    """What is said of a file beside its codec."""
+    if row["kind"] == "av1":
+        return f"CRF {row['crf']}"
+    return f"pixel weight {row['pixel_weight']:g}" + (", guard" if row["augment"] else "")
+
+
+def found_rows(jobs: list[Job], results: Results) -> list[Row]:
+    """The latest row of each job that has one."""
+    return [row for one in jobs for row in rows_of(results, one.key)]
+
+
+def print_table(rows: list[Row]) -> None:
+    """A line a file."""
+    print("| clip | codec | settings | bytes | score | transfer | PSNR | MS-SSIM |")
+    print("|---|---|---|---:|---:|---:|---:|---:|")
+    for row in rows:
+        print(
+            f"| {row['clip']} | {row['kind']} | {name(row)} | {row['bytes']:,} "
+            f"| {row['score']:.3f} | {row['transfer']:.4f} | {row['psnr']:.1f} "
+            f"| {row['ms_ssim']:.3f} |"
+        )
+
+
+def draw(rows: list[Row], clips: list[str], path: Path) -> None:
+    """Score against transfer, a panel a clip; the larger a mark, the higher the PSNR."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    size = {"figsize": (5.2 * len(clips), 4.4), "layout": "constrained"}
+    figure, axes = plt.subplots(1, len(clips), squeeze=False, **size)
+    for axis, clip in zip(axes[0], clips, strict=True):
+        panel(axis, [row for row in rows if row["clip"] == clip])
+        axis.set_title(clip)
+    axes[0][0].set_ylabel("transfer: seg distortion for TwinLiteNet")
+    axes[0][0].legend(fontsize=8, framealpha=0.9)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    print(f"wrote {path}")
+
+
+def panel(axis: Any, rows: list[Row]) -> None:
+    """One clip."""
+    axis.set_xlabel("score (100·seg + 25·rate + √(10·pose))")
+    axis.grid(color="0.92")
+    axis.set_axisbelow(True)
+    for kind, colour in COLOURS.items():
+        own = [row for row in rows if row["kind"] == kind]
+        plain = [row for row in own if not row.get("augment")]
+        axis.plot(*across(plain), color=colour, linewidth=1, alpha=0.6)
+        for guarded in (False, True):
+            some = [row for row in own if bool(row.get("augment")) == guarded]
+            sizes = [8 + 3 * max(0.0, row["psnr"] - 8) for row in some]
+            label = f"{kind}{', with guard' if guarded else ''}"
+            if some:
+                face = "white" if guarded else colour
+                axis.scatter(*across(some), sizes, face, edgecolors=colour, label=label, zorder=3)
+        for row in own:
+            text = f"{row['psnr']:.0f} dB"
+            at = {"xytext": (6, 4), "textcoords": "offset points"}
+            axis.annotate(text, (row["score"], row["transfer"]), fontsize=7, color="0.35", **at)
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+
+
+def across(rows: list[Row]) -> tuple[list[float], list[float]]:
+    """Scores and transfer distortions."""
+    return [row["score"] for row in rows], [row["transfer"] for row in rows]
+
+
+def main() -> None:
+    """Run the jobs; print the table, or draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser, "transfer", ("highway.mp4", "dusk.mp4"))
+    parser.add_argument("--kinds", nargs="+", choices=list(COLOURS), default=list(COLOURS))
+    parser.add_argument("--steps", type=int, help="training steps instead of a time")
+    parser.add_argument("--table", action="store_true", help="run nothing; print the table")
+    parser.add_argument("--plot", action="store_true", help="run nothing; draw")
+    parser.add_argument("--stack", default="lite")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    results = Results(args.name, append=True, folder=args.folder)
+    jobs = jobs_of(args)
+    if not args.table and not args.plot:
+        run_jobs(jobs, results, args)
+    rows = found_rows(jobs, results)
+    print_table(rows)
+    if args.plot:
+        draw(rows, [Path(clip).name for clip in args.clips], PLOT)
+
+
+if __name__ == "__main__":
+    main()
