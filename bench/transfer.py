@@ -22,7 +22,8 @@ from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
 from measure import measure
 from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
-from seesame.metric.evaluator import evaluate, reference_outputs
+from seesame.metric.cache import cached_reference_outputs
+from seesame.metric.evaluator import evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.registry import load_stack
 from seesame.video.clip import Clip
@@ -43,14 +44,14 @@ PAIR_BATCH = 8
 
 def job(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
     """One file, judged by both stacks and by eye."""
-    source, nets = open_clip(find_clip(clip)), load_stack(stack)
-    outputs = reference_outputs(source, nets)
+    path = find_clip(clip)
+    source, nets, other = open_clip(path), load_stack(stack), load_stack(twinlitenet(FOLDER))
+    outputs, seen = (cached_reference_outputs(path, source, eyes) for eyes in (nets, other))
     with tempfile.TemporaryDirectory() as folder:
         row = measure(source, outputs, nets, codec, settings, Path(folder), seed=seed)
         container = Container.read(Path(folder) / f"{codec}.ssm")
     decoded = codec_by_id(container.codec_id).decode(container)
-    other = load_stack(twinlitenet(FOLDER))
-    beside = evaluate(reference_outputs(source, other), decoded, other, row["bytes"])
+    beside = evaluate(seen, decoded, other, row["bytes"])
     row |= {"transfer": beside.score.seg, "transfer_stack": other.name}
     return [row | likeness(source, decoded) | {"fingerprint": nets.fingerprint[:16]}]
 
