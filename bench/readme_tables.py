@@ -222,7 +222,8 @@ def hybrid_table(rows: list[Values]) -> str:
 
 
 def search_table(rows: list[Values]) -> str:
-    """What ``bench/search.py`` measured: the exhaustive grid, and auto with few encodes.
+    """What ``bench/search.py`` measured: the exhaustive grid, and auto with few encodes in the
+    same space and in the codec's own.
 
     Where ``bench/hybrid.py`` ran, beside the best of the settings made by hand.
     """
@@ -232,23 +233,27 @@ def search_table(rows: list[Values]) -> str:
     for clip in dict.fromkeys(row["clip"] for row in rows):
         found = {row["method"]: row for row in rows if row["clip"] == clip}
         by_hand = min((row["score"] for row in made if row["clip"] == clip), default=None)
-        few, whole = found.get("auto"), found.get("grid")
+        few, whole, wide = (found.get(method) for method in ("auto", "grid", "wide"))
         if few is None:
             continue
         score = few["best"][-1]
-        cells = ["", "", f"{few['trials']}: {score:.3f}", "", "", "", ""]
+        cells = ["", "", f"{few['trials']}: {score:.3f}", "", "", "", "", ""]
         if whole is not None:
             cells[1] = f"{whole['trials']}: {whole['best'][-1]:.3f}"
             cells[3] = f"{score / whole['best'][-1]:.3f}"
             cells[4] = f"{few['trial_s'] / whole['trial_s']:.3f}"
+        best = few
+        if wide is not None:
+            cells[5] = f"{wide['trials']}: {wide['best'][-1]:.3f}"
+            best = min(few, wide, key=lambda row: row["best"][-1])
         if by_hand is not None:
             cells[0] = f"{by_hand:.3f}"
-            cells[5] = f"{score / by_hand:.2f}"
-        if "transfer" in few["confirmed"]:
-            cells[6] = f"{few['confirmed']['transfer']['seg']:.4f}"
+            cells[6] = f"{best['best'][-1] / by_hand:.2f}"
+        if "transfer" in best["confirmed"]:
+            cells[7] = f"{best['confirmed']['transfer']['seg']:.4f}"
         lines.append((clip, *cells))
     columns = ("clip", "best hand-made", "grid", "auto", "auto / grid", "of its time")
-    return table((*columns, "auto / hand-made", "transfer"), lines)
+    return table((*columns, "auto, wide", "best auto / hand-made", "transfer"), lines)
 
 
 def processor(row: Values) -> str:

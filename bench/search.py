@@ -2,15 +2,18 @@
 
     python bench/search.py --part grid --parallel 2 [--clips dusk.mp4]    # hours; goes on by itself
     python bench/search.py --part auto
+    python bench/search.py --part wide          # auto over all that `seesame search` would try
     python bench/search.py --table              # run nothing, print the table
 
 The grid is of 600 settings of one encoder; ``auto`` may ask for 40 encodes of the space that the
 grid is taken from, whose quality has steps of one. Both count the seconds of each trial as they
 were measured when it was made, so that a trial that the store had costs what it had cost. The grid
-is encoded once for the five kernels of the decoder. A killed grid goes on where it was. One row a
-clip and method, with all its trials, is appended to ``bench/results/search.jsonl``; the best
-trial's file is made once more by ``seesame compress`` and scored by ``seesame score``, with the
-stack of the search and with ``--transfer``, one that the search never saw.
+is encoded once for the five kernels of the decoder. A killed grid goes on where it was. The grid's
+space is narrow, for the grid's sake; ``wide`` is ``auto`` over the codec's own space, with slower
+presets. One row a clip and method, with all its trials, is appended to
+``bench/results/search.jsonl``; the best trial's file is made once more by ``seesame compress`` and
+scored by ``seesame score``, with the stack of the search and with ``--transfer``, one that the
+search never saw.
 """
 
 import argparse
@@ -50,9 +53,12 @@ AXES = (
 STORE = HERE.parent / "out" / "bench-search.sqlite"
 
 
-def space() -> Space:
-    """What both methods search."""
-    return SPACES[CODEC].holding(AXES)
+METHODS = ("auto", "grid", "wide")
+
+
+def space(method: str) -> Space:
+    """What a method searches."""
+    return SPACES[CODEC] if method == "wide" else SPACES[CODEC].holding(AXES)
 
 
 def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
@@ -70,25 +76,27 @@ def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
             print(f"{clip.name}: {method} {count} after {spent:.0f} s", file=sys.stderr)
 
     with Runner(place, opened, outputs, Store(args.store), args.parallel) as runner:
+        searching = space(method)
         if method == "grid":
-            found = grid([space()], runner, tell)
+            found = grid([searching], runner, tell)
         else:
-            found = auto([space()], goal, runner, args.trials, args.seed, tell)
+            found = auto([searching], goal, runner, args.trials, args.seed, tell)
     best = goal.best(found)
     assert best is not None
     return {
         "trials": len(found),
         "trial_s": round(sum(t.encode_s + t.judge_s for t in found), 1),
-        "best": compact(best),
-        "all": [compact(trial) for trial in found],
+        "settings": chosen_settings(best),
+        "best": compact(best, searching),
+        "all": [compact(trial, searching) for trial in found],
         "fingerprint": eyes.fingerprint[:16],
         "confirmed": confirmed(clip, best, args),
     }
 
 
-def compact(trial: Trial) -> list[Any]:
+def compact(trial: Trial, searched: Space) -> list[Any]:
     """Settings that vary, then the figures."""
-    varied = [trial.settings[a.name] for a in AXES if len(a.values) > 1]
+    varied = [trial.settings[a.name] for a in searched.axes if len(a.values) > 1]
     return [*varied, trial.bytes, trial.seg, trial.pose, round(trial.score.total, 6)]
 
 
@@ -136,7 +144,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, "search", ("highway.mp4", "dusk.mp4", "forest.mp4"))
-    parser.add_argument("--part", choices=("grid", "auto"), help="only this method")
+    parser.add_argument("--part", choices=METHODS, help="only this method")
     parser.add_argument("--trials", type=int, default=40, help="encodes that auto may ask for")
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--stack", default="lite")
@@ -146,7 +154,7 @@ def main() -> None:
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     for clip in [] if args.table else args.clips:
-        for method in ("auto", "grid"):
+        for method in METHODS:
             if args.part in (None, method):
                 row = searched(find_clip(clip), args, method)
                 key = {"clip": Path(clip).name, "method": method, "codec": CODEC}

@@ -34,7 +34,7 @@ CRFS = (38, 44, 50, 55, 60)
 WEIGHTS = (0.0, 0.05, 0.3)
 GUARDED = 0.05
 """The pixel weight beside which the guard is tried."""
-BUDGETS = {"hybrid": 240.0, "hnerv": 360.0}
+BUDGETS = {"hybrid": 240.0, "hnerv": 300.0}
 """Seconds of a file."""
 FOLDER = HERE.parent / "out" / "twinlitenet"
 PLOT = HERE.parent / "docs" / "transfer.png"
