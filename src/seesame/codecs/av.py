@@ -24,8 +24,8 @@ from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs import av_filters
 from seesame.codecs.av_head import SHARPEN_STEP, Head
 from seesame.codecs.av_options import AT_DECODE, AvSettings
-from seesame.codecs.av_planes import FORMATS, decoded_rgb, padded, pictures
-from seesame.codecs.av_regions import with_regions
+from seesame.codecs.av_pictures import BATCH, coded_pictures
+from seesame.codecs.av_planes import FORMATS, decoded_rgb, padded
 from seesame.codecs.av_settings import (
     FAMILY,
     Member,
@@ -35,13 +35,9 @@ from seesame.codecs.av_settings import (
 )
 from seesame.codecs.av_threads import usual_scheduling
 from seesame.codecs.base import EncodeContext
-from seesame.codecs.roi import BLOCK, Focus, offsets, soften
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
-from seesame.video.resize import resize, to_float, to_uint8
-
-_BATCH = 16
-"""Frames read at a time while encoding."""
+from seesame.video.resize import resize, to_uint8
 
 _H264_SEI = 6
 
@@ -193,47 +189,23 @@ def _encode(
     clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings, context: EncodeContext
 ) -> list[bytes]:
     """All packets in coding order."""
-    focus = Focus(context) if settings.roi or settings.roi_qp else None
     packets: list[bytes] = []
     seen = 0
     try:
         encoder = _open_encoder(clip, size, member, settings)
-        for batch in clip.batches(_BATCH):
-            frames = to_float(batch)
-            keep = None if focus is None else focus(frames, seen, size)
-            small = _prepared(frames, seen, size, settings, keep)
-            quantiser = None if keep is None else offsets(keep, settings.roi_qp)
-            for number, picture in enumerate(pictures(small, settings.depth)):
-                picture.pts, picture.time_base = seen, encoder.time_base
-                if quantiser is not None:
-                    picture = with_regions(picture, quantiser[number], BLOCK)
-                packets += [bytes(packet) for packet in encoder.encode(picture)]
-                seen += 1
-            share = min(1.0, seen / clip.num_frames)
-            context.progress(share, f"frame {seen} of {clip.num_frames}")
+        for picture in coded_pictures(clip, size, settings, context):
+            picture.pts, picture.time_base = seen, encoder.time_base
+            packets += [bytes(packet) for packet in encoder.encode(picture)]
+            seen += 1
+            if seen % BATCH == 0 or seen == clip.num_frames:
+                share = min(1.0, seen / clip.num_frames)
+                context.progress(share, f"frame {seen} of {clip.num_frames}")
         packets += [bytes(packet) for packet in encoder.encode(None)]
     except av.error.FFmpegError as error:
         raise UserError(f"{member.name} cannot encode this clip ({error.strerror})") from error
     if seen != clip.num_frames:
         raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
     return [_without_ballast(packet, member) for packet in packets]
-
-
-def _prepared(
-    frames: Tensor, start: int, size: tuple[int, int], settings: AvSettings, keep: Tensor | None
-) -> Tensor:
-    """What the encoder gets of some frames, the first of which has the number ``start``."""
-    with torch.no_grad():
-        small = resize(frames, size, settings.down)
-        if keep is not None and settings.roi:
-            small = soften(small, keep, settings.roi)
-        if settings.first_blur:
-            first = slice(start % 2, None, 2)
-            small = small.clone()  # it may be the frames themselves
-            small[first] = av_filters.blur(small[first], settings.first_blur)
-        small = av_filters.blur(small, settings.blur)
-        small = av_filters.presharpen(small, settings.presharpen)
-        return av_filters.fade_colour(small, settings.chroma)
 
 
 def _open_encoder(

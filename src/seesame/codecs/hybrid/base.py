@@ -35,7 +35,7 @@ def encode_base(
     """
     member = FAMILY[settings.base]
     whole = {"scale": _scale(clip, design), **settings.base_settings}
-    quiet = replace(context, progress=lambda share, text: None)
+    quiet = replace(context, progress=lambda share, text: None, kept={})
     codec = AvCodec(member.name)
     if whole.keys() & {"crf", "kbps"}:
         context.progress(0.0, f"encoding the base, {member.name}")
