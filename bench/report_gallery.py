@@ -28,6 +28,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "hybrid.ssm": ("--codec", "hybrid", "--budget", "5m"),
     "hnerv.ssm": ("--codec", "hnerv", "--preset", "fast"),
 }
+TROUBLE: list[str] = []
+"""What the page wrote to the console; there must be nothing."""
 COLOURS = 256
 """Of a picture in docs, to keep it small."""
 
@@ -59,6 +61,8 @@ def opened(browser: Any, page: Path, width: int, height: int, scheme: str) -> An
     shown = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
+    shown.on("console", lambda message: TROUBLE.append(message.text))
+    shown.on("pageerror", lambda error: TROUBLE.append(str(error)))
     shown.goto(page.as_uri())
     shown.wait_for_selector("#stage[data-frame]")
     shown.locator(".verdict button").click()
@@ -100,8 +104,11 @@ def main() -> None:
         desk = opened(browser, page, 1280, 1440, "light")
         keep(desk, "report.png")
         keep(desk, "report_detail.png", "#worst")
+        keep(opened(browser, page, 1280, 700, "light"), "report_player.png", "#player")
         keep(opened(browser, page, 390, 844, "dark"), "report_phone.png", "#player")
         browser.close()
+    if TROUBLE:
+        raise SystemExit(f"the page complains: {'; '.join(TROUBLE)}")
 
 
 if __name__ == "__main__":

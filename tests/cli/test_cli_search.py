@@ -58,6 +58,22 @@ def test_the_command_that_it_prints_makes_the_file_that_it_means(
         assert made[name] == ran["best"][name]
 
 
+def test_its_log_has_every_trial(seesame: Run, drive: Path, store: Path, tmp_path: Path) -> None:
+    log = tmp_path / "search.jsonl"
+    words = ("search", drive, *GRID, "scale=0.5,1", "--store", store, "--json", "-q")
+    ran = only(seesame(*words, "--log", log))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["begin", "stage", *6 * ["candidate"], "end"]
+    assert (lines[0]["codec"], lines[0]["steps"]) == ("search", 6)
+    best = lines[2:-1][lines[-1]["number"] - 1]
+    assert best["score"] == lines[-1]["score"] == ran["best"]["score"]
+    assert best["best"] is True
+    told = only(seesame("report", log, "-o", tmp_path / "run.html", "--json", "-q"))
+    assert told["best"]["score"] == ran["best"]["score"]
+    again = seesame(*words, "--log", log)
+    assert (again.code, "exists" in again.err) == (2, True)
+
+
 def test_limits(seesame: Run, drive: Path, store: Path) -> None:
     words = ("search", drive, *GRID, "scale=0.5,1", "--store", store, "--json", "-q")
     free = only(seesame(*words))

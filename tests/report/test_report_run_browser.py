@@ -44,7 +44,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             lambda r: None if r.url.startswith(path.as_uri()) else trouble.append(r.url),
         )
         page.goto(path.as_uri())
-        page.wait_for_selector("#curve-learning svg")
+        page.wait_for_selector("#curve-bytes svg")
         return page
 
     opened.path = path  # type: ignore[attr-defined]
@@ -67,6 +67,18 @@ def test_the_curves_are_drawn(opened: Callable[..., Any]) -> None:
     assert page.locator("img").count() == 0
     names = page.locator(".stage-name").all_text_contents()
     assert {"training", "quantised", "judging"} <= set(names)
+
+
+def test_a_search_has_trials_alone(opened: Callable[..., Any]) -> None:
+    trials = [logs.candidate(10.0 * i, i, 5.0 - i) for i in (1, 2, 3)]
+    end = {"kind": "end", "t": 31.0, "why": "finished", "number": 3, "bytes": 1, "score": 2.0}
+    page = opened([logs.begin(codec="search"), *trials, end])
+    assert page.locator(".timeline").count() == CURVES - 2
+    assert page.locator("#curve-score .judged").count() == 3
+    assert "The best trial scores 2.000" in page.locator("h1").inner_text()
+    assert page.locator("#by-t").count() == 0
+    assert "Step" not in page.locator("table").inner_text()
+    assert "not kept" not in page.locator("table").inner_text()
 
 
 def test_steps_or_time_run_along(opened: Callable[..., Any]) -> None:

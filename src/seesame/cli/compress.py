@@ -20,6 +20,7 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
+    check_log,
     parse_duration,
     parse_fps,
     parse_settings,
@@ -224,7 +225,9 @@ def compress(
         "resume": resume or None,
     }
     if log is not None:
-        _check_log(log, codec, overwrite or resume)
+        if codec not in TRAINED:
+            raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
+        check_log(log, overwrite or resume)
     chosen = _settings(codec, given, parse_settings(settings or []))
     guards = [name for name in chosen.pop("transfer_guard", ()) if name != AUGMENT]
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
@@ -304,19 +307,6 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
     if clip.exists() and out.exists() and clip.samefile(out):
         raise UserError(f"{out}: is the clip itself; choose another output")
     check_output(out, overwrite)
-
-
-def _check_log(log: Path, codec: str, replace: bool) -> None:
-    """Refuse a log that could not be written, or that nothing would be written to."""
-    from seesame.files import check_output
-
-    if codec not in TRAINED:
-        raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
-    if log.suffix != ".jsonl":
-        raise UserError(f"{log}: a log is a .jsonl file; name it {log.stem}.jsonl")
-    if log.is_dir():
-        raise UserError(f"{log}: is a folder; name a file")
-    check_output(log, replace)
 
 
 def _missed(

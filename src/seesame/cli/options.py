@@ -201,3 +201,14 @@ def parse_settings(pairs: list[str]) -> dict[str, object]:
         except json.JSONDecodeError:
             settings[name] = value
     return settings
+
+
+def check_log(log: Path, replace: bool) -> None:
+    """Refuse the log of a run that could not be written."""
+    from seesame.files import check_output
+
+    if log.suffix != ".jsonl":
+        raise UserError(f"{log}: a log is a .jsonl file; name it {log.stem}.jsonl")
+    if log.is_dir():
+        raise UserError(f"{log}: is a folder; name a file")
+    check_output(log, replace)

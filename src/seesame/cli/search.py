@@ -19,17 +19,19 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
+    check_log,
     parse_duration,
     parse_fps,
     parse_size,
     resolve_device,
 )
 from seesame.cli.output import print_json, print_note, print_table
+from seesame.cli.search_progress import Heard
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.search.goal import Goal
-    from seesame.search.runner import Result, Runner
+    from seesame.search.runner import Runner
     from seesame.search.space import Space
     from seesame.search.trial import Trial
 
@@ -113,6 +115,14 @@ def search(
             help="Folder for trials.csv, front.csv, search.json and search.png.",
         ),
     ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="RUN.jsonl",
+            help="Write every trial there as it ends, to follow with `seesame report RUN.jsonl`.",
+        ),
+    ] = None,
     jobs: Annotated[
         int,
         typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="Encodes at once."),
@@ -155,6 +165,8 @@ def search(
     sample_seconds = None if sample in (None, "all") else parse_duration(sample, "--sample")
 
     from seesame.cli.progress import progress
+    from seesame.codecs.base import EncodeContext
+    from seesame.codecs.runlog import logged
     from seesame.files import check_output
     from seesame.metric.cache import cached_reference_outputs
     from seesame.metric.limits import Limits
@@ -173,6 +185,8 @@ def search(
     spaces = _spaces(codec, axes or [])
     if out is not None:
         check_output(out, overwrite)
+    if log is not None:
+        check_log(log, overwrite)
     where = resolve_device(device)
     keep_freed_memory()
     kept = Store(store or store_path())
@@ -187,9 +201,17 @@ def search(
     spans = usual_windows(source) if sample is None else None
     if sample_seconds is not None:
         spans = windows(source, sample_seconds)
-    with Runner(place, opened, outputs, kept, jobs) as runner:
+    if spans is not None:
+        total += MOST_ON_WHOLE
+    noted = {"codec": codec, "method": method.value, "goal": str(goal), "cut": cut}
+    run = EncodeContext(eyes, where, seed, log=log)
+    with (
+        logged("search", source, run, noted, seconds=0, steps=total, resume=False) as lines,
+        Runner(place, opened, outputs, kept, jobs) as runner,
+    ):
+        lines.stage("searching" if spans is None else "searching a sample")
         with progress("search", quiet) as bar:
-            heard = _Heard(goal, total if spans is None else total + MOST_ON_WHOLE, bar)
+            heard = Heard(goal, total, bar, lines)
 
             def look(part: Runner, aim: Goal) -> list[Trial]:
                 if method is Method.auto:
@@ -206,9 +228,14 @@ def search(
         if best is None:
             raise UserError(f"{clip}: no encode succeeded; {heard.refused[-1]}")
         if cut is not None:
-            found += _in_parts(runner, goal, best, every, trials, seed, quiet)
-    best = goal.best(found)
-    assert best is not None
+            lines.stage("searching in parts")
+            parts = _in_parts(runner, goal, best, every, trials, seed, quiet)
+            for trial in parts:
+                heard.note(trial)
+            found += parts
+        best = goal.best(found)
+        assert best is not None
+        heard.ended(best)
     if out is not None:
         title = f"{clip.name}, stack {stack}: {goal}, {len(found)} trials"
         write_outcome(out, found, best, title, overwrite)
@@ -226,6 +253,7 @@ def _in_parts(
 ) -> "list[Trial]":
     """The trial of the clip in parts; none where there is nothing to cut."""
     from seesame.cli.progress import progress
+    from seesame.codecs.runlog import RunLog
     from seesame.search.excerpt import even_cuts
     from seesame.search.segmented import segmented
     from seesame.video.cuts import scene_cuts
@@ -241,42 +269,13 @@ def _in_parts(
         return []
     each = max(LEAST_OF_PART, trials // 2)
     with progress(f"{len(cuts) + 1} parts", quiet) as bar:
-        heard = _Heard(goal, each * (len(cuts) + 1), bar)
+        heard = Heard(goal, each * (len(cuts) + 1), bar, RunLog())
         result = segmented(runner, goal, best, cuts, each, seed, heard)
     for line in heard.refused:
         print_note(line, quiet)
     if result.trial is None:
         print_note(f"the file of {len(cuts) + 1} parts cannot be made: {result.why}", quiet)
     return [] if result.trial is None else [result.trial]
-
-
-class _Heard:
-    """Follows a search: progress, and what encoders refused."""
-
-    def __init__(self, goal: "Goal", total: int, bar: Any) -> None:
-        self.goal, self.total, self.bar = goal, total, bar
-        self.refused: list[str] = []
-        self.best: Trial | None = None
-        self.count = 0
-        self.on_whole = False
-
-    def whole(self, result: "Result") -> None:
-        """A result on the whole clip, after a search on a sample: that one's best is forgotten."""
-        if not self.on_whole:
-            self.on_whole, self.best = True, None
-        self(result)
-
-    def __call__(self, result: "Result") -> None:
-        self.count += 1
-        codec, settings = result.wanted
-        if result.trial is None:
-            self.refused.append(f"{codec} {settings}: {result.why}")
-            return
-        known = [trial for trial in (self.best, result.trial) if trial is not None]
-        self.best = self.goal.best(known)
-        assert self.best is not None
-        figures = f"{self.best.codec} score {self.best.score.total:.4f}, {self.best.bytes:,} bytes"
-        self.bar(min(1.0, self.count / self.total), f"{self.count} trials, best {figures}")
 
 
 def _spaces(codecs: str, texts: list[str]) -> "list[Space]":

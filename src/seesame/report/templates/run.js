@@ -1,9 +1,10 @@
 "use strict";
-// Curves of a training run: what it estimates, and what was judged.
+// Curves of a training run, what it estimates and what was judged; or a search and its trials.
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { columns, candidates, stages } = data;
 const curves = [];
+const training = $("by-t") !== null; // else a search
 const kept = history.state?.scroll;
 let along = location.hash === "#steps" ? "step" : "t";
 
@@ -65,7 +66,7 @@ class Curve {
   layout() {
     const { values, judged, height, named } = this.options;
     this.width = Math.max(this.box.clientWidth, 120);
-    this.left = 50;
+    this.left = 58;
     const [top, bottom] = [named ? 20 : 5, 20];
     this.high = Math.max(data.end[along], 1);
     const x = (place) => this.left + ((this.width - this.left - 10) * place) / this.high;
@@ -149,8 +150,9 @@ class Curve {
 
 function choose(name) {
   along = name;
-  $("by-t").setAttribute("aria-pressed", name === "t");
-  $("by-step").setAttribute("aria-pressed", name === "step");
+  if (!training) along = "t";
+  $("by-t")?.setAttribute("aria-pressed", name === "t");
+  $("by-step")?.setAttribute("aria-pressed", name === "step");
   // In the address, so that it outlives a reload.
   history.replaceState(history.state, "", name === "step" ? "#steps" : location.pathname);
   curves.forEach((one) => one.layout());
@@ -184,10 +186,12 @@ new Curve($("curve-seg"), { title: "100·seg", values: columns.seg, judged: term
 new Curve($("curve-pose"), { title: "√(10·pose)", values: columns.pose, judged: terms(1) });
 new Curve($("curve-rate"), { title: "25·rate", values: columns.rate, judged: terms(2) });
 new Curve($("curve-bytes"), { title: "Bytes", values: columns.bytes, judged: candidates.map((one) => one.bytes), format: whole });
-new Curve($("curve-loss"), { title: "Loss", values: columns.loss });
-new Curve($("curve-learning"), { title: "Learning rate", linear: true, values: columns.learning });
-$("by-t").addEventListener("click", () => choose("t"));
-$("by-step").addEventListener("click", () => choose("step"));
+if (training) {
+  new Curve($("curve-loss"), { title: "Loss", values: columns.loss });
+  new Curve($("curve-learning"), { title: "Learning rate", linear: true, values: columns.learning });
+  $("by-t").addEventListener("click", () => choose("t"));
+  $("by-step").addEventListener("click", () => choose("step"));
+}
 choose(along);
 if (kept) scrollTo(0, kept);
 if ($("quiet")) {
