@@ -1,7 +1,7 @@
-"""Rewrite the tables and the picture of README.md from measured results.
+"""Rewrite the tables of README.md and docs, and the demo's picture, from measured results.
 
     python bench/readme_tables.py            # from out/demo and bench/results
-    python bench/readme_tables.py --check    # exit code 1 when README.md is not up to date
+    python bench/readme_tables.py --check    # exit code 1 when a page is not up to date
 
 ``make demo`` makes ``out/demo/demo.json`` and ``demo.png``; the scripts in ``bench/`` write one
 JSON object a line into ``bench/results/*.jsonl``. A line of a result with ``clip``, ``codec``,
@@ -22,7 +22,7 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "bench" / "results"
 DEMO = ROOT / "out" / "demo"
 STEPS = ("compress", "decompress", "score")
-OWN_TABLE = ("minute", "hybrid", "av_ablation")
+OWN_TABLE = ("minute", "hybrid", "av_ablation", "transfer")
 """Results whose rows are no candidates for the results table."""
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 
@@ -256,6 +256,38 @@ def search_table(rows: list[Values]) -> str:
     return table((*columns, "auto, wide", "best auto / hand-made", "transfer"), lines)
 
 
+def ablation_table(rows: list[Values]) -> str:
+    """What ``bench/av_ablation.py`` measured: a column a clip, and the change from the base."""
+    found = {(row["variant"], row["clip"]): row for row in rows}
+    clips = sorted({clip for _, clip in found})
+    lines = []
+    for variant in dict.fromkeys(name for name, _ in found):
+        cells = []
+        for clip in clips:
+            row = found.get((variant, clip), {"of_base": 1})
+            change = f" ({100 * (row['of_base'] - 1):+.1f} %)" if row["of_base"] != 1 else ""
+            cells.append(f"{row['score']:.3f}{change}" if "score" in row else "")
+        lines.append((variant, *cells))
+    return table(("variant", *clips), lines)
+
+
+def transfer_table(rows: list[Values]) -> str:
+    """What ``bench/transfer.py`` measured: a line a file, the latest of its kind."""
+    key = ("clip", "kind", "crf", "pixel_weight", "augment")
+    lines = []
+    for row in {tuple(map(row.get, key)): row for row in rows}.values():
+        if row["kind"] == "av1":
+            name = f"CRF {row['crf']}"
+        else:
+            name = f"pixel weight {row['pixel_weight']:g}" + ", guard" * row["augment"]
+        figures = (f"{row['bytes']:,}", f"{row['score']:.3f}", f"{row['transfer']:.4f}")
+        seen = (f"{row['psnr']:.1f}", f"{row['ms_ssim']:.3f}")
+        lines.append((row["clip"], row["kind"], name, *figures, *seen))
+    lines.sort(key=lambda line: (line[0], ("av1", "hybrid", "hnerv").index(line[1])))
+    columns = ("clip", "codec", "settings", "bytes", "score", "transfer", "PSNR, dB", "MS-SSIM")
+    return table(columns, lines, left=3)
+
+
 def processor(row: Values) -> str:
     """The maker and family of a row's processor, without marks and numbers."""
     name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
@@ -270,14 +302,14 @@ def replace_block(text: str, name: str, body: str) -> str:
     """
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     if text.count(start) != 1 or text.count(end) != 1:
-        raise ValueError(f"README.md needs one {start} and one {end}")
+        raise ValueError(f"the page needs one {start} and one {end}")
     head, rest = text.split(start)
     _, tail = rest.split(end)
     return f"{head}{start}\n{body}\n{end}{tail}"
 
 
 def main() -> int:
-    """Rewrite README.md and docs/demo.png, or check them."""
+    """Rewrite README.md, pages of docs and docs/demo.png, or check them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, default=DEMO, help="folder that the demo made")
     parser.add_argument("--check", action="store_true", help="change nothing, only compare")
@@ -300,12 +332,23 @@ def main() -> int:
         path = RESULTS / f"{name}.jsonl"
         if path.is_file():
             new = replace_block(new, name, make(read_lines([path])))
+    docs = ROOT / "docs"
+    pages = {README: (old, new)}
+    for page, name, fill in (
+        ("av.md", "av_ablation", ablation_table),
+        ("transfer.md", "transfer", transfer_table),
+    ):
+        path = RESULTS / f"{name}.jsonl"
+        if path.is_file():
+            text = (docs / page).read_text(encoding="utf-8")
+            pages[docs / page] = text, replace_block(text, name, fill(read_lines([path])))
     if arguments.check:
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
+        return int(any(before != after for before, after in pages.values()))
+    for place, (_, after) in pages.items():
+        place.write_text(after, encoding="utf-8")
     picture = arguments.demo / "demo.png"
     if picture.is_file():
-        shutil.copyfile(picture, ROOT / "docs" / "demo.png")
+        shutil.copyfile(picture, docs / "demo.png")
     return 0
 
 
