@@ -116,7 +116,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row], clips: list[str], path: Path) -> None:
-    """Score against transfer, a panel a clip; the larger a mark, the higher the PSNR."""
+    """Score against transfer, a panel a clip; beside each file its CRF or weight, and its PSNR."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -127,7 +127,7 @@ def draw(rows: list[Row], clips: list[str], path: Path) -> None:
     for axis, clip in zip(axes[0], clips, strict=True):
         panel(axis, [row for row in rows if row["clip"] == clip])
         axis.set_title(clip)
-    axes[0][0].set_ylabel("transfer: seg distortion for TwinLiteNet")
+    axes[0][0].set_ylabel("pixels whose class changes for TwinLiteNet")
     axes[0][0].legend(fontsize=8, framealpha=0.9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -145,17 +145,20 @@ def panel(axis: Any, rows: list[Row]) -> None:
         axis.plot(*across(plain), color=colour, linewidth=1, alpha=0.6)
         for guarded in (False, True):
             some = [row for row in own if bool(row.get("augment")) == guarded]
-            sizes = [8 + 3 * max(0.0, row["psnr"] - 8) for row in some]
+            sizes = [4 + 2 * max(0.0, row["psnr"] - 10) for row in some]
             label = f"{kind}{', with guard' if guarded else ''}"
             if some:
                 face = "white" if guarded else colour
                 axis.scatter(*across(some), sizes, face, edgecolors=colour, label=label, zorder=3)
         for row in own:
-            text = f"{row['psnr']:.0f} dB"
-            at = {"xytext": (6, 4), "textcoords": "offset points"}
-            axis.annotate(text, (row["score"], row["transfer"]), fontsize=7, color="0.35", **at)
-    axis.set_xlim(left=0)
-    axis.set_ylim(bottom=0)
+            text = f"{row['crf'] if kind == 'av1' else row['pixel_weight']:g}, {row['psnr']:.0f} dB"
+            at = {"xytext": (6, -3), "textcoords": "offset points"}
+            axis.annotate(text, (row["score"], row["transfer"]), fontsize=7, color="0.3", **at)
+    axis.set_xlim(0, 1.15 * max(row["score"] for row in rows))
+    axis.set_yscale("log")
+    axis.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2], ["1 %", "2 %", "5 %", "10 %", "20 %"])
+    axis.minorticks_off()
+    axis.set_ylim(0.01, 0.25)
 
 
 def across(rows: list[Row]) -> tuple[list[float], list[float]]:
