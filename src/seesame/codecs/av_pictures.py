@@ -26,7 +26,7 @@ BATCH = 16
 """Frames read at a time."""
 PREPARING = ("down", "depth", "blur", "chroma", "presharpen", "first_blur")
 """Settings that change the pictures; those of regions, which need the stack, are never kept."""
-MOST_KEPT = 400 << 20
+MOST_KEPT = 256 << 20
 """Bytes of kept pictures."""
 
 

@@ -285,7 +285,7 @@ class Training:
 
     def _transfer(self, seen: Tensor, which: Tensor, seg: SegTerm) -> dict[str, Tensor]:
         """The terms for other eyes. They look at the batch's first pair: the order is random."""
-        if not len(which):
+        if not len(which) or not self.material.transfer:
             return {}
         source = self.material.frames[which[:1]].to(self.device).float()
         weight, pair = self.settings.guard_weight, int(which[0])
