@@ -150,11 +150,13 @@ def panel(axis: Any, rows: list[Row]) -> None:
             if some:
                 face = "white" if guarded else colour
                 axis.scatter(*across(some), sizes, face, edgecolors=colour, label=label, zorder=3)
-        for row in own:
+        for number, row in enumerate(own):
             text = f"{row['crf'] if kind == 'av1' else row['pixel_weight']:g}, {row['psnr']:.0f} dB"
-            at = {"xytext": (6, -3), "textcoords": "offset points"}
+            left = kind == "av1" and number % 2
+            at = {"xytext": (-6 if left else 6, -3), "textcoords": "offset points"}
+            at |= {"ha": "right" if left else "left"}
             axis.annotate(text, (row["score"], row["transfer"]), fontsize=7, color="0.3", **at)
-    axis.set_xlim(0, 1.15 * max(row["score"] for row in rows))
+    axis.set_xlim(0, 1.2 * max(row["score"] for row in rows))
     axis.set_yscale("log")
     axis.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2], ["1 %", "2 %", "5 %", "10 %", "20 %"])
     axis.minorticks_off()
