@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from seesame.metric.limits import Limits
-from seesame.search.auto import auto
+from seesame.search.auto import _unproven, auto
 from seesame.search.goal import Goal
 from seesame.search.runner import Result, Wanted
-from seesame.search.space import SPACES
+from seesame.search.space import SPACES, complete
 from seesame.search.trial import Trial
 
 pytest.importorskip("optuna")
@@ -88,6 +88,25 @@ def test_a_codec_that_always_refuses_does_not_stop_the_search() -> None:
     found = search(Landscape(refused=["svtav1"]), Goal(Limits()), 12)
     assert {trial.codec for trial in found} == {"x265"}
     assert search(Landscape(refused=["svtav1", "x265"]), Goal(Limits()), 12) == []
+
+
+def test_values_seen_in_poor_company_alone_are_tried_beside_the_best() -> None:
+    def trial(score: float, **settings: object) -> Trial:
+        whole = complete("svtav1", {"scale": 0.5, "preset": "4", "up": "bicubic"} | settings)
+        return Trial("svtav1", whole, round(score * 4000), 100_000, 0.0, 0.0, 1.0, 1.0)
+
+    best = trial(3.0, crf=50, gop=240)
+    near, far = trial(3.2, crf=45, preset="6"), trial(3.7, crf=42, preset="2", grain=22)
+    unproven = _unproven([SPACES["svtav1"]], Goal(Limits()), [far, best, near], set())
+    assert unproven[0] == ("svtav1", {**best.settings, "preset": "2"})
+    changed = [
+        {name: value for name, value in settings.items() if value != best.settings[name]}
+        for _, settings in unproven
+    ]
+    assert all(len(one) == 1 for one in changed)
+    assert {"preset": "6"} not in changed
+    assert {"grain": 22} in changed
+    assert not {"crf", "scale"} & {name for one in changed for name in one}
 
 
 def test_a_space_of_one_setting_is_searched_and_left() -> None:

@@ -3,7 +3,8 @@
 The first part of the trials are sensible settings and what TPE proposes (Bergstra et al. 2011,
 "Algorithms for hyper-parameter optimization"; Optuna's, Akiba et al. 2019): they look around. From
 then on each trial is the best of all settings by a response surface (``surface.py``), which is
-fitted anew with every result and soon is true where it matters.
+fitted anew with every result and soon is true where it matters. Halfway there, values that were
+only seen in poor company (a slow preset with much grain) are tried beside the best, one at a time.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from seesame.errors import UserError
 from seesame.search.goal import Goal
 from seesame.search.runner import Result, Runner, Wanted
 from seesame.search.space import Space, complete
-from seesame.search.surface import Surface
+from seesame.search.surface import REACH, Surface, is_long
 from seesame.search.trial import Trial
 
 MODEL_SHARE = 0.35
@@ -26,6 +27,9 @@ PATIENCE = 4
 """Rounds for each trial: settings that were asked for before are no new trial."""
 DEPTH = 50
 """How far down the predictions are read for each trial that may be among them."""
+
+PROOFS = 0.5
+"""Of the trials left halfway, those for values that were not tried near the best."""
 
 Tell = Callable[[Result], None]
 """Called with every result."""
@@ -61,6 +65,7 @@ def auto(
     surfaces = [Surface(space, seed) for space in spaces]
     first = max(sum(len(space.starts) for space in spaces), round(MODEL_SHARE * trials))
     half = (first + trials) // 2
+    proofs = round(PROOFS * (trials - half))
     turns = itertools.cycle(surfaces)
     found: dict[str, Trial] = {}
     asked: set[str] = set()
@@ -74,6 +79,10 @@ def auto(
             # At first every codec in turn, or the one that was lucky early would get all.
             some = [next(turns)] if len(asked) < half else surfaces
             wanted = _promising(some, goal, list(found.values()), asked, count)
+        if proofs and len(asked) >= half:
+            unproven = _unproven(spaces, goal, list(found.values()), asked)[: min(count, proofs)]
+            proofs = proofs - len(unproven) if unproven else 0
+            wanted = unproven or wanted
         proposed = not wanted
         if proposed:
             wanted = proposer.ask(count)
@@ -172,6 +181,32 @@ def _suggested(space: Space, proposal: Any) -> dict[str, Any]:
         else:
             chosen[axis.name] = proposal.suggest_categorical(name, axis.values)
     return complete(space.codec, chosen)
+
+
+def _unproven(
+    spaces: Sequence[Space], goal: Goal, trials: Sequence[Trial], asked: set[str]
+) -> list[Wanted]:
+    """The best trial with one setting changed to a value that no trial near the best has.
+
+    Long axes are the surface's. The first axes of a space come first: they pay most.
+    """
+    best = goal.best(trials)
+    if best is None:
+        return []
+    near = [
+        trial
+        for trial in trials
+        if trial.codec == best.codec and goal.penalised(trial) <= goal.penalised(best) + REACH
+    ]
+    axes = next(space.axes for space in spaces if space.codec == best.codec)
+    wanted = [
+        (best.codec, {**best.settings, axis.name: value})
+        for axis in axes
+        if not is_long(axis)
+        for value in axis.values
+        if all(trial.settings[axis.name] != value for trial in near)
+    ]
+    return [one for one in wanted if _name(one) not in asked]
 
 
 def _promising(

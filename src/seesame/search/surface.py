@@ -85,10 +85,15 @@ class Surface:
         size, seg, pose = np.exp((self._features @ fit + level).clip(-40, 40).T)
         value = _penalised(goal, size, seg - TINY, (pose - TINY).clip(0), known[0].source_bytes)
         for number, axis in enumerate(self.space.axes):
-            if len(axis.values) < LONG or not axis.ordered:
+            if not is_long(axis):
                 fresh = ~np.isin(np.arange(len(axis.values)), at[:, number])
                 value = value - CURIOSITY * fresh[self.places[:, number]]
         return value
+
+
+def is_long(axis: Axis) -> bool:
+    """Whether an axis gets a curve."""
+    return axis.ordered and len(axis.values) >= LONG
 
 
 def _place(axes: Sequence[Axis], settings: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -111,7 +116,7 @@ def _features(axes: Sequence[Axis], places: Places) -> Floats:
     curves, steps = [], []
     for number, axis in enumerate(axes):
         place = places[:, number]
-        if axis.ordered and len(axis.values) >= LONG:
+        if is_long(axis):
             curves.append(_spread(axis)[place])
         else:
             steps += [(place == i).astype(float) for i in range(1, len(axis.values))]
