@@ -7,6 +7,7 @@ those of its last encodes, and is spared the source's decoding and the filters.
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -111,6 +112,7 @@ def _made(
         quantiser = None if keep is None else offsets(keep, settings.roi_qp)
         for number, picture in enumerate(pictures(small, settings.depth)):
             if quantiser is not None:
+                picture.pts, picture.time_base = seen + number, 1 / Fraction(clip.fps)
                 picture = with_regions(picture, quantiser[number], BLOCK)
             yield picture
         seen += len(batch)
