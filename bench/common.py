@@ -21,26 +21,35 @@ TWINLITENET = SHARED / "models" / "twinlitenet_360x640.onnx"
 
 
 def machine() -> dict[str, Any]:
-    """Date, commit, machine and versions, for the record."""
+    """Date, commit, machine and versions, for the record.
+
+    In a copy that is no checkout, the variable ``COMMIT`` says what was copied.
+    """
+    commit = os.environ.get("COMMIT") or _commit()
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        model = lines[0].split(":", 1)[1].strip() if lines else ""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "machine": f"{model or platform.processor()}, {os.cpu_count()} cores{gpu}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "av": version("av"),
+    }
+
+
+def _commit() -> str:
     describe = ["git", "describe", "--always"]
     commit = subprocess.run(describe, cwd=HERE, capture_output=True, text=True).stdout.strip()
     # The results themselves, written while benchmarks run, do not count as a change.
     changed = ["git", "diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)bench/results"]
     if subprocess.run(changed, cwd=HERE, capture_output=True).returncode:
         commit += "-dirty"
-    model = ""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        model = lines[0].split(":", 1)[1].strip() if lines else ""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit,
-        "machine": f"{model or platform.processor()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "av": version("av"),
-    }
+    return commit
 
 
 def twinlitenet(folder: Path) -> str:

@@ -86,9 +86,10 @@ def demo_table(rows: list[Values]) -> str:
 
 
 def name_of(row: Values) -> str:
-    """Codec and, where there is one, preset."""
+    """Codec and, where there is one, preset; whether a GPU made it."""
     preset = row.get("preset") or row.get("settings", {}).get("preset")
-    return f"{row['codec']} {preset}" if preset else str(row["codec"])
+    name = f"{row['codec']} {preset}" if preset else str(row["codec"])
+    return f"{name}, on a GPU" if row.get("device") == "cuda" else name
 
 
 def results_table(rows: list[Values]) -> str:

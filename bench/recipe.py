@@ -15,7 +15,7 @@ that each width stays with the resolution, counted from the picture, for which i
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from seesame.codecs.hnerv.replay import Replay
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip, Frames
@@ -241,8 +242,16 @@ class Trainer:
         plan: Plan,
         device: str = "cpu",
     ) -> None:
-        self.model, self.frames, self.outputs = model.to(device), frames, outputs
+        self.model, self.frames, self.classes = model.to(device), frames, outputs.classes
+        self.poses = outputs.poses[:, : stack.judged]
         self.stack, self.plan, self.device = stack, plan, device
+        self.replay: Replay[Tensor] | None = None
+        gpu = device.startswith("cuda")
+        if gpu:
+            self.frames, self.classes, self.poses = (
+                x.to(device) for x in (self.frames, self.classes, self.poses)
+            )
+            self.replay = Replay(self._advance, torch.device(device))
         self.peak = plan.rate / model.design.width
         decoder = [p for n, p in model.named_parameters() if not n.startswith("latents")]
         self.optimiser = torch.optim.AdamW(
@@ -251,7 +260,11 @@ class Trainer:
                 {"params": [model.latents.weight], "scale": plan.latent_rate, "weight_decay": 0.0},
             ],
             betas=(0.9, 0.98),
+            fused=gpu,
+            capturable=gpu,
         )
+        for group in self.optimiser.param_groups if gpu else []:
+            group["lr"] = torch.tensor(group["lr"], device=device)
         self.average = {n: p.detach().clone() for n, p in model.named_parameters()}
         # The judged file is enlarged and the stack shrinks it again: one matrix an axis.
         self.through = [
@@ -271,9 +284,8 @@ class Trainer:
             note(now, self._step(batch, now))
             # The average's memory is a share of the training, however many steps that has.
             keep = math.exp(-max(now - before, 1e-9) / self.plan.average)
-            with torch.no_grad():
-                for name, p in self.model.named_parameters():
-                    self.average[name].lerp_(p.detach(), 1 - keep)
+            now_there = [p.detach() for p in self.model.parameters()]
+            torch._foreach_lerp_(list(self.average.values()), now_there, 1 - keep)
             steps, before = steps + 1, now
         return steps
 
@@ -285,44 +297,82 @@ class Trainer:
 
     def _step(self, batch: Tensor, share: float) -> float:
         plan = self.plan
+        near = batch.to(self.device)
+        inputs = {
+            "pairs": near,
+            "frames": self.frames[near],
+            "classes": self.classes[near],
+            "poses": self.poses[near],
+            "temperature": torch.tensor(0.6 - 0.4 * share, device=self.device),
+        }
+        kind = share >= plan.quantise_from, self._stage(share)
+
+        def descend(read: Mapping[str, Tensor]) -> Tensor:
+            return self._descend(read, *kind)
+
+        found = descend(inputs) if self.replay is None else self.replay.first(kind, descend, inputs)
+        loss, norm = found.tolist()
+        if math.isfinite(norm):
+            self._rates(share)
+            limit = 5.0 if share < plan.pixels_to else 50.0
+            factor = {"factor": torch.tensor(min(1.0, limit / (norm + 1e-6)), device=self.device)}
+            if self.replay is None:
+                self._advance(factor)
+            else:
+                self.replay.second(kind, factor)
+        return loss
+
+    def _rates(self, share: float) -> None:
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
+        rate = self.peak * min(1.0, share / 0.02 + 0.02) * cosine
         for group in self.optimiser.param_groups:
-            cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
-            group["lr"] = self.peak * min(1.0, share / 0.02 + 0.02) * cosine * group["scale"]
-        batch_there = batch.to(self.device)
-        if share >= plan.quantise_from:
-            frames = functional_call(self.model, fake_quantised(self.model), (batch_there,))
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * group["scale"])
+            else:
+                group["lr"] = rate * group["scale"]
+
+    def _stage(self, share: float) -> str:
+        plan = self.plan
+        ends = {"pixels": plan.pixels_to, "entropy": plan.entropy_to, "margin": plan.margin_to}
+        return next((name for name, end in ends.items() if share < end), "smooth")
+
+    def _descend(self, read: Mapping[str, Tensor], quantised: bool, stage: str) -> Tensor:
+        """Gradients; the loss and the gradients' norm."""
+        if quantised:
+            frames = functional_call(self.model, fake_quantised(self.model), (read["pairs"],))
         else:
-            frames = self.model(batch_there)
-        rows, columns = self.through
-        seen = rows @ (frames @ columns.T)
-        if share < plan.pixels_to:
-            loss = (frames - self.frames[batch].to(self.device).float()).abs().mean()
+            frames = self.model(read["pairs"])
+        if stage == "pixels":
+            loss = (frames - read["frames"].float()).abs().mean()
         else:
-            loss = self._seg(seen, batch, share) + self._pose(seen, batch)
+            rows, columns = self.through
+            seen = rows @ (frames @ columns.T)
+            loss = self._seg(seen, read, stage) + self._pose(seen, read)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        limit = 5.0 if share < plan.pixels_to else 50.0
-        if nn.utils.clip_grad_norm_(self.model.parameters(), limit).isfinite():
-            self.optimiser.step()
-        return float(loss.detach())
+        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters()])
+        return torch.stack([loss.detach(), norm])
 
-    def _seg(self, seen: Tensor, batch: Tensor, share: float) -> Tensor:
+    def _advance(self, read: Mapping[str, Tensor]) -> None:
+        torch._foreach_mul_([p.grad for p in self.model.parameters()], read["factor"])
+        self.optimiser.step()
+
+    def _seg(self, seen: Tensor, read: Mapping[str, Tensor], stage: str) -> Tensor:
         logits = self.stack.segment(seen[:, 1]).float()
-        classes = self.outputs.classes[batch].to(self.device).long()
-        if share < self.plan.entropy_to:
+        classes = read["classes"].long()
+        if stage == "entropy":
             return 20 * F.cross_entropy(logits, classes)
         own = logits.gather(1, classes[:, None])[:, 0]
         lead = own - logits.scatter(1, classes[:, None], -math.inf).amax(1)
-        if share < self.plan.margin_to:
+        if stage == "margin":
             return 30 * F.softplus(1 - 2 * lead).mean()
-        return 100 * torch.sigmoid(-lead / (0.6 - 0.4 * share)).mean()
+        return 100 * torch.sigmoid(-lead / read["temperature"]).mean()
 
-    def _pose(self, seen: Tensor, batch: Tensor) -> Tensor:
+    def _pose(self, seen: Tensor, read: Mapping[str, Tensor]) -> Tensor:
         if not self.stack.has_pose:
             return seen.new_zeros(())
         judged = self.stack.judged
-        wanted = self.outputs.poses[batch, :judged].to(self.device)
-        square = (self.stack.pose(seen).float()[:, :judged] - wanted).square().mean()
+        square = (self.stack.pose(seen).float()[:, :judged] - read["poses"]).square().mean()
         return torch.sqrt(10 * square + 1e-6)
 
 

@@ -29,7 +29,7 @@ class FakeStack:
     def pose(self, pairs: Tensor) -> Tensor:
         small = resize(pairs.flatten(0, 1), self.input_size, "bilinear")
         light = small.mean(dim=1).view(-1, 2, *self.input_size) / 64
-        across = torch.linspace(-1, 1, self.input_size[1])
+        across = torch.linspace(-1, 1, self.input_size[1], device=light.device)
         moved = light[:, 1] - light[:, 0]
         return torch.stack(
             [moved.mean((1, 2)), (light[:, 1] * across).mean((1, 2)), light[:, 0].mean((1, 2))], 1

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import NAME, Checkpoint
 from seesame.codecs.hnerv.config import HnervSettings, Schedule
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
 from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.train import Material, Training
+from seesame.codecs.hnerv.train import Training
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 

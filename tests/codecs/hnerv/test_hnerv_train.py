@@ -5,10 +5,11 @@ from fake_stack import FakeStack, tiny_clip
 
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.config import HnervSettings, Schedule
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
 from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
+from seesame.codecs.hnerv.train import Candidate, Clock, Training
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.video.resize import resize_frames

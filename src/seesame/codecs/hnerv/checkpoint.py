@@ -26,10 +26,14 @@ class Resumable(Protocol):
     random: torch.Generator
     pressure: float
     pressed_at: float
+    size: float
     usual_norm: float
     coding: float
     guard: Guard
-    pose_term: PoseTerm
+
+    @property
+    def pose_term(self) -> PoseTerm:
+        """The pose's share of the loss, with its running mean."""
 
     def add_quantizers(self) -> None:
         """Hand the representation's quantisers to the optimiser."""
@@ -57,6 +61,7 @@ class Checkpoint:
             "share": repr(share),
             "pressure": repr(training.pressure),
             "pressed_at": repr(training.pressed_at),
+            "size": repr(training.size),
             "usual_norm": repr(training.usual_norm),
             "coding": repr(training.coding),
             "gentleness": repr(training.guard.gentleness),
@@ -95,6 +100,7 @@ class Checkpoint:
         training.random.set_state(tensors["random"])
         training.pressure = float(meta["pressure"])
         training.pressed_at = float(meta["pressed_at"])
+        training.size = float(meta["size"])
         training.usual_norm = float(meta["usual_norm"])
         training.coding = float(meta["coding"])
         training.guard.gentleness = float(meta["gentleness"])

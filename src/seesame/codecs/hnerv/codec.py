@@ -14,8 +14,8 @@ from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_corrections
 from seesame.codecs.hnerv.encode import CODEC_ID, HnervJob
 from seesame.codecs.hnerv.guess import guess
 from seesame.codecs.hnerv.job import judges, running
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.transfer import transfer_terms
 from seesame.codecs.hnerv.warm import Start
 from seesame.errors import UserError

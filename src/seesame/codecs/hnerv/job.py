@@ -14,9 +14,10 @@ from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import Schedule
 from seesame.codecs.hnerv.correct import Plan
 from seesame.codecs.hnerv.interrupt import interruptible
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
 from seesame.codecs.hnerv.settings import TrainSettings
-from seesame.codecs.hnerv.train import Candidate, Clock, Material, Training
+from seesame.codecs.hnerv.train import Candidate, Clock, Training
 from seesame.codecs.runlog import RunLog, logged
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
@@ -24,7 +25,7 @@ from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
 LEAST_TRAINING_SECONDS = 10.0
-STATE = 4
+STATE = 5
 """What a checkpoint holds; raised when that changes, so that an older one is refused."""
 CORRECTING_SHARE = 0.06
 """Share of an encode's time that the search for corrections may take."""
@@ -59,7 +60,7 @@ def running(
             clip,
             context,
             settings,
-            seconds=chosen.seconds,
+            seconds=chosen.seconds(context.device),
             steps=chosen.steps,
             resume=chosen.resume,
         ) as log,
@@ -114,6 +115,8 @@ class Job(ABC):
         self.context, self.outputs, self.rep, self.shape = context, outputs, rep, shape
         self.train_settings = settings
         """What training goes by, where that is not the whole of the user's."""
+        self.seconds = settings.seconds(context.device)
+        """Wall time of the whole encode."""
         self.beside = 0
         """Bytes of the file that training does not change."""
         self.log = log or RunLog()
@@ -164,10 +167,10 @@ class Job(ABC):
         timed = self.settings.steps is None
         times = schedule.evaluations
         if timed:
-            times = schedule.affordable(self.settings.seconds, self.judging)
+            times = schedule.affordable(self.seconds, self.judging)
         correcting = self._correcting()
         self.planned = times + 1 + (1 if correcting else 0)
-        end = start + self.settings.seconds
+        end = start + self.seconds
         seconds = end - time.monotonic() - correcting - self.judging * self.planned
         clock = Clock(max(seconds, LEAST_TRAINING_SECONDS), self.settings.steps, done)
 
@@ -190,7 +193,7 @@ class Job(ABC):
 
     def _correcting(self) -> float:
         """Seconds to plan for the search for corrections; 0 where it would come to nothing."""
-        share = CORRECTING_SHARE * self.settings.seconds
+        share = CORRECTING_SHARE * self.seconds
         # Before it can improve anything it judges every pair, and its result is judged again.
         worthwhile = self.settings.steps is not None or share >= 2 * self.judging
         return share if self.settings.sidecar and worthwhile else 0.0

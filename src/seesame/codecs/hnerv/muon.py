@@ -43,7 +43,7 @@ class NorMuon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     change = self._direction(parameter)
-                    parameter.sub_(change, alpha=ROOT_MEAN_SQUARE * group["lr"])
+                    parameter.sub_(ROOT_MEAN_SQUARE * group["lr"] * change)
 
     def _direction(self, parameter: Tensor) -> Tensor:
         """The step's direction, with a root mean square of 1."""

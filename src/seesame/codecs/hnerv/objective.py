@@ -1,6 +1,5 @@
 """The loss: the score itself, with differentiable twins of its terms."""
 
-import math
 from typing import Any
 
 import torch
@@ -22,6 +21,11 @@ def margins(logits: Tensor, classes: Tensor) -> Tensor:
     return own - others
 
 
+def is_on(weight: float | Tensor) -> bool:
+    """Whether a term counts; a tensor is a weight that is read when the kernels run, and does."""
+    return isinstance(weight, Tensor) or bool(weight)
+
+
 class PoseTerm:
     """``sqrt(10·pose)`` with a steady gradient.
 
@@ -30,29 +34,43 @@ class PoseTerm:
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        self.mean: float | None = None
+        self.running: Tensor | None = None
         self.decay = decay
+
+    @property
+    def mean(self) -> float | None:
+        """The running mean; None before the first batch."""
+        return None if self.running is None else float(self.running)
+
+    @mean.setter
+    def mean(self, value: float | None) -> None:
+        self.running = None if value is None else torch.tensor(value)
 
     def __call__(self, values: Tensor, reference: Tensor) -> Tensor:
         """Judged values ``(B, P)`` against the reference's; a scalar with the right gradient."""
         batch = (values - reference).square().mean()
-        now = float(batch.detach())
-        self.mean = now if self.mean is None else self.decay * self.mean + (1 - self.decay) * now
-        root = math.sqrt(10 * max(self.mean, 1e-8))
+        now = batch.detach()
+        if self.running is None:
+            self.running = now.clone()
+        elif self.running.device != now.device:
+            self.running = self.running.to(now.device)
+        # In place: a recorded step goes on with the tensor that it was recorded with.
+        self.running.lerp_(now, 1 - self.decay)
+        root = (10 * self.running.clamp(min=1e-8)).sqrt()
         return 5 * batch / root + 0.5 * root
 
 
-def seg_term(logits: Tensor, classes: Tensor, phase: Phase, temperature: float) -> Tensor:
+def seg_term(logits: Tensor, classes: Tensor, phase: Phase, temperature: float | Tensor) -> Tensor:
     """Cross-entropy, missing margin and smooth disagreement, weighted by the phase."""
     logits = logits.float()
     total = logits.new_zeros(())
-    if phase.entropy:
+    if is_on(phase.entropy):
         total = total + phase.entropy * F.cross_entropy(logits, classes.long())
-    if phase.margin or phase.smooth:
+    if is_on(phase.margin) or is_on(phase.smooth):
         lead = margins(logits, classes)
-        if phase.margin:
+        if is_on(phase.margin):
             total = total + phase.margin * F.softplus(1.0 - 2 * lead).mean()
-        if phase.smooth:
+        if is_on(phase.smooth):
             total = total + phase.smooth * torch.sigmoid(-lead / temperature).mean()
     return total
 

@@ -27,7 +27,10 @@ class Optimiser:
         others = [p for p in rows.values() if not any(p is h for h in hidden)]
         groups = [{"params": others, "scale": 1.0}, {"params": [latents], "scale": LATENT_SCALE}]
         fused = latents.device.type in ("cpu", "cuda")
-        adam = torch.optim.Adam(groups, betas=ADAM_BETAS, fused=fused)
+        # On a GPU steps may be recorded: their numbers must be read when the kernels run.
+        self._held = latents.device if latents.device.type == "cuda" else None
+        recorded = self._held is not None
+        adam = torch.optim.Adam(groups, betas=ADAM_BETAS, fused=fused, capturable=recorded)
         muon = NorMuon([{"params": hidden, "scale": MUON_SCALE}])
         self._both: dict[str, torch.optim.Optimizer] = {"adam": adam, "muon": muon}
 
@@ -40,16 +43,32 @@ class Optimiser:
         """All that is trained."""
         return [p for o in self._both.values() for g in o.param_groups for p in g["params"]]
 
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Of all parameters that have one."""
+        return [p.grad for p in self.parameters if p.grad is not None]
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for one in self._both.values():
             one.zero_grad(set_to_none=True)
 
-    def step(self, rate: float) -> None:
-        """One step at a rate of learning."""
+    def set_rate(self, rate: float) -> None:
+        """The rate of learning of the next steps."""
         for one in self._both.values():
             for group in one.param_groups:
-                group["lr"] = rate * group["scale"]
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * group["scale"])
+                elif self._held is None:
+                    group["lr"] = rate * group["scale"]
+                else:
+                    group["lr"] = torch.tensor(rate * group["scale"], device=self._held)
+
+    def step(self, factor: float | Tensor = 1.0) -> None:
+        """One step along the gradients times a factor."""
+        if isinstance(factor, Tensor) or factor != 1.0:
+            torch._foreach_mul_(self.gradients, factor)
+        for one in self._both.values():
             one.step()
 
     def state_dict(self) -> dict[str, Any]:

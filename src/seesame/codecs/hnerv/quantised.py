@@ -32,6 +32,9 @@ class QuantisedNetwork(nn.Module, ABC):
         grid_cells: of a decoder's stem, see :func:`~seesame.codecs.hnerv.quantize.as_rows`.
     """
 
+    recordable = True
+    """Whether a GPU's kernels may be recorded: nothing is fetched from the host on the way."""
+
     def __init__(self, network: nn.Module, latents: Tensor, grid_cells: int = 1) -> None:
         super().__init__()
         self.shapes = {name: p.shape for name, p in network.named_parameters()}
@@ -78,7 +81,7 @@ class QuantisedNetwork(nn.Module, ABC):
         Before quantisation starts: the floats themselves, and 0 bits.
         """
         if self.quantizers is None:
-            return self._shaped(dict(self.rows.items())), self.latents, torch.zeros(())
+            return self._shaped(dict(self.rows.items())), self.latents, self.latents.new_zeros(())
         values, powers, counts = {}, [], []
         for key, rows in self.rows.items():
             values[key], symbols = self.quantizers[key](rows)

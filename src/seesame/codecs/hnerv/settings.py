@@ -35,6 +35,8 @@ class TrainSettings:
     CODEC: ClassVar[str] = ""
     PRESETS: ClassVar[Mapping[str, float]] = {}
     """Wall time in seconds of a whole encode, reference pass and final check included."""
+    GPU_PRESETS: ClassVar[Mapping[str, float]] = {}
+    """The same on a CUDA device, where that is not as on a CPU."""
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "budget_s": (10, 30 * 86400),
         "steps": (1, 10**8),
@@ -110,10 +112,12 @@ class TrainSettings:
         wanted = self.bytes or free
         return wanted if self.max_bytes is None else min(wanted, int(UNDER_CAP * self.max_bytes))
 
-    @property
-    def seconds(self) -> float:
-        """Wall time of the whole encode."""
-        return self.PRESETS[self.preset] if self.budget_s is None else self.budget_s
+    def seconds(self, device: str = "cpu") -> float:
+        """Wall time of the whole encode on a device."""
+        if self.budget_s is not None:
+            return self.budget_s
+        presets = self.GPU_PRESETS if device.startswith("cuda") else {}
+        return presets.get(self.preset, self.PRESETS[self.preset])
 
     def chosen(self) -> dict[str, Any]:
         """The settings that shape a file and are not the defaults."""

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,39 +15,20 @@ from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import Schedule
 from seesame.codecs.hnerv.guard import Guard
-from seesame.codecs.hnerv.objective import PoseTerm, pixel_term, seen_bytes, seg_term
+from seesame.codecs.hnerv.losses import Dials, Loss, LossOf, Material
+from seesame.codecs.hnerv.objective import PoseTerm
 from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
+from seesame.codecs.hnerv.replay import Replay
 from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hnerv.step import Step
-from seesame.codecs.hnerv.transfer import SegTerm, TransferTerm
 from seesame.codecs.runlog import RunLog
 from seesame.errors import UserError
-from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
 
 CHECKPOINT_SECONDS = 30.0
-ORPHAN_PIXEL_WEIGHT = 0.05
-RANGE_WEIGHT = 0.05
 PRESSURE_GAIN = 60.0
 """How fast the rate weight answers a wrong size, a unit of training."""
-
-
-@dataclass
-class Material:
-    """What training reads: frames at render size and what the stack sees in the source.
-
-    Args:
-        frames: ``uint8 (N, 2, 3, h, w)``; a trailing odd frame stands twice in its pair.
-        outputs: the stack's outputs on the source; they cover the whole pairs only.
-        source_bytes: denominator of the rate.
-        transfer: terms of the loss for other eyes.
-    """
-
-    frames: Tensor
-    outputs: ReferenceOutputs
-    source_bytes: int
-    transfer: tuple[TransferTerm, ...] = ()
 
 
 @dataclass
@@ -128,7 +109,9 @@ class Training:
         self.device = torch.device(context.device)
         self.rep.to(self.device)
         self.random = torch.Generator().manual_seed(context.seed)
-        self.pose_term = PoseTerm()
+        self.loss_of = LossOf(self.rep, material, stack, self.device, settings.guard_weight)
+        self.size = 0.0
+        """Bytes of what is trained, as the last step estimated them."""
         self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
         self.pressed_at = 0.0
         self.usual_norm = 0.0
@@ -137,8 +120,16 @@ class Training:
         self.low_precision = _low_precision(self.device)
         self.optimiser = Optimiser(dict(self.rep.rows.items()), self.rep.latents)
         self.guard = Guard(self.rep, self.optimiser)
+        self.replay: Replay[tuple[Loss, Tensor]] | None = None
+        if self.device.type == "cuda" and self.rep.recordable and not material.transfer:
+            self.replay = Replay(lambda read: self.optimiser.step(read["factor"]), self.device)
         if self.rep.quantizers is not None:
             self.add_quantizers()
+
+    @property
+    def pose_term(self) -> PoseTerm:
+        """The pose's share of the loss, with its running mean."""
+        return self.loss_of.pose_term
 
     def add_quantizers(self) -> None:
         """Hand the representation's quantisers to the optimiser."""
@@ -146,11 +137,14 @@ class Training:
         self.rep.quantizers.to(self.device)
         self.optimiser.add(self.rep.quantizers.parameters())
         self.guard.restart()
+        if self.replay is not None:
+            self.replay.forget()
 
     def _batches(self) -> Iterator[Tensor]:
         """Endless batches of pair numbers, every pair once an epoch."""
         count = len(self.material.frames)
-        size = min(self.schedule.batch_pairs, count)
+        gpu = self.device.type == "cuda"
+        size = min(self.schedule.gpu_batch_pairs if gpu else self.schedule.batch_pairs, count)
         while True:
             order = torch.randperm(count, generator=self.random)
             # The last, short batch of an epoch is filled from its beginning.
@@ -199,7 +193,10 @@ class Training:
             made = self._step(batch, share)
             clock.count += 1
             known = None if best is None else (best.score, len(best.data))
-            self.context.progress(share, made.text(known))
+            text = made.text(known)
+            if self.replay is not None and self.replay.refused:
+                text += f", step by step ({self.replay.refused})"
+            self.context.progress(share, text)
             self.log.step(partial(made.values, clock.count, share))
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self, share)
@@ -231,90 +228,80 @@ class Training:
         peak = self.guard.gentleness * self.schedule.peak_rate
         return peak * min(1.0, share / 0.02 + 0.05) * fall
 
-    def _step(self, batch: Tensor, share: float) -> Step:
-        phase = self.schedule.at(share)
-        hot, cold = self.schedule.temperature
-        temperature = hot + (cold - hot) * share
-        parameters, latents, bits = self.rep.quantised()
-        bits = self.coding * bits
-        low = self.low_precision and share < self.schedule.exact_from
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            frames = self.rep.decode(parameters, latents, batch.to(self.device))
-        seen = seen_bytes(frames, RANGE_WEIGHT)
-        outputs = self.material.outputs
-        judged = batch < len(outputs.classes)
-        which = batch[judged]
-        if len(which) < len(batch):  # an odd last frame forms no sample
-            seen = seen[judged]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            logits = self.stack.segment(seen[:, 1])
-            values = self.stack.pose(seen) if self.stack.has_pose else None
-        classes = outputs.classes[which].to(self.device)
-        seg = partial(seg_term, phase=phase, temperature=temperature)
-        terms = {"seg": seg(logits, classes)}
-        if values is not None:
-            terms["pose"] = self.pose_term(
-                values.float()[:, : self.stack.judged],
-                outputs.poses[which, : self.stack.judged].to(self.device),
-            )
-        terms |= self._transfer(seen, which, seg)
-        terms["pixel"] = self._pixels(frames, batch, judged, phase.pixel)
-        size = float(bits.detach()) / 8
-        weight = self._rate_weight(phase.rate, size, share)
-        quantised = self.rep.quantizers is not None
-        if quantised:
-            terms["rate"] = weight * 25 * bits / 8 / self.material.source_bytes
-        first, *others = terms.values()
-        loss = sum(others, start=first)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._clip_gradient()
+    def _step(self, pairs: Tensor, share: float) -> Step:
+        """One step over pairs ``(B,)``, which are numbered on the CPU."""
+        batch, dials = self.loss_of.read(pairs), self._dials(share)
+        loss, figures = self._descend(batch, dials)
+        total, bits, norm, pose = figures.tolist()
+        self.size = bits / 8
         rate = self._rate_of_learning(share)
-        self.optimiser.step(rate)
-        self.guard.watch(float(loss.detach()))
+        self._advance(batch, dials, rate, norm)
+        if self.guard.watch(total) and self.replay is not None:
+            self.replay.forget()
         return Step(
-            loss=float(loss.detach()),
-            terms={name: term.detach() for name, term in terms.items()},
-            logits=logits.detach(),
-            classes=classes,
-            pose=self.pose_term.mean,
-            bytes=size + self.beside if quantised else None,
+            loss=total,
+            terms=loss.terms,
+            logits=loss.logits,
+            classes=batch["classes"],
+            pose=pose if self.stack.has_pose else None,
+            bytes=None if self.rep.quantizers is None else self.size + self.beside,
             learning_rate=rate,
-            temperature=temperature,
+            temperature=float(dials.temperature),
         )
 
-    def _transfer(self, seen: Tensor, which: Tensor, seg: SegTerm) -> dict[str, Tensor]:
-        """The terms for other eyes. They look at the batch's first pair: the order is random."""
-        if not len(which) or not self.material.transfer:
-            return {}
-        source = self.material.frames[which[:1]].to(self.device).float()
-        weight, pair = self.settings.guard_weight, int(which[0])
-        return {
-            term.name: weight * term(seen[:1], source, pair, seg) for term in self.material.transfer
-        }
+    def _dials(self, share: float) -> Dials:
+        phase = self.schedule.at(share)
+        hot, cold = self.schedule.temperature
+        phase = replace(
+            phase,
+            pixel=max(phase.pixel, self.settings.pixel_weight),
+            rate=self._rate_weight(phase.rate, self.size, share),
+        )
+        low = self.low_precision and share < self.schedule.exact_from
+        return Dials(phase, hot + (cold - hot) * share, self.coding, low)
 
-    def _clip_gradient(self) -> None:
-        """Hold a gradient to twice its usual length: one bad batch must not undo a thousand."""
-        limit = 2 * self.usual_norm if self.usual_norm else float("inf")
-        norm = min(float(torch.nn.utils.clip_grad_norm_(self.optimiser.parameters, limit)), limit)
+    def _descend(self, batch: Mapping[str, Tensor], dials: Dials) -> tuple[Loss, Tensor]:
+        """The loss, its gradients, and what the host must know of them."""
+        if self.replay is None:
+            return self._gradients(batch, dials)
+        inputs = {**batch, "dials": torch.tensor(dials.values(), device=self.device)}
+        return self.replay.first(
+            self._kind(batch, dials),
+            lambda read: self._gradients(read, dials.of(read["dials"])),
+            inputs,
+        )
+
+    def _gradients(self, batch: Mapping[str, Tensor], dials: Dials) -> tuple[Loss, Tensor]:
+        """The loss, and beside it, its bits, the gradients' norm and the pose distortion."""
+        self.optimiser.zero_grad()
+        loss = self.loss_of(batch, dials)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.get_total_norm(self.optimiser.gradients)
+        pose = self.pose_term.running if self.stack.has_pose else norm
+        assert pose is not None
+        return loss, torch.stack([loss.total.detach(), loss.bits, norm, pose])
+
+    def _advance(self, batch: Mapping[str, Tensor], dials: Dials, rate: float, norm: float) -> None:
+        """A step along the gradients, held to twice their usual length.
+
+        One bad batch must not undo a thousand.
+        """
         if not math.isfinite(norm):
-            self.optimiser.zero_grad()
             return
-        if self.usual_norm:
-            norm = 0.98 * self.usual_norm + 0.02 * norm
-        self.usual_norm = norm
+        limit = 2 * self.usual_norm if self.usual_norm else math.inf
+        factor = min(1.0, limit / (norm + 1e-6))
+        norm = min(norm, limit)
+        self.usual_norm = 0.98 * self.usual_norm + 0.02 * norm if self.usual_norm else norm
+        self.optimiser.set_rate(rate)
+        if self.replay is None:
+            self.optimiser.step(factor)
+        else:
+            inputs = {"factor": torch.tensor(factor, device=self.device)}
+            self.replay.second(self._kind(batch, dials), inputs)
 
-    def _pixels(self, frames: Tensor, batch: Tensor, judged: Tensor, weight: float) -> Tensor:
-        """The pixel term. A pair without a sample (an odd last frame) is trained by it alone."""
-        target = self.material.frames[batch].to(self.device).float()
-        weight = max(weight, self.settings.pixel_weight)
-        total = frames.new_zeros(())
-        if weight:
-            total = total + weight * pixel_term(frames, target)
-        if not judged.all():
-            alone = ~judged
-            total = total + ORPHAN_PIXEL_WEIGHT * pixel_term(frames[alone], target[alone])
-        return total
+    def _kind(self, batch: Mapping[str, Tensor], dials: Dials) -> Hashable:
+        """What decides which kernels a step runs."""
+        return dials.kind, len(batch["pairs"]), len(batch["classes"])
 
     def _rate_weight(self, scheduled: float, size: float, share: float) -> float:
         """The rate's weight; with a size to aim at, raised or lowered until the size is met.

@@ -10,8 +10,8 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.job import judges, running
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.train import Material
 from seesame.codecs.hnerv.transfer import transfer_terms
 from seesame.codecs.hybrid.base import encode_base
 from seesame.codecs.hybrid.config import HybridSettings, design

@@ -15,10 +15,11 @@ from seesame.codecs.hnerv.correct import Plan, search
 from seesame.codecs.hnerv.decode import unpack_corrections
 from seesame.codecs.hnerv.encode import with_found
 from seesame.codecs.hnerv.job import Job
+from seesame.codecs.hnerv.losses import Material
 from seesame.codecs.hnerv.pack import pack_latents, pack_weights
 from seesame.codecs.hnerv.quantised import Parameters, QuantisedNetwork
 from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar
-from seesame.codecs.hnerv.train import Candidate, Material
+from seesame.codecs.hnerv.train import Candidate
 from seesame.codecs.hybrid.config import PREFIX, SCHEDULE, HybridSettings
 from seesame.codecs.hybrid.decode import PostRenderer, at_render_size, base_pairs, open_file
 from seesame.codecs.hybrid.model import Design, PostNetwork
@@ -42,6 +43,8 @@ class PostRepresentation(QuantisedNetwork):
         pictures: the base's, ``uint8 (N, 2, 3, h', w')``.
         kernel: how they are resized.
     """
+
+    recordable = False
 
     def __init__(self, design: Design, pictures: Tensor, kernel: str) -> None:
         network = PostNetwork(design)
@@ -125,7 +128,7 @@ class HybridJob(Job):
         best = self.scored(self.plain)
         if self.settings.sidecar and not self._enough(best, stop):
             share = CORRECTING_FIRST if self.design.network else 1.0
-            left = share * (start + self.settings.seconds - time.monotonic()) - 2 * look
+            left = share * (start + self.seconds - time.monotonic()) - 2 * look
             bare = replace(self.plain, sections=self.plain.sections | self._bare_model())
             begun = Candidate(best.score, bare.to_bytes(), best.excess)
             found = self.correct(begun, left, stop, share=0.0)
