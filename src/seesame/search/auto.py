@@ -75,14 +75,13 @@ def auto(
             break
         count = min(runner.jobs, trials - len(asked))
         wanted: list[Wanted] = []
-        if len(asked) >= first:
+        if proofs and len(asked) >= half:
+            wanted = _unproven(spaces, goal, list(found.values()), asked)[: min(count, proofs)]
+            proofs = proofs - len(wanted) if wanted else 0
+        if not wanted and len(asked) >= first:
             # At first every codec in turn, or the one that was lucky early would get all.
             some = [next(turns)] if len(asked) < half else surfaces
             wanted = _promising(some, goal, list(found.values()), asked, count)
-        if proofs and len(asked) >= half:
-            unproven = _unproven(spaces, goal, list(found.values()), asked)[: min(count, proofs)]
-            proofs = proofs - len(unproven) if unproven else 0
-            wanted = unproven or wanted
         proposed = not wanted
         if proposed:
             wanted = proposer.ask(count)

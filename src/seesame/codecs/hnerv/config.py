@@ -20,7 +20,7 @@ PRESETS = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
 """Wall time in seconds of a whole encode, reference pass and final check included."""
 
 GPU_PRESETS = {"draft": 30.0, "fast": 60.0, "medium": 180.0, "slow": 480.0}
-"""The same on a CUDA device: on an H100 each takes more steps than on two cores of a CPU."""
+"""The same on a CUDA device, where a step takes a small part of the time."""
 
 
 @dataclass(frozen=True)
