@@ -182,7 +182,8 @@ def recipe_table(rows: list[Values]) -> str:
     """
     groups: dict[tuple[str, float, str], dict[str, Values]] = {}
     for row in rows:
-        if row.get("device", "cpu") == "cpu" and not row.get("summary"):  # a job that was run again counts once, the last time
+        if row.get("device", "cpu") == "cpu" and not row.get("summary"):
+            # A job that was run again counts once, the last time.
             key = row["clip"], row["minutes"], processor(row)
             groups.setdefault(key, {})[row["job"]] = row
     lines = []

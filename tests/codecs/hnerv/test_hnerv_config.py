@@ -31,6 +31,13 @@ def test_the_presets_rise() -> None:
         assert HnervSettings.from_mapping({"preset": name}).seconds() == seconds
 
 
+def test_presets_take_less_time_on_a_gpu() -> None:
+    for name, seconds in PRESETS.items():
+        chosen = HnervSettings.from_mapping({"preset": name})
+        assert chosen.seconds("cuda") == chosen.seconds("cuda:0") < 0.5 * seconds
+        assert chosen.seconds("mps") == seconds
+
+
 def test_a_budget_comes_before_the_preset() -> None:
     assert HnervSettings.from_mapping({"preset": "slow", "budget_s": 60}).seconds("cuda") == 60
 

@@ -39,6 +39,17 @@ def test_steps_of_hidden_convolutions_are_nearly_orthogonal() -> None:
     assert float(spread.max() / spread.min()) < 3
 
 
+def test_a_factor_scales_the_gradients() -> None:
+    for factor in (0.5, torch.tensor(0.5)):
+        _, optimiser = made()
+        for parameter in optimiser.parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimiser.set_rate(1e-2)
+        optimiser.step(factor)
+        assert len(optimiser.gradients) == len(optimiser.parameters)
+        assert all(bool((gradient == 0.5).all()) for gradient in optimiser.gradients)
+
+
 def test_quantiser_steps_join() -> None:
     rep, optimiser = made()
     optimiser.add(rep.start_quantising())

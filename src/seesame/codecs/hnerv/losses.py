@@ -79,7 +79,7 @@ class Loss:
     """A step's loss.
 
     Args:
-        total: all terms together, with gradient.
+        total: all terms together.
         terms: weighted as in it; detached.
         bits: of the weights and latents; detached.
         logits: of the segmentation net; detached.

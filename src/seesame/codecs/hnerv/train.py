@@ -276,10 +276,11 @@ class Training:
         self.optimiser.zero_grad()
         loss = self.loss_of(batch, dials)
         loss.total.backward()  # type: ignore[no-untyped-call]
+        loss = replace(loss, total=loss.total.detach())
         norm = torch.nn.utils.get_total_norm(self.optimiser.gradients)
         pose = self.pose_term.running if self.stack.has_pose else norm
         assert pose is not None
-        return loss, torch.stack([loss.total.detach(), loss.bits, norm, pose])
+        return loss, torch.stack([loss.total, loss.bits, norm, pose])
 
     def _advance(self, batch: Mapping[str, Tensor], dials: Dials, rate: float, norm: float) -> None:
         """A step along the gradients, held to twice their usual length.
