@@ -11,11 +11,11 @@ results have are not made again.
 import argparse
 import contextlib
 import itertools
-import json
 import tempfile
 from pathlib import Path
 
 from common import SHARED, Results
+from jobs import matches
 from measure import measure, terminal_progress
 from seesame.metric.evaluator import reference_outputs
 from seesame.perception.registry import load_stack
@@ -41,18 +41,15 @@ def main() -> None:
     outputs = reference_outputs(clip, stack, device=args.device)
     results = Results(args.name, append=args.go_on)
     common = {"clip": args.clip.name, "stack": stack.name, "fingerprint": stack.fingerprint[:16]}
-    known = {
-        json.dumps(row["settings"]): row
-        for row in results.rows()
-        if row.get("codec") == "svtav1" and all(row[key] == common[key] for key in common)
-    }
-    rows = []
+    there, rows = results.rows(), []
     with contextlib.ExitStack() as held:
         folder = args.keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         for crf, scale, grain in itertools.product(CRFS, SCALES, GRAINS):
             settings = {"crf": crf, "scale": scale, "grain": grain, "preset": 4}
-            if (row := known.get(json.dumps(settings))) is None:
+            key = common | {"codec": "svtav1", "settings": settings}
+            row = next((row for row in there if matches(row, key)), None)
+            if row is None:
                 row = measure(clip, outputs, stack, "svtav1", settings, folder, device=args.device)
                 results.add(common | row)
             rows.append(row)

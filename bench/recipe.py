@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from seesame.codecs.hnerv.optimiser import set_rate
 from seesame.codecs.hnerv.replay import Replay
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
@@ -242,16 +243,12 @@ class Trainer:
         plan: Plan,
         device: str = "cpu",
     ) -> None:
-        self.model, self.frames, self.classes = model.to(device), frames, outputs.classes
-        self.poses = outputs.poses[:, : stack.judged]
-        self.stack, self.plan, self.device = stack, plan, device
-        self.replay: Replay[Tensor] | None = None
+        self.model, self.stack, self.plan, self.device = model.to(device), stack, plan, device
+        self.frames, self.classes, self.poses = (
+            x.to(device) for x in (frames, outputs.classes, outputs.poses[:, : stack.judged])
+        )
         gpu = device.startswith("cuda")
-        if gpu:
-            self.frames, self.classes, self.poses = (
-                x.to(device) for x in (self.frames, self.classes, self.poses)
-            )
-            self.replay = Replay(self._advance, torch.device(device))
+        self.replay: Replay[Tensor] = Replay(self._advance, torch.device(device), gpu)
         self.peak = plan.rate / model.design.width
         decoder = [p for n, p in model.named_parameters() if not n.startswith("latents")]
         self.optimiser = torch.optim.AdamW(
@@ -263,8 +260,6 @@ class Trainer:
             fused=gpu,
             capturable=gpu,
         )
-        for group in self.optimiser.param_groups if gpu else []:
-            group["lr"] = torch.tensor(group["lr"], device=device)
         self.average = {n: p.detach().clone() for n, p in model.named_parameters()}
         # The judged file is enlarged and the stack shrinks it again: one matrix an axis.
         self.through = [
@@ -310,26 +305,14 @@ class Trainer:
         def descend(read: Mapping[str, Tensor]) -> Tensor:
             return self._descend(read, *kind)
 
-        found = descend(inputs) if self.replay is None else self.replay.first(kind, descend, inputs)
-        loss, norm = found.tolist()
+        loss, norm = self.replay.first(kind, descend, inputs).tolist()
         if math.isfinite(norm):
-            self._rates(share)
+            cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
+            rate = self.peak * min(1.0, share / 0.02 + 0.02) * cosine
+            set_rate(self.optimiser, rate, near.device)
             limit = 5.0 if share < plan.pixels_to else 50.0
-            factor = {"factor": torch.tensor(min(1.0, limit / (norm + 1e-6)), device=self.device)}
-            if self.replay is None:
-                self._advance(factor)
-            else:
-                self.replay.second(kind, factor)
+            self.replay.second(min(1.0, limit / (norm + 1e-6)))
         return loss
-
-    def _rates(self, share: float) -> None:
-        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
-        rate = self.peak * min(1.0, share / 0.02 + 0.02) * cosine
-        for group in self.optimiser.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate * group["scale"])
-            else:
-                group["lr"] = rate * group["scale"]
 
     def _stage(self, share: float) -> str:
         plan = self.plan

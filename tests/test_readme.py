@@ -211,6 +211,21 @@ def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) 
     assert tables.processor(rows[-1]) == "Intel Xeon"
 
 
+def test_runs_on_a_gpu_are_shown_apart(tables: ModuleType) -> None:
+    plain = {"clip": "a.mp4", "minutes": 3.5, "bytes": 1000, "machine": "Xeon, 16 cores, H100"}
+    rows = [
+        plain | {"job": "recipe 1", "device": "cuda", "score": 3.0, "steps_done": 12345},
+        plain | {"job": "hnerv", "device": "cuda", "score": 1.0},
+        plain | {"job": "hnerv", "device": "cpu", "score": 2.0},
+        plain | {"job": "hnerv", "device": "cuda", "score": 1.0, "summary": True},
+    ]
+    assert tables.recipe_gpu_table(rows).splitlines()[2:] == [
+        "| a.mp4 | H100 | recipe 1 | 3.5 | 12,345 | 1,000 | 3.000 |",
+        "| a.mp4 | H100 | hnerv | 3.5 |  | 1,000 | 1.000 |",
+    ]
+    assert len(tables.recipe_table(rows).splitlines()) == 2
+
+
 def test_hybrid_is_shown_beside_the_best_hand_made_settings(tables: ModuleType) -> None:
     def row(variant: str, score: float, clip: str = "a.mp4") -> dict[str, object]:
         figures = {"bytes": 1000, "score": score, "encode_s": 300.4}

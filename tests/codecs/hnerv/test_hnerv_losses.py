@@ -5,7 +5,7 @@ import torch
 from fake_stack import FakeStack, tiny_clip
 
 from seesame.codecs.hnerv.config import Schedule
-from seesame.codecs.hnerv.losses import BATCH, DIALS, Dials, LossOf, Material
+from seesame.codecs.hnerv.losses import BATCH, NUMBERS, LossOf, LossWeights, Material
 from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
 from seesame.codecs.hnerv.tapped import TappedClip
@@ -28,11 +28,11 @@ def loss_of(num_frames: int = 8) -> LossOf:
 def test_numbers_that_are_read_late_give_the_same_loss(share: float) -> None:
     made = loss_of()
     batch = made.read(torch.tensor([2, 0]))
-    dials = Dials(Schedule().at(share), 0.4, 1.1, low=False)
-    now = made(batch, dials)
+    weights = LossWeights(Schedule().at(share), 0.4, 1.1, low=False)
+    now = made(batch, weights)
     (wanted,) = torch.autograd.grad(now.total, made.rep.latents)
     made.pose_term.mean = None
-    late = made(batch, dials.of(torch.tensor(dials.values())))
+    late = made(batch, weights.of(torch.tensor(weights.values())))
     (found,) = torch.autograd.grad(late.total, made.rep.latents)
     assert now.terms.keys() == late.terms.keys()
     for name, term in now.terms.items():
@@ -43,12 +43,12 @@ def test_numbers_that_are_read_late_give_the_same_loss(share: float) -> None:
 def test_late_numbers_can_change() -> None:
     made = loss_of()
     batch = made.read(torch.tensor([1, 3]))
-    dials = Dials(Schedule().at(0.6), 0.4, 1.0, low=False)
-    values = torch.tensor(dials.values())
-    late = dials.of(values)
+    weights = LossWeights(Schedule().at(0.6), 0.4, 1.0, low=False)
+    values = torch.tensor(weights.values())
+    late = weights.of(values)
     first = made(batch, late)
-    values[DIALS.index("smooth")] *= 2
-    values[DIALS.index("rate")] *= 3
+    values[NUMBERS.index("smooth")] *= 2
+    values[NUMBERS.index("rate")] *= 3
     made.pose_term.mean = None
     second = made(batch, late)
     assert float(second.terms["rate"]) == pytest.approx(3 * float(first.terms["rate"]))
@@ -59,12 +59,12 @@ def test_late_numbers_can_change() -> None:
 def test_what_weighs_nothing_is_of_another_kind() -> None:
     phase = Schedule().at(0.6)
     kinds = {
-        Dials(phase, 0.4, 1.0, low=True).kind,
-        Dials(phase, 0.4, 1.0, low=False).kind,
-        Dials(replace(phase, margin=0.0), 0.4, 1.0, low=False).kind,
+        LossWeights(phase, 0.4, 1.0, low=True).kind,
+        LossWeights(phase, 0.4, 1.0, low=False).kind,
+        LossWeights(replace(phase, margin=0.0), 0.4, 1.0, low=False).kind,
     }
     assert len(kinds) == 3
-    assert Dials(replace(phase, margin=5.0), 0.3, 1.2, low=True).kind in kinds
+    assert LossWeights(replace(phase, margin=5.0), 0.3, 1.2, low=True).kind in kinds
 
 
 def test_the_pair_of_an_odd_last_frame_comes_last() -> None:

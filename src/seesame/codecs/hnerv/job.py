@@ -115,8 +115,6 @@ class Job(ABC):
         self.context, self.outputs, self.rep, self.shape = context, outputs, rep, shape
         self.train_settings = settings
         """What training goes by, where that is not the whole of the user's."""
-        self.seconds = settings.seconds(context.device)
-        """Wall time of the whole encode."""
         self.beside = 0
         """Bytes of the file that training does not change."""
         self.log = log or RunLog()
@@ -125,6 +123,11 @@ class Job(ABC):
         """Seconds that judging a candidate takes."""
         self.planned = 0
         """Judgings still to come, that of whoever asked for the file included."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole encode."""
+        return self.settings.seconds(self.context.device)
 
     @abstractmethod
     def pack(self) -> Container:

@@ -19,7 +19,7 @@ RANGE_WEIGHT = 0.05
 RESIDENT_SHARE = 0.25
 """Of a GPU's free memory, the most that the clip may take to lie there."""
 BATCH = ("pairs", "frames", "classes", "poses")
-DIALS = ("pixel", "entropy", "margin", "smooth", "rate", "temperature", "coding")
+NUMBERS = ("pixel", "entropy", "margin", "smooth", "rate", "temperature", "coding")
 
 
 @dataclass
@@ -40,11 +40,11 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Dials:
+class LossWeights:
     """What the loss weighs how much in one step.
 
     Args:
-        phase: weights of the terms; tensors where the step is recorded.
+        phase: weights of the terms, floats or tensors; a float of 0 leaves the term out.
         temperature: of the smooth disagreement.
         coding: what the coder writes for a bit of the estimate.
         low: whether nets run in bfloat16.
@@ -58,18 +58,18 @@ class Dials:
     @property
     def kind(self) -> Hashable:
         """What decides which kernels a step runs."""
-        used = tuple(name for name in DIALS[:4] if getattr(self.phase, name))
+        used = tuple(name for name in NUMBERS[:4] if getattr(self.phase, name))
         return used, self.low
 
     def values(self) -> list[float]:
-        """The numbers, in the order of :data:`DIALS`."""
-        weights = [getattr(self.phase, name) for name in DIALS[:5]]
+        """The numbers, in the order of :data:`NUMBERS`."""
+        weights = [getattr(self.phase, name) for name in NUMBERS[:5]]
         return [float(x) for x in (*weights, self.temperature, self.coding)]
 
-    def of(self, values: Tensor) -> "Dials":
+    def of(self, values: Tensor) -> "LossWeights":
         """The same terms with numbers ``(7,)`` that are read when the kernels run."""
-        read = dict(zip(DIALS, values.unbind(), strict=True))
-        used = {n: read[n] for n in DIALS[:5] if n == "rate" or getattr(self.phase, n)}
+        read = dict(zip(NUMBERS, values.unbind(), strict=True))
+        used = {n: read[n] for n in NUMBERS[:5] if n == "rate" or getattr(self.phase, n)}
         phase = replace(self.phase, **used)  # type: ignore[arg-type]
         return replace(self, phase=phase, temperature=read["temperature"], coding=read["coding"])
 
@@ -114,7 +114,6 @@ class LossOf:
         self.guard_weight = guard_weight
         self.pose_term = PoseTerm()
         outputs = material.outputs
-        self._judged = len(outputs.classes)
         wanted = material.frames, outputs.classes, outputs.poses[:, : stack.judged]
         self._frames, self._classes, self._poses = (_near(x, device) for x in wanted)
 
@@ -123,7 +122,7 @@ class LossOf:
 
         An odd last frame forms no sample. Its pair comes last and has no classes, no pose values.
         """
-        which, alone = pairs[pairs < self._judged], pairs[pairs >= self._judged]
+        which, alone = pairs[pairs < len(self._classes)], pairs[pairs >= len(self._classes)]
         pairs = torch.cat([which, alone])
         found = (
             pairs,
@@ -133,13 +132,13 @@ class LossOf:
         )
         return {n: x.to(self.device) for n, x in zip(BATCH, found, strict=True)}
 
-    def __call__(self, batch: Mapping[str, Tensor], dials: Dials) -> Loss:
+    def __call__(self, batch: Mapping[str, Tensor], weights: LossWeights) -> Loss:
         """The loss of a batch, as :meth:`read` gives it."""
-        stack, phase = self.stack, dials.phase
+        stack, phase = self.stack, weights.phase
         parameters, latents, bits = self.rep.quantised()
-        bits = dials.coding * bits
+        bits = weights.coding * bits
         # Nothing is used twice, so that a cache of what was cast would only be in the way.
-        low = partial(torch.autocast, self.device.type, torch.bfloat16, dials.low, False)
+        low = partial(torch.autocast, self.device.type, torch.bfloat16, weights.low, False)
         with low():
             frames = self.rep.decode(parameters, latents, batch["pairs"])
         judged = len(batch["classes"])
@@ -147,7 +146,7 @@ class LossOf:
         with low():
             logits = stack.segment(seen[:, 1])
             values = stack.pose(seen) if stack.has_pose else None
-        seg = partial(seg_term, phase=phase, temperature=dials.temperature)
+        seg = partial(seg_term, phase=phase, temperature=weights.temperature)
         terms = {"seg": seg(logits, batch["classes"])}
         if values is not None:
             terms["pose"] = self.pose_term(values.float()[:, : stack.judged], batch["poses"])

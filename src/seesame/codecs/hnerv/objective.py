@@ -54,7 +54,7 @@ class PoseTerm:
             self.running = now.clone()
         elif self.running.device != now.device:
             self.running = self.running.to(now.device)
-        # In place: a recorded step goes on with the tensor that it was recorded with.
+        # In place: a captured step goes on with the tensor that it was captured with.
         self.running.lerp_(now, 1 - self.decay)
         root = (10 * self.running.clamp(min=1e-8)).sqrt()
         return 5 * batch / root + 0.5 * root

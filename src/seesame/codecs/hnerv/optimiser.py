@@ -14,6 +14,21 @@ MUON_SCALE = 1.0
 """Learning rates of the latents and of Muon as multiples of Adam's for the weights."""
 
 
+def set_rate(optimiser: torch.optim.Optimizer, rate: float, device: torch.device) -> None:
+    """Give each group the rate of learning times its ``scale``.
+
+    On a GPU, where steps may be captured, as a tensor that is read when the kernels run.
+    """
+    for group in optimiser.param_groups:
+        scaled = rate * group["scale"]
+        if device.type != "cuda":
+            group["lr"] = scaled
+        elif isinstance(group["lr"], Tensor):
+            group["lr"].fill_(scaled)
+        else:
+            group["lr"] = torch.tensor(scaled, device=device)
+
+
 class Optimiser:
     """Adam and NorMuon as one.
 
@@ -27,10 +42,9 @@ class Optimiser:
         others = [p for p in rows.values() if not any(p is h for h in hidden)]
         groups = [{"params": others, "scale": 1.0}, {"params": [latents], "scale": LATENT_SCALE}]
         fused = latents.device.type in ("cpu", "cuda")
-        # On a GPU steps may be recorded: their numbers must be read when the kernels run.
-        self._held = latents.device if latents.device.type == "cuda" else None
-        recorded = self._held is not None
-        adam = torch.optim.Adam(groups, betas=ADAM_BETAS, fused=fused, capturable=recorded)
+        self._device = latents.device
+        gpu = self._device.type == "cuda"
+        adam = torch.optim.Adam(groups, betas=ADAM_BETAS, fused=fused, capturable=gpu)
         muon = NorMuon([{"params": hidden, "scale": MUON_SCALE}])
         self._both: dict[str, torch.optim.Optimizer] = {"adam": adam, "muon": muon}
 
@@ -56,18 +70,11 @@ class Optimiser:
     def set_rate(self, rate: float) -> None:
         """The rate of learning of the next steps."""
         for one in self._both.values():
-            for group in one.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate * group["scale"])
-                elif self._held is None:
-                    group["lr"] = rate * group["scale"]
-                else:
-                    group["lr"] = torch.tensor(rate * group["scale"], device=self._held)
+            set_rate(one, rate, self._device)
 
-    def step(self, factor: float | Tensor = 1.0) -> None:
+    def step(self, factor: Tensor) -> None:
         """One step along the gradients times a factor."""
-        if isinstance(factor, Tensor) or factor != 1.0:
-            torch._foreach_mul_(self.gradients, factor)
+        torch._foreach_mul_(self.gradients, factor)
         for one in self._both.values():
             one.step()
 

@@ -32,8 +32,8 @@ class QuantisedNetwork(nn.Module, ABC):
         grid_cells: of a decoder's stem, see :func:`~seesame.codecs.hnerv.quantize.as_rows`.
     """
 
-    recordable = True
-    """Whether a GPU's kernels may be recorded: nothing is fetched from the host on the way."""
+    capturable = True
+    """Whether a GPU's kernels may be captured: nothing is fetched from the host on the way."""
 
     def __init__(self, network: nn.Module, latents: Tensor, grid_cells: int = 1) -> None:
         super().__init__()

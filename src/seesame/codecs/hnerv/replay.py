@@ -1,8 +1,8 @@
-"""A training step as CUDA graphs: its kernels are recorded once and then launched as a whole.
+"""A training step as CUDA graphs: its kernels are captured once and then launched as a whole.
 
-A step is some two thousand small kernels. A GPU runs them in less time than Python needs to ask
-for them one by one. A recorded step reads its inputs from where they were when it was recorded,
-and so do all numbers that change from step to step.
+A step is a great many small kernels. A GPU runs them in less time than Python needs to ask for
+them one by one. A captured step reads its inputs from where they were when it was captured, and so
+do all numbers that change from step to step.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -14,24 +14,24 @@ from torch import Tensor
 T = TypeVar("T")
 R = TypeVar("R")
 WARM_UP = 3
-"""Steps of a kind before it is recorded: libraries choose their kernels while they run."""
+"""Steps of a kind before it is captured: libraries choose their kernels while they run."""
 
 
-class Recording(Generic[T]):
-    """Recorded work.
+class Captured(Generic[T]):
+    """Captured work.
 
     Args:
         work: from inputs to whatever it finds; no part of it may wait for the GPU.
         inputs: tensors on the GPU; their contents are replaced before every replay.
-        stream: where to record.
-        pool: memory of another recording whose results this one reads.
+        stream: where to capture.
+        pool: memory of other captured work whose results this one reads.
     """
 
     def __init__(
         self,
         work: Callable[[Mapping[str, Tensor]], T],
         inputs: Mapping[str, Tensor],
-        stream: torch.cuda.Stream,
+        stream: torch.cuda.Stream | None,
         pool: Any = None,
     ) -> None:
         self._inputs = {name: value.clone() for name, value in inputs.items()}
@@ -56,29 +56,35 @@ class Recording(Generic[T]):
 
 
 class Replay(Generic[T]):
-    """Two-part steps, each kind of them recorded when it has been seen often enough.
+    """Runs steps of two parts, and captures each kind of them when it has been seen often enough.
 
     Between the parts the host reads what the first one found and decides what the second one does.
 
     Args:
         second: a step's second part, from ``factor``; it reads what the first one left behind.
         device: of the training.
+        capturing: whether to capture anything; otherwise steps are run as they are.
     """
 
     def __init__(
-        self, second: Callable[[Mapping[str, Tensor]], None], device: torch.device
+        self,
+        second: Callable[[Mapping[str, Tensor]], None],
+        device: torch.device,
+        capturing: bool,
     ) -> None:
-        self._second = second
-        self._factor = {"factor": torch.ones((), device=device)}
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._second, self._device, self.capturing = second, device, capturing
+        self._stream: torch.cuda.Stream | None = None
+        if capturing:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._kind: Hashable = None
         self._seen: dict[Hashable, int] = {}
-        self._recorded: dict[Hashable, tuple[Recording[T], Recording[None]]] = {}
+        self._captured: dict[Hashable, tuple[Captured[T], Captured[None]]] = {}
         self.refused = ""
-        """Why nothing can be recorded; empty while it can."""
+        """Why nothing can be captured; empty while it can."""
 
     def forget(self) -> None:
-        """Record anew: the tensors that steps change are no longer the same ones."""
-        self._recorded.clear()
+        """Capture anew: the tensors that steps change are no longer the same ones."""
+        self._captured.clear()
         self._seen.clear()
 
     def first(
@@ -90,42 +96,42 @@ class Replay(Generic[T]):
         """A step's first part.
 
         Args:
-            kind: what decides which kernels run.
+            kind: what decides which kernels run, in the second part as well.
             work: what is done.
-            inputs: what it reads, on the GPU.
+            inputs: what it reads, on the device.
         """
+        self._kind = kind
         self._seen[kind] = self._seen.get(kind, 0) + 1
-        if self._seen[kind] > WARM_UP and kind not in self._recorded and not self.refused:
-            self._record(kind, work, inputs)
-        if kind in self._recorded:
-            return self._recorded[kind][0](inputs)
+        often = self.capturing and self._seen[kind] > WARM_UP
+        if often and kind not in self._captured and not self.refused:
+            try:
+                first = Captured(work, inputs, self._stream)
+                second = Captured(self._second, self._inputs(1.0), self._stream, first.pool)
+            except RuntimeError as error:  # a net that waits for the GPU, or copies from the host
+                self.refused = " ".join(str(error).split())[:200]
+                torch.cuda.synchronize()
+            else:
+                self._captured[kind] = first, second
+        if kind in self._captured:
+            return self._captured[kind][0](inputs)
         return self._beside(lambda: work(inputs))
 
-    def second(self, kind: Hashable, inputs: Mapping[str, Tensor]) -> None:
-        """The same step's second part."""
-        if kind in self._recorded:
-            self._recorded[kind][1](inputs)
+    def second(self, factor: float) -> None:
+        """The second part of the step whose first part was the last one."""
+        inputs = self._inputs(factor)
+        if self._kind in self._captured:
+            self._captured[self._kind][1](inputs)
         else:
             self._beside(lambda: self._second(inputs))
 
-    def _record(
-        self,
-        kind: Hashable,
-        work: Callable[[Mapping[str, Tensor]], T],
-        inputs: Mapping[str, Tensor],
-    ) -> None:
-        try:
-            first = Recording(work, inputs, self._stream)
-            second = Recording(self._second, self._factor, self._stream, first.pool)
-        except RuntimeError as error:  # a net that waits for the GPU, or copies from the host
-            self.refused = " ".join(str(error).split())[:200]
-            torch.cuda.synchronize()
-        else:
-            self._recorded[kind] = first, second
+    def _inputs(self, factor: float) -> Mapping[str, Tensor]:
+        return {"factor": torch.tensor(factor, device=self._device)}
 
     def _beside(self, work: Callable[[], R]) -> R:
-        """Run on the stream that is recorded later: autograd remembers where it ran."""
-        here = torch.cuda.current_stream(self._stream.device)
+        """Run on the stream that is captured later: autograd remembers where it ran."""
+        if self._stream is None:
+            return work()
+        here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)
         with torch.cuda.stream(self._stream):
             found = work()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.checkpoint import Checkpoint
 from seesame.codecs.hnerv.config import Schedule
 from seesame.codecs.hnerv.guard import Guard
-from seesame.codecs.hnerv.losses import Dials, Loss, LossOf, Material
+from seesame.codecs.hnerv.losses import Loss, LossOf, LossWeights, Material
 from seesame.codecs.hnerv.objective import PoseTerm
 from seesame.codecs.hnerv.optimiser import Optimiser
 from seesame.codecs.hnerv.quantised import QuantisedNetwork
@@ -120,9 +120,10 @@ class Training:
         self.low_precision = _low_precision(self.device)
         self.optimiser = Optimiser(dict(self.rep.rows.items()), self.rep.latents)
         self.guard = Guard(self.rep, self.optimiser)
-        self.replay: Replay[tuple[Loss, Tensor]] | None = None
-        if self.device.type == "cuda" and self.rep.recordable and not material.transfer:
-            self.replay = Replay(lambda read: self.optimiser.step(read["factor"]), self.device)
+        capturing = self.device.type == "cuda" and self.rep.capturable and not material.transfer
+        self.replay: Replay[tuple[Loss, Tensor]] = Replay(
+            lambda read: self.optimiser.step(read["factor"]), self.device, capturing
+        )
         if self.rep.quantizers is not None:
             self.add_quantizers()
 
@@ -137,8 +138,7 @@ class Training:
         self.rep.quantizers.to(self.device)
         self.optimiser.add(self.rep.quantizers.parameters())
         self.guard.restart()
-        if self.replay is not None:
-            self.replay.forget()
+        self.replay.forget()
 
     def _batches(self) -> Iterator[Tensor]:
         """Endless batches of pair numbers, every pair once an epoch."""
@@ -194,7 +194,7 @@ class Training:
             clock.count += 1
             known = None if best is None else (best.score, len(best.data))
             text = made.text(known)
-            if self.replay is not None and self.replay.refused:
+            if self.replay.refused:
                 text += f", step by step ({self.replay.refused})"
             self.context.progress(share, text)
             self.log.step(partial(made.values, clock.count, share))
@@ -230,13 +230,19 @@ class Training:
 
     def _step(self, pairs: Tensor, share: float) -> Step:
         """One step over pairs ``(B,)``, which are numbered on the CPU."""
-        batch, dials = self.loss_of.read(pairs), self._dials(share)
-        loss, figures = self._descend(batch, dials)
+        batch, weights = self.loss_of.read(pairs), self._weights(share)
+        loss, figures = self.replay.first(
+            (weights.kind, len(batch["pairs"]), len(batch["classes"])),
+            lambda read: self._gradients(read, weights.of(read["weights"])),
+            batch | {"weights": torch.tensor(weights.values(), device=self.device)},
+        )
         total, bits, norm, pose = figures.tolist()
         self.size = bits / 8
         rate = self._rate_of_learning(share)
-        self._advance(batch, dials, rate, norm)
-        if self.guard.watch(total) and self.replay is not None:
+        if math.isfinite(norm):
+            self.optimiser.set_rate(rate)
+            self.replay.second(self._clipping(norm))
+        if self.guard.watch(total):
             self.replay.forget()
         return Step(
             loss=total,
@@ -246,10 +252,10 @@ class Training:
             pose=pose if self.stack.has_pose else None,
             bytes=None if self.rep.quantizers is None else self.size + self.beside,
             learning_rate=rate,
-            temperature=float(dials.temperature),
+            temperature=float(weights.temperature),
         )
 
-    def _dials(self, share: float) -> Dials:
+    def _weights(self, share: float) -> LossWeights:
         phase = self.schedule.at(share)
         hot, cold = self.schedule.temperature
         phase = replace(
@@ -258,51 +264,26 @@ class Training:
             rate=self._rate_weight(phase.rate, self.size, share),
         )
         low = self.low_precision and share < self.schedule.exact_from
-        return Dials(phase, hot + (cold - hot) * share, self.coding, low)
+        return LossWeights(phase, hot + (cold - hot) * share, self.coding, low)
 
-    def _descend(self, batch: Mapping[str, Tensor], dials: Dials) -> tuple[Loss, Tensor]:
-        """The loss, its gradients, and what the host must know of them."""
-        if self.replay is None:
-            return self._gradients(batch, dials)
-        inputs = {**batch, "dials": torch.tensor(dials.values(), device=self.device)}
-        return self.replay.first(
-            self._kind(batch, dials),
-            lambda read: self._gradients(read, dials.of(read["dials"])),
-            inputs,
-        )
-
-    def _gradients(self, batch: Mapping[str, Tensor], dials: Dials) -> tuple[Loss, Tensor]:
+    def _gradients(self, batch: Mapping[str, Tensor], weights: LossWeights) -> tuple[Loss, Tensor]:
         """The loss, and beside it, its bits, the gradients' norm and the pose distortion."""
         self.optimiser.zero_grad()
-        loss = self.loss_of(batch, dials)
+        loss = self.loss_of(batch, weights)
         loss.total.backward()  # type: ignore[no-untyped-call]
         loss = replace(loss, total=loss.total.detach())
         norm = torch.nn.utils.get_total_norm(self.optimiser.gradients)
-        pose = self.pose_term.running if self.stack.has_pose else norm
-        assert pose is not None
+        pose = self.pose_term.running
+        if pose is None:  # the stack has none
+            pose = norm.new_zeros(())
         return loss, torch.stack([loss.total, loss.bits, norm, pose])
 
-    def _advance(self, batch: Mapping[str, Tensor], dials: Dials, rate: float, norm: float) -> None:
-        """A step along the gradients, held to twice their usual length.
-
-        One bad batch must not undo a thousand.
-        """
-        if not math.isfinite(norm):
-            return
+    def _clipping(self, norm: float) -> float:
+        """Holds a gradient to twice its usual length: one bad batch must not undo a thousand."""
         limit = 2 * self.usual_norm if self.usual_norm else math.inf
-        factor = min(1.0, limit / (norm + 1e-6))
-        norm = min(norm, limit)
-        self.usual_norm = 0.98 * self.usual_norm + 0.02 * norm if self.usual_norm else norm
-        self.optimiser.set_rate(rate)
-        if self.replay is None:
-            self.optimiser.step(factor)
-        else:
-            inputs = {"factor": torch.tensor(factor, device=self.device)}
-            self.replay.second(self._kind(batch, dials), inputs)
-
-    def _kind(self, batch: Mapping[str, Tensor], dials: Dials) -> Hashable:
-        """What decides which kernels a step runs."""
-        return dials.kind, len(batch["pairs"]), len(batch["classes"])
+        held = min(norm, limit)
+        self.usual_norm = 0.98 * self.usual_norm + 0.02 * held if self.usual_norm else held
+        return min(1.0, limit / (norm + 1e-6))
 
     def _rate_weight(self, scheduled: float, size: float, share: float) -> float:
         """The rate's weight; with a size to aim at, raised or lowered until the size is met.

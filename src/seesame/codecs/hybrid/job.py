@@ -44,7 +44,7 @@ class PostRepresentation(QuantisedNetwork):
         kernel: how they are resized.
     """
 
-    recordable = False
+    capturable = False
 
     def __init__(self, design: Design, pictures: Tensor, kernel: str) -> None:
         network = PostNetwork(design)
