@@ -17,16 +17,16 @@ from pathlib import Path
 
 from common import HERE, Results
 from jobs import Row, add_options, find_clip, rows_of
+from seesame.jobs.runner import Runner, Source
+from seesame.jobs.store import Store
+from seesame.jobs.trial import Trial
 from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.excerpt import even_cuts
 from seesame.search.goal import Goal
 from seesame.search.outcome import chosen_settings
-from seesame.search.runner import Runner, Source
 from seesame.search.segmented import segmented
 from seesame.search.space import complete
-from seesame.search.store import Store
-from seesame.search.trial import Trial
 
 STORE = HERE.parent / "out" / "bench-av-ablation.sqlite"
 BASES: dict[str, Row] = {

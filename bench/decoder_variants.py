@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seesame.codecs.hnerv import codec, config, decode, guess, model, representation
-from seesame.codecs.hnerv.guess import pair_latents
+from seesame.codecs.hnerv import codec, config, decode, model, representation
+from seesame.codecs.hnerv import first_guess as guess
+from seesame.codecs.hnerv.first_guess import pair_latents
 from seesame.codecs.hnerv.model import Architecture, Decoder
 
 DESIGN = ("taper", "kernels", "depthwise", "sine", "stages", "by_frame", "random_start")

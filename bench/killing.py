@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seesame.bitstream.container import Container
-from seesame.codecs.hnerv.checkpoint import NAME
 from seesame.codecs.registry import codec_by_id
+from seesame.neural.fitting.checkpoint import NAME
 
 START = 1.0
 """Seconds before which nothing is killed: Python is still importing."""

@@ -22,8 +22,8 @@ from seesame.perception.lite.data import IGNORE, Frame, comma10k_frames, real_fr
 from seesame.perception.lite.nets import CLASSES, INPUT_SIZE, POSE_VALUES, count_macs
 from seesame.perception.lite.stack import WEIGHTS, LiteStack
 from seesame.perception.lite.train import HIGHWAY_TRAINING_SHARE
+from seesame.scene import Scene, SceneConfig
 from seesame.video.resize import to_float
-from seesame.video.scene import Scene, SceneConfig
 
 FIRST_UNSEEN_SEED = 1
 KITTI_CROP = 2.0

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.base import EncodeContext, Progress, no_progress
 from seesame.codecs.registry import codec_by_id, get_codec
+from seesame.context import EncodeContext, Progress, no_progress
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common import SHARED, Results
-from seesame.video.scene import SceneClip, SceneConfig
+from seesame.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
 

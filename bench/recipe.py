@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from seesame.codecs.hnerv.optimiser import set_rate
-from seesame.codecs.hnerv.replay import Replay
 from seesame.metric.evaluator import ReferenceOutputs
+from seesame.neural.fitting.optimiser import set_rate
+from seesame.neural.fitting.replay import Replay
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip, Frames
 from seesame.video.resize import resize, resize_matrix, to_float, to_uint8

@@ -29,10 +29,11 @@ from safetensors.numpy import load_file
 from common import Results
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder
-from seesame.codecs.hnerv.arrays import Coding, decode_array, encode_array
-from seesame.codecs.hnerv.fit import fit
-from seesame.codecs.hnerv.pack import unpack_architecture, unpack_weights
+from seesame.codecs.hnerv.model import unpack_architecture
 from seesame.codecs.hnerv.representation import row_shapes, tensor_axes
+from seesame.neural.weights.arrays import Coding, decode_array, encode_array
+from seesame.neural.weights.choose_coding import fit
+from seesame.neural.weights.unpack import unpack_weights
 
 Ints = NDArray[np.int64]
 Named = Iterator[tuple[str, Ints]]

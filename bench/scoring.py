@@ -28,16 +28,16 @@ import numpy as np
 import torch
 
 from common import HERE, SHARED, Results
-from seesame.codecs.base import EncodeContext
 from seesame.codecs.registry import get_codec
+from seesame.context import EncodeContext
 from seesame.metric import cached_reference_outputs, evaluate, keep_freed_memory
-from seesame.perception import comma
+from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
+from seesame.scene import SceneClip, SceneConfig
 from seesame.video.clip import Clip, Frames
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.reader import open_clip
 from seesame.video.resize import resize, resize_frames, to_float
-from seesame.video.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
 sys.path.append(str(HERE.parent / "tests"))

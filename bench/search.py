@@ -27,16 +27,16 @@ from typing import Any
 
 from common import HERE, Results
 from jobs import Row, add_options, find_clip
+from seesame.jobs.runner import Result, Runner, Source
+from seesame.jobs.store import Store
+from seesame.jobs.trial import Trial
 from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.auto import auto
 from seesame.search.goal import Goal
 from seesame.search.grid import grid
 from seesame.search.outcome import chosen_settings
-from seesame.search.runner import Result, Runner, Source
 from seesame.search.space import SPACES, Axis, Space
-from seesame.search.store import Store
-from seesame.search.trial import Trial
 
 CODEC = "svtav1"
 CRFS = tuple(range(24, 64))

@@ -14,11 +14,11 @@ from typing import Any
 from common import Results
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.codec import HnervCodec
-from seesame.codecs.hnerv.correct import Plan
-from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.encode import corrected
-from seesame.codecs.hnerv.sidecar import KINDS
+from seesame.codecs.hnerv.file import corrected
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
+from seesame.neural.corrections.search import Plan
+from seesame.neural.corrections.sidecar import KINDS
+from seesame.neural.render.clip import unpack_corrections
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.video.reader import open_clip

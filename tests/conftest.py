@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from command import Ran
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -87,7 +86,7 @@ def seesame(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 @pytest.fixture(scope="session")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic drive of twelve small frames, as a camera's file: ``drive.mp4``, 160x120."""
-    from seesame.video.scene import SceneClip, SceneConfig
+    from seesame.scene import SceneClip, SceneConfig
     from seesame.video.writer import write_clip
 
     scene = SceneClip(SceneConfig(width=160, height=120, seed=3), 12)

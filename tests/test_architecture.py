@@ -12,9 +12,12 @@ MAX_LINES = 420
 # A room may import rooms of a lower floor and itself; rooms of one floor do not know each other.
 FLOORS = (
     ("bitstream", "video"),
-    ("perception",),
+    ("scene", "perception"),
     ("metric",),
+    ("context", "runlog"),
+    ("neural",),
     ("codecs",),
+    ("decoders", "jobs"),
     ("search", "contest", "fleet", "report"),
     ("cli",),
 )

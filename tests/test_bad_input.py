@@ -15,8 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
 from command import Ran
+
 from seesame.bitstream.container import MAGIC, Container, Section
 from seesame.bitstream.varint import pack_varint
 from seesame.video.writer import write_clip

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 def test_a_skip_for_want_of_shared(tmp_path: Path, required: str, outcome: str) -> None:
     tests = tmp_path / "checkout" / "tests"
     tests.mkdir(parents=True)
-    for name in ("conftest.py", "command.py"):
+    for name in ("conftest.py", "helpers/command.py"):
         shutil.copy(HERE / name, tests)
     (tests / "test_some.py").write_text(
         "import pytest\ndef test_real(shared): pass\ndef test_other(): pytest.skip('needs a GPU')\n"

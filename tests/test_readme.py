@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 import typer
-
 from command import Ran
+
 from seesame.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import Ran
 from PIL import Image
 
-from command import Ran
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
+from seesame.neural.corrections.sidecar import Corrections, pack_sidecar
 from seesame.video.reader import open_clip
 
 Run = Callable[..., Ran]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from command import Ran
 
 import seesame as package
-from command import Ran
 from seesame.cli import main as module
 from seesame.errors import DamagedError
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-
 from command import Ran
+from PIL import Image
 
 Run = Callable[..., Ran]
 ONE = ["gop=60", "preset=ultrafast", "down=area", "up=bicubic"]  # one value of what matters little

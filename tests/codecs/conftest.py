@@ -1,13 +1,7 @@
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-HERE = Path(__file__).resolve().parent
-# The second decoder of the bitstream is a part of the codec's; hybrid trains as hnerv does.
-sys.path += [str(HERE.parent / "bitstream"), str(HERE / "hnerv")]
 
 
 @pytest.fixture(autouse=True, scope="package")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.base import EncodeContext
 from seesame.codecs.copy import CopyCodec
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import ArrayClip, Clip, Frames
 from seesame.video.reader import open_clip

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.av import AvCodec
-from seesame.codecs.base import EncodeContext
+from seesame.codecs.av.codec import AvCodec
 from seesame.codecs.segments import SegmentsCodec
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import ArrayClip, Clip, Frames
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Ran
 from trial import QUICK, Judge, Submit, need_isolation
 
-from command import Ran
 from seesame.contest.evaluate import Bench, combine, evaluate_submission
 from seesame.contest.videos import open_videos, read_names
 from seesame.errors import UserError
-from seesame.video.scene import SceneClip, SceneConfig
+from seesame.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
 GREY = f"""{sys.executable} - "$2" "$3" <<'END'

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import Ran
 from trial import QUICK, Judge, need_isolation
 
-from command import Ran
 from seesame.bitstream.container import Container
 from seesame.cli.main import main
 from seesame.contest.evaluate import Bench, evaluate_submission

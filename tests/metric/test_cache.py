@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from command import Ran
+from tiny_stack import TinyStack
+
 from seesame.errors import UserError
 from seesame.metric import evaluator
 from seesame.metric.cache import (
@@ -22,7 +23,6 @@ from seesame.metric.cache import (
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.video.reader import open_clip
 from seesame.video.writer import write_clip
-from tiny_stack import TinyStack
 
 
 class Kept:

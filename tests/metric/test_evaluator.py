@@ -3,12 +3,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tiny_stack import TinyStack
 
 from seesame.errors import DamagedError, UserError
 from seesame.metric import Evaluation, evaluate, evaluator, reference_outputs
 from seesame.metric.prefetch import prefetched
 from seesame.video.clip import ArrayClip, Frames
-from tiny_stack import TinyStack
 
 
 def noise(num_frames: int, seed: int = 0) -> Frames:

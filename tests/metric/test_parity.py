@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from command import Ran
 from literal_metric import literal_score
+
 from seesame.metric.evaluator import evaluate
-from seesame.perception import comma
+from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
+from seesame.scene import SceneClip, SceneConfig
 from seesame.video.reader import open_clip
-from seesame.video.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
 pytestmark = pytest.mark.comma

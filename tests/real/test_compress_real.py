@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from seesame.bitstream.container import Container
-from seesame.codecs.base import EncodeContext
 from seesame.codecs.registry import codec_by_id, get_codec
+from seesame.context import EncodeContext
 from seesame.metric.evaluator import evaluate
 from seesame.perception.lite.stack import LiteStack
 from seesame.perception.registry import load_stack

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seesame.perception.onnx import OnnxStack
+from seesame.perception.onnx.stack import OnnxStack
 
 pytest.importorskip("onnx", reason="needs onnx (the onnx extra)")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime (the onnx extra)")

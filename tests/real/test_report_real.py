@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import Ran
 from PIL import Image
 
-from command import Ran
 from seesame.video.clip import Frames
 from seesame.video.reader import open_clip
 from seesame.video.writer import write_clip

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from command import Ran
+
 from seesame.video.reader import open_clip
 from seesame.video.writer import write_clip
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import marked
 import numpy as np
 import pytest
+from command import Ran
 from PIL import Image
 
-from command import Ran
 from seesame.metric import evaluate
 from seesame.metric.report import report_values
 from seesame.report.classes import Confusion
@@ -114,8 +114,8 @@ def test_shares_never_round_to_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def compressed(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from seesame.codecs.base import EncodeContext
     from seesame.codecs.registry import get_codec
+    from seesame.context import EncodeContext
 
     path = tmp_path_factory.mktemp("ssm") / HOSTILE
     settings = {"crf": 40, "preset": "ultrafast"}

@@ -4,11 +4,11 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_stack import TinyStack
 
 from seesame.report.plan import MOST_CHARACTERS, plan
 from seesame.report.preview import Pictures, difference, packed_mask, shrunk
 from seesame.report.tracks import Tracks
-from tiny_stack import TinyStack
 
 
 class Sized:

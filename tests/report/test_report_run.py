@@ -8,15 +8,15 @@ from typing import Any
 
 import logs
 import pytest
-
 from command import Ran
+
 from seesame.cli import report_run
-from seesame.codecs.runlog import RUN_FILE
 from seesame.errors import UserError
 from seesame.report import run as reading
 from seesame.report.render import clock
 from seesame.report.run import parse_run
 from seesame.report.run_page import MOST_POINTS, page_data, run_values, write_run_page
+from seesame.runlog import RUN_FILE
 
 Run = Callable[..., Ran]
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from seesame.jobs.runner import Result, Wanted
+from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
 from seesame.search.auto import _unproven, auto
 from seesame.search.goal import Goal
-from seesame.search.runner import Result, Wanted
 from seesame.search.space import SPACES, complete
-from seesame.search.trial import Trial
 
 pytest.importorskip("optuna")
 

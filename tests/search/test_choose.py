@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from seesame.bitstream.container import Container
-from seesame.codecs.base import EncodeContext
+from seesame.context import EncodeContext
 from seesame.errors import UserError
+from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
 from seesame.search import choose as module
 from seesame.search.choose import choose
 from seesame.search.goal import Goal
 from seesame.search.space import complete
-from seesame.search.trial import Trial
 from seesame.video.clip import ArrayClip
 
 FOUND = complete("svtav1", {"crf": 37, "scale": 0.35, "preset": "4", "sharpen": 0.5})

@@ -6,9 +6,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
 from seesame.search.goal import Goal, pareto_front
-from seesame.search.trial import Trial
 
 BASE = Trial("svtav1", {}, 1000, 50_000, 0.01, 0.02, 1.0, 1.0)
 SMALL = replace(BASE, bytes=500, seg=0.05)

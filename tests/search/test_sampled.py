@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seesame.jobs.runner import Result, Runner, Source, Wanted
+from seesame.jobs.store import Store
+from seesame.jobs.trial import Trial
 from seesame.metric.evaluator import reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search import sampled as module
 from seesame.search.goal import Goal
-from seesame.search.runner import Result, Runner, Source, Wanted
 from seesame.search.sampled import sampled, usual_windows
 from seesame.search.space import complete
-from seesame.search.store import Store
-from seesame.search.trial import Trial
 from seesame.video.clip import ArrayClip
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from seesame.bitstream.container import Container
-from seesame.codecs.base import EncodeContext
 from seesame.codecs.segments import SegmentsCodec
+from seesame.context import EncodeContext
+from seesame.jobs.runner import Runner, Source
+from seesame.jobs.store import Store
+from seesame.jobs.trial import Trial
 from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.goal import Goal
-from seesame.search.runner import Runner, Source
 from seesame.search.segmented import near, segmented, together
 from seesame.search.space import SPACES, complete
-from seesame.search.store import Store
-from seesame.search.trial import Trial
 
 
 def front(hard: float, count: int = 9) -> list[Trial]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesame.codecs.av_settings import FAMILY
+from seesame.codecs.av.settings import FAMILY
 from seesame.errors import UserError
 from seesame.search.space import SPACES, Axis, complete, parse_axis
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
+from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
 from seesame.search.goal import BEYOND, Goal
 from seesame.search.space import SPACES, Axis
 from seesame.search.surface import Surface
-from seesame.search.trial import Trial
 
 SPACE = SPACES["x264"].holding(
     [

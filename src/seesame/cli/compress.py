@@ -31,9 +31,10 @@ from seesame.cli.output import print_figures, print_json
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.cli.roundtrip import Encoded
+    from seesame.jobs.roundtrip import Encoded
     from seesame.metric.evaluator import Evaluation
     from seesame.metric.limits import Limits
+    from seesame.perception.stack import Stack
     from seesame.video.clip import Clip
 
 HNERV, HYBRID = "hnerv", "hybrid"
@@ -233,22 +234,23 @@ def compress(
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
     _check_paths(clip, out, overwrite)
 
-    from seesame.cli.roundtrip import encode_file, judge_file, open_source
-    from seesame.codecs.base import EncodeContext
     from seesame.codecs.registry import get_codec
+    from seesame.context import EncodeContext
+    from seesame.jobs.roundtrip import encode_file, judge_file, open_source
     from seesame.perception.registry import load_stack
 
     where = resolve_device(device)
+    eyes: Stack | None
     if codec == AUTO:
-        from seesame.search.runner import Source
+        from seesame.jobs.runner import Source
 
         place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
         context = EncodeContext(None, where, seed)
         budgeted = chosen.get("budget_s") or BUDGET
-        encoded, used = encode_automatically(
+        encoded, used, eyes = encode_automatically(
             place, out, _limits(chosen), budgeted, context, overwrite=overwrite, quiet=quiet
         )
-        source, eyes = open_source(clip, frame_size, frame_rate), context.stack
+        source = open_source(clip, frame_size, frame_rate)
     else:
         get_codec(codec)
         source, used = open_source(clip, frame_size, frame_rate), chosen
@@ -359,7 +361,7 @@ def _values(
 def _print_text(
     clip: Path, encoded: "Encoded", source: "Clip", evaluation: "Evaluation | None", stack: str
 ) -> None:
-    from seesame.cli.roundtrip import describe
+    from seesame.jobs.roundtrip import describe
 
     figures = {
         "clip": f"{clip}  {describe(source)}",

@@ -26,7 +26,7 @@ from seesame.cli.options import (
 )
 from seesame.cli.output import print_json, print_table
 from seesame.cli.progress import progress
-from seesame.cli.roundtrip import (
+from seesame.jobs.roundtrip import (
     Encoded,
     counted,
     decode_file,
@@ -37,7 +37,7 @@ from seesame.cli.roundtrip import (
 )
 
 if TYPE_CHECKING:
-    from seesame.codecs.base import EncodeContext
+    from seesame.context import EncodeContext
     from seesame.metric.evaluator import Evaluation, ReferenceOutputs
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip
@@ -107,7 +107,7 @@ def demo(
     frame_size = parse_size(size)
     assert frame_size is not None
     with _folder(out, overwrite):
-        from seesame.codecs.base import EncodeContext
+        from seesame.context import EncodeContext
         from seesame.metric.evaluator import reference_outputs
         from seesame.perception.registry import load_stack
 
@@ -194,7 +194,7 @@ def _render(
     quiet: bool,
 ) -> Path:
     """The synthetic drive as a file, so that the rate has an honest denominator."""
-    from seesame.video.scene import SceneClip, SceneConfig
+    from seesame.scene import SceneClip, SceneConfig
     from seesame.video.writer import write_clip
 
     config = SceneConfig(width=size[0], height=size[1], seed=seed)

@@ -41,7 +41,7 @@ def fetch(
     Files that are there already are left alone; a download that was cut off goes on.
     """
     from seesame.cli.progress import progress
-    from seesame.perception.fetch import fetch_comma
+    from seesame.perception.comma.fetch import fetch_comma
 
     with progress(f"fetch {what.value}", quiet) as bar:
         paths = fetch_comma(to, bar, source, overwrite)

@@ -109,8 +109,8 @@ def report(
         raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
     one_file = None if out is None else out.suffix.lower() in PAGES
 
-    from seesame.cli.roundtrip import open_source
     from seesame.files import check_output, replacing
+    from seesame.jobs.roundtrip import open_source
     from seesame.metric.evaluator import check_alike
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
@@ -178,8 +178,8 @@ def _default(reference: Path, layout: "Plan") -> Path:
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
     """A file, opened. Raises UserError or DamagedError, with its name."""
     from seesame.bitstream.container import Container
-    from seesame.cli.roundtrip import decode_file, is_ssm, named, open_source
     from seesame.codecs.registry import codec_by_id
+    from seesame.jobs.roundtrip import decode_file, is_ssm, named, open_source
     from seesame.report.subject import of_container, of_video
 
     if not is_ssm(file):
@@ -194,8 +194,8 @@ def _tried(
     store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
 ) -> list[tuple[float, float]]:
     """Bytes and distortion of the trials on a clip. Raises UserError when there are none."""
-    from seesame.search.runner import Source
-    from seesame.search.store import Store
+    from seesame.jobs.runner import Source
+    from seesame.jobs.store import Store
 
     if not store.is_file():
         raise UserError(f"{store}: there is no such store of trials")
@@ -253,7 +253,7 @@ class _Looking:
 
     def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
         """What a stack sees in the source."""
-        from seesame.cli.roundtrip import source_outputs
+        from seesame.jobs.roundtrip import source_outputs
 
         where = self.reference, self.source, stack, self.device
         return source_outputs(*where, cache=self.cache, quiet=self.quiet)

@@ -49,7 +49,7 @@ def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwr
 
 def default_page(place: Path, log: Path) -> Path:
     """In the current folder, named after the encode."""
-    from seesame.codecs.runlog import RUN_FILE
+    from seesame.runlog import RUN_FILE
 
     folder = log.resolve().parent
     inside = place.is_dir() or (log.name == RUN_FILE and folder.suffix == ".work")

@@ -74,8 +74,8 @@ def score(
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
 
     from seesame.cli.progress import progress
-    from seesame.cli.roundtrip import decode_file, is_ssm, open_source, source_outputs
     from seesame.files import check_output
+    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source, source_outputs
     from seesame.metric.evaluator import check_alike, evaluate
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack

@@ -30,10 +30,10 @@ from seesame.cli.search_progress import Heard
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
+    from seesame.jobs.runner import Runner
+    from seesame.jobs.trial import Trial
     from seesame.search.goal import Goal
-    from seesame.search.runner import Runner
     from seesame.search.space import Space
-    from seesame.search.trial import Trial
 
 MOST_ROWS = 24
 """Of the printed front."""
@@ -165,22 +165,22 @@ def search(
     sample_seconds = None if sample in (None, "all") else parse_duration(sample, "--sample")
 
     from seesame.cli.progress import progress
-    from seesame.codecs.base import EncodeContext
-    from seesame.codecs.runlog import logged
+    from seesame.context import EncodeContext
     from seesame.files import check_output
+    from seesame.jobs.runner import Runner, Source
+    from seesame.jobs.store import Store, store_path
+    from seesame.jobs.trial import Trial
     from seesame.metric.cache import cached_reference_outputs
     from seesame.metric.limits import Limits
     from seesame.metric.memory import keep_freed_memory
+    from seesame.runlog import logged
     from seesame.search.auto import auto
     from seesame.search.excerpt import windows
     from seesame.search.goal import Goal
     from seesame.search.grid import grid
     from seesame.search.outcome import write_outcome
-    from seesame.search.runner import Runner, Source
     from seesame.search.sampled import MOST as MOST_ON_WHOLE
     from seesame.search.sampled import sampled, usual_windows
-    from seesame.search.store import Store, store_path
-    from seesame.search.trial import Trial
 
     spaces = _spaces(codec, axes or [])
     if out is not None:
@@ -253,7 +253,7 @@ def _in_parts(
 ) -> "list[Trial]":
     """The trial of the clip in parts; none where there is nothing to cut."""
     from seesame.cli.progress import progress
-    from seesame.codecs.runlog import RunLog
+    from seesame.runlog import RunLog
     from seesame.search.excerpt import even_cuts
     from seesame.search.segmented import segmented
     from seesame.video.cuts import scene_cuts

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seesame.codecs.runlog import RunLog
+    from seesame.jobs.runner import Result
+    from seesame.jobs.trial import Trial
+    from seesame.runlog import RunLog
     from seesame.search.goal import Goal
-    from seesame.search.runner import Result
-    from seesame.search.trial import Trial
 
 
 class Heard:

@@ -1,38 +1,11 @@
 """The codec protocol: something that turns a clip into a bitstream and back."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from seesame.bitstream.container import Container
-from seesame.perception.stack import Stack
+from seesame.context import EncodeContext
 from seesame.video.clip import Clip
-
-Progress = Callable[[float, str], None]
-"""Called with the share done (0..1) and a short text."""
-
-
-def no_progress(share: float, text: str) -> None:
-    """Swallow progress."""
-
-
-@dataclass
-class EncodeContext:
-    """What an encoder may use beside the clip and its own settings."""
-
-    stack: Stack | None = None
-    device: str = "cpu"
-    seed: int = 0
-    progress: Progress = no_progress
-    work: Path | None = None
-    """Folder for checkpoints of a resumable encode; None when nothing is to be kept."""
-    log: Path | None = None
-    """File to which an encode that trains writes its log, beside the one in the work folder."""
-    guards: tuple[Stack, ...] = ()
-    """Further stacks that an encoder which trains is to keep the outputs of, beside its own."""
-    kept: dict[str, Any] | None = None
-    """Where an encoder leaves what its next encode of the same clip may use; None for nowhere."""
 
 
 class Codec(Protocol):

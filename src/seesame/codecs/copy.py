@@ -13,7 +13,7 @@ from typing import Any
 
 from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.base import EncodeContext
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
 from seesame.video.reader import open_clip

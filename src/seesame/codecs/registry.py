@@ -9,10 +9,10 @@ from seesame.errors import DamagedError, UserError
 
 _WHERE = {
     "copy": (0, "seesame.codecs.copy:CopyCodec", ()),
-    "x264": (1, "seesame.codecs.av:AvCodec", ("x264",)),
-    "x265": (2, "seesame.codecs.av:AvCodec", ("x265",)),
-    "svtav1": (3, "seesame.codecs.av:AvCodec", ("svtav1",)),
-    "vp9": (4, "seesame.codecs.av:AvCodec", ("vp9",)),
+    "x264": (1, "seesame.codecs.av.codec:AvCodec", ("x264",)),
+    "x265": (2, "seesame.codecs.av.codec:AvCodec", ("x265",)),
+    "svtav1": (3, "seesame.codecs.av.codec:AvCodec", ("svtav1",)),
+    "vp9": (4, "seesame.codecs.av.codec:AvCodec", ("vp9",)),
     "hnerv": (16, "seesame.codecs.hnerv.codec:HnervCodec", ()),
     "hybrid": (17, "seesame.codecs.hybrid.codec:HybridCodec", ()),
     "segments": (18, "seesame.codecs.segments:SegmentsCodec", ()),

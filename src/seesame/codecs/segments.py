@@ -10,8 +10,9 @@ from typing import Any
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.base import Codec, EncodeContext
+from seesame.codecs.base import Codec
 from seesame.codecs.registry import codec_by_id, get_codec
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
 from seesame.video.span import Span, rebatched
@@ -56,7 +57,7 @@ class SegmentsCodec:
         stream, start = b"", 0
         for number, part in enumerate(parts):
             done = start / clip.num_frames, part.frames / clip.num_frames
-            inner = replace(context, kept=None, work=None, progress=_share(context, done, number))
+            inner = replace(context, memory=None, work=None, progress=_share(context, done, number))
             span = Span(clip, start, part.frames)
             data = get_codec(part.codec).encode(span, part.settings, inner).to_bytes(contest=True)
             stream += pack_varint(len(data)) + data

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import torch
 
 from seesame.errors import UserError
-from seesame.perception import comma, onnx
-from seesame.perception.fetch import models_folder
+from seesame.perception.comma import stack as comma
+from seesame.perception.comma.fetch import models_folder
+from seesame.perception.onnx import stack as onnx
 from seesame.perception.stack import Stack
 
 EXACT = True

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seesame.codecs.runlog import RUN_FILE
 from seesame.errors import UserError
+from seesame.runlog import RUN_FILE
 
 MOST_BYTES = 32 << 20
 """A log of a month has a tenth of that."""

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from seesame.errors import UserError
+from seesame.jobs.runner import Result, Runner, Wanted
+from seesame.jobs.trial import Trial
 from seesame.search.goal import Goal
-from seesame.search.runner import Result, Runner, Wanted
 from seesame.search.space import Space, complete
 from seesame.search.surface import REACH, Surface, is_long
-from seesame.search.trial import Trial
 
 MODEL_SHARE = 0.35
 """Of the trials, those of the first part."""

@@ -6,19 +6,19 @@ and, where there is enough of it, to hnerv. The file that does best by the goal 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seesame.bitstream.container import Container
-from seesame.codecs.base import EncodeContext
+from seesame.context import EncodeContext, Progress
 from seesame.errors import UserError
+from seesame.jobs.runner import Runner
+from seesame.jobs.trial import Trial, encoded_and_judged
 from seesame.search.auto import Tell, auto
 from seesame.search.goal import Goal
 from seesame.search.outcome import chosen_settings
-from seesame.search.runner import Runner
 from seesame.search.sampled import sampled, usual_windows
 from seesame.search.space import SPACES
-from seesame.search.trial import Trial, encoded_and_judged
 
 CODECS = ("svtav1", "x265")
 SEARCH_SHARE = 0.35
@@ -45,7 +45,7 @@ def choose(
     seconds: float,
     context: EncodeContext,
     tell: Tell,
-    note: Callable[[str], None],
+    training: Callable[[str], Progress],
 ) -> Chosen:
     """Search, train, and keep the best.
 
@@ -55,7 +55,7 @@ def choose(
         seconds: for all of it.
         context: of the training; its stack is the runner's.
         tell: called with every result of the search.
-        note: called with the name of each codec before it trains.
+        training: gives the progress of the codec with this name, which is about to train.
 
     Raises:
         UserError: Optuna is not installed, or no encode succeeded.
@@ -79,10 +79,10 @@ def choose(
     files: list[tuple[Trial, Container | None]] = [(best, None)]
     left = seconds - (time.monotonic() - start)
     for codec, share in _trained(left, runner.stack.differentiable):
-        note(codec)
+        inner = replace(context, progress=training(codec))
         settings = _settings(codec, best, goal) | {"budget_s": max(10.0, share * left)}
         files.append(
-            encoded_and_judged(runner.clip, runner.outputs, runner.stack, codec, settings, context)
+            encoded_and_judged(runner.clip, runner.outputs, runner.stack, codec, settings, inner)
         )
     won = goal.best(trial for trial, _ in files)
     container = next(container for trial, container in files if trial is won)

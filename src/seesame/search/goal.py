@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from seesame.jobs.trial import Trial
 from seesame.metric import front
 from seesame.metric.limits import Limits
-from seesame.search.trial import Trial
 
 BEYOND = 100.0
 """More than the logarithm of any score or size."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from seesame.errors import UserError
+from seesame.jobs.runner import Runner
+from seesame.jobs.trial import Trial
 from seesame.search.auto import Tell
-from seesame.search.runner import Runner
 from seesame.search.space import Space
-from seesame.search.trial import Trial
 
 MOST = 100_000
 """Settings: at a second each more than a day."""

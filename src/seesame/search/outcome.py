@@ -8,10 +8,10 @@ from typing import Any
 
 from seesame.codecs.segments import NAME as SEGMENTS
 from seesame.files import replacing
+from seesame.jobs.trial import Trial
 from seesame.search.goal import pareto_front
 from seesame.search.plot import draw
 from seesame.search.space import complete
-from seesame.search.trial import Trial
 
 FIGURES = ("codec", "bytes", "rate", "seg", "pose", "score", "encode_s", "judge_s")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seesame.jobs.trial import Trial
 from seesame.search.goal import pareto_front
-from seesame.search.trial import Trial
 
 COLOURS = ("#1f5f8b", "#c8442d", "#4f8a3c", "#8a5aa8")
 MARGIN = 1.4

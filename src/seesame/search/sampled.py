@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from seesame.jobs.runner import Runner
+from seesame.jobs.trial import Trial
 from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.auto import Tell
 from seesame.search.excerpt import Piece, Span, sample, windows
 from seesame.search.goal import Goal
-from seesame.search.runner import Runner
 from seesame.search.space import SPACES
-from seesame.search.trial import Trial
 from seesame.video.clip import Clip
 
 CONFIRMED = 3

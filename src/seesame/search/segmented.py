@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from seesame.codecs.segments import NAME
+from seesame.jobs.runner import Result, Runner
+from seesame.jobs.trial import Trial
 from seesame.search.auto import Tell, auto
 from seesame.search.excerpt import cut_out
 from seesame.search.goal import Goal
 from seesame.search.outcome import chosen_settings
-from seesame.search.runner import Result, Runner
 from seesame.search.sampled import on_piece, scaled
 from seesame.search.space import SPACES, Axis, Space
-from seesame.search.trial import Trial
 
 NEAR_CRF, NEAR_SCALE = 12, 1.6
 """How far a part's settings may be from the whole's: steps of CRF, and a factor."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from seesame.codecs.av_settings import FAMILY, parse_settings
+from seesame.codecs.av.settings import FAMILY, parse_settings
 from seesame.errors import UserError
 
 MOST_VALUES = 10_000

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesame.jobs.trial import Trial
 from seesame.search.goal import BEYOND, LEAST, Goal
 from seesame.search.space import Axis, Settings, Space, complete
-from seesame.search.trial import Trial
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]

@@ -14,13 +14,12 @@ from fake_stack import FakeStack, tiny_clip
 
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv.checkpoint import NAME
 from seesame.codecs.hnerv.codec import CODEC_ID, HnervCodec
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.pack import pack_architecture
+from seesame.codecs.hnerv.model import Architecture, pack_architecture
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import evaluate
+from seesame.neural.fitting.checkpoint import NAME
 from seesame.video.clip import ArrayClip, Clip, Frames
 
 SETTINGS = {"steps": 30, "latent": 4, "bytes": 2000}

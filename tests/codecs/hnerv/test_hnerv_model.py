@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from seesame.codecs.hnerv.model import MAX_CHANNELS, MAX_SIDE, STAGES, Architecture, Decoder
-from seesame.codecs.hnerv.pack import pack_latents, pack_weights
+from seesame.codecs.hnerv.model import MAX_CHANNELS, STAGES, Architecture, Decoder
 from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
+from seesame.neural.render.geometry import MAX_SIDE
+from seesame.neural.weights.pack import pack_latents, pack_weights
 
 SMALL = Architecture((32, 64), 3, (8, 7, 6, 5, 4))
 

@@ -11,21 +11,15 @@ from packing import SMALL, golden_parts, rows, same
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.hnerv.arrays import LARGEST, STRENGTHS, Coding, encode_array, encode_list
 from seesame.codecs.hnerv.decode import unpack
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.pack import (
-    pack_architecture,
-    pack_latents,
-    pack_weights,
-    unpack_architecture,
-    unpack_latents,
-    unpack_weights,
-)
-from seesame.codecs.hnerv.predict import missed
+from seesame.codecs.hnerv.model import Architecture, pack_architecture, unpack_architecture
 from seesame.codecs.hnerv.representation import row_shapes, tensor_axes
-from seesame.codecs.hnerv.rows import MAX_EXPONENT, Rows
 from seesame.errors import DamagedError
+from seesame.neural.weights.arrays import LARGEST, STRENGTHS, Coding, encode_array, encode_list
+from seesame.neural.weights.pack import pack_latents, pack_weights
+from seesame.neural.weights.predict import missed
+from seesame.neural.weights.rows import MAX_EXPONENT, Rows
+from seesame.neural.weights.unpack import unpack_latents, unpack_weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"
 

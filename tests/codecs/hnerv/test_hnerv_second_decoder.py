@@ -13,7 +13,7 @@ from second_decoder import RangeDecoder, share, symmetric
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.codec import HnervCodec
 from seesame.codecs.hnerv.decode import unpack
-from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
+from seesame.neural.corrections.sidecar import Corrections, pack_sidecar
 
 Floats = NDArray[np.float64]
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"

@@ -10,14 +10,14 @@ from fake_stack import FakeStack, tiny_clip
 
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.av import AvClip, AvCodec
-from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv.sidecar import Corrections, pack_sidecar
+from seesame.codecs.av.codec import AvClip, AvCodec
 from seesame.codecs.hybrid.codec import HybridCodec
 from seesame.codecs.hybrid.model import Design, PostNetwork, unpack_design
 from seesame.codecs.registry import codec_by_id
+from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import evaluate
+from seesame.neural.corrections.sidecar import Corrections, pack_sidecar
 from seesame.video.clip import ArrayClip, Clip, Frames
 
 BASE = {"base": "x264", "base.preset": "ultrafast", "base.crf": 44, "base.scale": 0.5}

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.pack import unpack_weights
 from seesame.codecs.hybrid.codec import HybridCodec
 from seesame.codecs.hybrid.model import Design
 from seesame.codecs.hybrid.pack import row_shapes, tensor_axes, unpack_network
+from seesame.neural.render.clip import unpack_corrections
+from seesame.neural.weights.unpack import unpack_weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hybrid" / "small.ssm"
 CODES = "03f9e053dd443952"

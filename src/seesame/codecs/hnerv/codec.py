@@ -8,18 +8,19 @@ from typing import Any
 import torch
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.base import EncodeContext
 from seesame.codecs.hnerv.config import HnervSettings, design
-from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_corrections
-from seesame.codecs.hnerv.encode import CODEC_ID, HnervJob
-from seesame.codecs.hnerv.guess import guess
-from seesame.codecs.hnerv.job import judges, running
-from seesame.codecs.hnerv.losses import Material
-from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.transfer import transfer_terms
-from seesame.codecs.hnerv.warm import Start
+from seesame.codecs.hnerv.decode import HnervClip, unpack
+from seesame.codecs.hnerv.file import CODEC_ID, HnervJob
+from seesame.codecs.hnerv.first_guess import guess
+from seesame.codecs.hnerv.warm_start import Start
+from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
+from seesame.neural.fitting.losses import Material
+from seesame.neural.fitting.robustness import transfer_terms
+from seesame.neural.fitting.session import judges, running
+from seesame.neural.fitting.tapped import TappedClip
+from seesame.neural.render.clip import unpack_corrections
 from seesame.video.clip import Clip
 
 

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass, fields
 
-from seesame.codecs.hnerv.geometry import render_side
 from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.errors import UserError
+from seesame.neural.fitting.settings import TrainSettings
+from seesame.neural.render.geometry import render_side
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 

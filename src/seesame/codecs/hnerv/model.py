@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seesame.bitstream.varint import Reader, pack_varint
+from seesame.neural.render.geometry import MAX_SIDE, MIDDLE, SPREAD
+from seesame.neural.weights.unpack import LAYOUT
+
 STAGES = 5
-MIDDLE, SPREAD = 127.5, 64.0
-"""Grey levels of an output of 0, and of a step of 1."""
-MAX_SIDE = 2048
 MAX_CHANNELS = 256
 MAX_PARAMETERS = 1 << 24
 MAX_MAP = 1 << 25
@@ -62,6 +63,37 @@ class Architecture:
     def parameters(self) -> int:
         """Number of weights and biases."""
         return sum(p.numel() for p in Decoder(self, meta=True).parameters())
+
+
+def pack_architecture(architecture: Architecture) -> bytes:
+    """The MODEL section: 0 and the layout, then render size, latent size, channel counts."""
+    numbers = (0, LAYOUT, *architecture.render, architecture.latent, *architecture.channels)
+    return b"".join(pack_varint(n) for n in numbers)
+
+
+def unpack_architecture(payload: bytes, name: str) -> tuple[Architecture, int]:
+    """Read the MODEL section: the decoder's shape, and the layout (1 or 2) of all three sections.
+
+    Raises:
+        DamagedError: a shape out of bounds, or an unknown layout.
+    """
+    reader = Reader(payload, name)
+    layout = 1
+    first = reader.varint()
+    if not first:  # no layout-1 file has a render height of 0
+        layout = reader.varint()
+        if layout != LAYOUT:
+            raise reader.fail(f"layout {layout} of the hnerv codec is unknown to this version")
+        first = reader.varint()
+    render = (first, reader.varint())
+    latent = reader.varint()
+    channels = []
+    while reader.left:
+        channels.append(reader.varint())
+    architecture = Architecture(render, latent, tuple(channels))
+    if not architecture.valid():
+        raise reader.fail("a decoder of impossible shape")
+    return architecture, layout
 
 
 class Decoder(nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from seesame.codecs.hnerv.model import Architecture, Decoder
-from seesame.codecs.hnerv.quantised import Parameters, QuantisedNetwork
-from seesame.codecs.hnerv.quantize import as_axes, as_rows
+from seesame.neural.weights.network import Parameters, QuantisedNetwork
+from seesame.neural.weights.quantizer import as_axes, as_rows
 
 
 def row_shapes(architecture: Architecture) -> dict[str, tuple[int, int]]:

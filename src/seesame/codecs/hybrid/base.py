@@ -4,12 +4,12 @@ import math
 from dataclasses import replace
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.av import AvCodec
-from seesame.codecs.av_settings import FAMILY, Member, Range
-from seesame.codecs.base import EncodeContext
+from seesame.codecs.av.codec import AvCodec
+from seesame.codecs.av.settings import FAMILY, Member, Range
 from seesame.codecs.hnerv.config import BITS_A_WEIGHT, target_bytes
 from seesame.codecs.hybrid.config import HybridSettings
 from seesame.codecs.hybrid.model import Design, PostNetwork
+from seesame.context import EncodeContext, EncodeMemory
 from seesame.video.clip import Clip
 
 OVER_HNERV = 1.5
@@ -35,7 +35,7 @@ def encode_base(
     """
     member = FAMILY[settings.base]
     whole = {"scale": _scale(clip, design), **settings.base_settings}
-    quiet = replace(context, progress=lambda share, text: None, kept={})
+    quiet = replace(context, progress=lambda share, text: None, memory=EncodeMemory())
     codec = AvCodec(member.name)
     if whole.keys() & {"crf", "kbps"}:
         context.progress(0.0, f"encoding the base, {member.name}")

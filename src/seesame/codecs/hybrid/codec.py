@@ -7,18 +7,18 @@ from typing import Any
 import torch
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.job import judges, running
-from seesame.codecs.hnerv.losses import Material
-from seesame.codecs.hnerv.tapped import TappedClip
-from seesame.codecs.hnerv.transfer import transfer_terms
 from seesame.codecs.hybrid.base import encode_base
 from seesame.codecs.hybrid.config import HybridSettings, design
 from seesame.codecs.hybrid.decode import open_file
 from seesame.codecs.hybrid.job import HybridJob
 from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
+from seesame.context import EncodeContext
 from seesame.metric.evaluator import reference_outputs
+from seesame.neural.fitting.losses import Material
+from seesame.neural.fitting.robustness import transfer_terms
+from seesame.neural.fitting.session import judges, running
+from seesame.neural.fitting.tapped import TappedClip
+from seesame.neural.render.clip import unpack_corrections
 from seesame.video.clip import Clip
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from seesame.codecs.av_settings import FAMILY, parse_settings
+from seesame.codecs.av.settings import FAMILY, parse_settings
 from seesame.codecs.hnerv.config import Phase, Schedule
-from seesame.codecs.hnerv.geometry import render_side
-from seesame.codecs.hnerv.settings import TrainSettings
 from seesame.codecs.hybrid.model import MAX_CODE, MAX_DEPTH, MAX_WIDTH, Design
 from seesame.errors import UserError
+from seesame.neural.fitting.settings import TrainSettings
+from seesame.neural.render.geometry import render_side
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from seesame.bitstream.container import Container
-from seesame.codecs.av import AvClip
-from seesame.codecs.hnerv.decode import DECODE_PAIRS, RenderedClip
+from seesame.codecs.av.codec import AvClip
 from seesame.codecs.hybrid.model import PostNetwork
 from seesame.codecs.hybrid.pack import Network, code_values, unpack_base, unpack_network
 from seesame.errors import DamagedError
+from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
 from seesame.video.clip import Clip
 from seesame.video.resize import resize
 

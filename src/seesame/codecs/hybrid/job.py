@@ -10,23 +10,23 @@ from torch import Tensor
 from torch.func import functional_call
 
 from seesame.bitstream.container import Container, Section, pack_config, unpack_config
-from seesame.codecs.base import EncodeContext
-from seesame.codecs.hnerv.correct import Plan, search
-from seesame.codecs.hnerv.decode import unpack_corrections
-from seesame.codecs.hnerv.encode import with_found
-from seesame.codecs.hnerv.job import Job
-from seesame.codecs.hnerv.losses import Material
-from seesame.codecs.hnerv.pack import pack_latents, pack_weights
-from seesame.codecs.hnerv.quantised import Parameters, QuantisedNetwork
-from seesame.codecs.hnerv.sidecar import Corrections, apply, pack_sidecar
-from seesame.codecs.hnerv.train import Candidate
+from seesame.codecs.hnerv.file import with_found
 from seesame.codecs.hybrid.config import PREFIX, SCHEDULE, HybridSettings
 from seesame.codecs.hybrid.decode import PostRenderer, at_render_size, base_pairs, open_file
 from seesame.codecs.hybrid.model import Design, PostNetwork
 from seesame.codecs.hybrid.pack import tensor_axes, unpack_base, unpack_network, with_base
-from seesame.codecs.runlog import RunLog
+from seesame.context import EncodeContext
 from seesame.metric.evaluator import ReferenceOutputs
+from seesame.neural.corrections.search import Plan, search
+from seesame.neural.corrections.sidecar import Corrections, apply, pack_sidecar
+from seesame.neural.fitting.loop import Candidate
+from seesame.neural.fitting.losses import Material
+from seesame.neural.fitting.session import Job
+from seesame.neural.render.clip import unpack_corrections
+from seesame.neural.weights.network import Parameters, QuantisedNetwork
+from seesame.neural.weights.pack import pack_latents, pack_weights
 from seesame.perception.stack import Stack
+from seesame.runlog import RunLog
 from seesame.video.clip import Clip
 
 FIRST_CODES = 0.1

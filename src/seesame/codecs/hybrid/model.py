@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.hnerv.model import MAX_SIDE, MIDDLE, SPREAD
+from seesame.neural.render.geometry import MAX_SIDE, MIDDLE, SPREAD
 
 LAYOUT = 1
 MAX_WIDTH = 128

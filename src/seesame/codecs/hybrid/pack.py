@@ -8,14 +8,15 @@ from torch import Tensor
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.av import AvClip, AvCodec
-from seesame.codecs.av_settings import FAMILY
-from seesame.codecs.hnerv.decode import MAX_LATENT_SYMBOLS, check_render, dequantised, num_pairs
-from seesame.codecs.hnerv.pack import unpack_latents, unpack_weights
-from seesame.codecs.hnerv.quantize import as_axes, as_rows
-from seesame.codecs.hnerv.rows import Rows
+from seesame.codecs.av.codec import AvClip, AvCodec
+from seesame.codecs.av.settings import FAMILY
 from seesame.codecs.hybrid.model import Design, PostNetwork, unpack_design
 from seesame.errors import DamagedError
+from seesame.neural.render.clip import MAX_LATENT_SYMBOLS, check_render, num_pairs
+from seesame.neural.weights.dequantise import dequantised
+from seesame.neural.weights.quantizer import as_axes, as_rows
+from seesame.neural.weights.rows import Rows
+from seesame.neural.weights.unpack import unpack_latents, unpack_weights
 
 CODEC_ID = 17
 

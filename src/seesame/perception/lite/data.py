@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seesame.perception.lite.nets import INPUT_SIZE
+from seesame.scene import Scene, SceneConfig
 from seesame.video.reader import open_clip
 from seesame.video.resize import resize_frames
-from seesame.video.scene import Scene, SceneConfig
 
 IGNORE = 255
 NEAREST = Image.Resampling.NEAREST

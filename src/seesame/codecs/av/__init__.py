@@ -1,0 +1,1 @@
+"""The classical codecs, through PyAV."""

@@ -1,0 +1,149 @@
+"""Where in a picture the stack looks, so that the rest may be blurred or get fewer bits.
+
+A place matters as much as the outputs of the nets change with its pixels: simple gradients
+(Simonyan et al. 2013, "Deep inside convolutional networks", section 3).
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seesame.codecs.av.filters import blur
+from seesame.context import EncodeContext
+from seesame.errors import UserError
+from seesame.neural.fitting.objective import margins
+from seesame.perception.stack import Stack
+from seesame.video.resize import resize
+
+BLOCK = 16
+"""Side of the blocks that are kept or blurred, in coded pixels."""
+TEMPERATURE = 0.5
+"""Of the smooth disagreement, in logits: pixels with margins far above it count for nothing."""
+AT_ONCE = 2
+"""Pairs that go through the nets at a time, which bounds the memory."""
+
+
+class Focus:
+    """Finds where the stack looks in frames.
+
+    Args:
+        context: its stack judges, on its device.
+
+    Raises:
+        UserError: there is no stack, or it has no gradients.
+    """
+
+    def __init__(self, context: EncodeContext) -> None:
+        if context.stack is None:
+            raise UserError("roi asks a perception stack where it looks; name one with --stack")
+        if not context.stack.differentiable:
+            raise UserError(
+                f"stack {context.stack.name} has no gradients, which roi needs; use roi=0"
+            )
+        self.stack, self.device = context.stack, context.device
+
+    def __call__(self, frames: Tensor, start: int, size: tuple[int, int]) -> Tensor:
+        """How much of each coded pixel is to be kept.
+
+        Args:
+            frames: some frames at source size, float ``(B, 3, H, W)``.
+            start: the number of the first of them, even.
+            size: the coded ``(height, width)``.
+
+        Returns:
+            ``(B, 1, height, width)`` in 0..1; 0 all over a last frame without a partner.
+        """
+        if start % 2:
+            raise ValueError(f"pairs start at even frames, not at {start}")
+        keep = torch.zeros(len(frames), 1, *size)
+        step = 2 * AT_ONCE
+        for i in range(0, len(frames) // 2 * 2, step):
+            chunk = frames[i : min(i + step, len(frames) // 2 * 2)]
+            found = sensitivity(self.stack, chunk.to(self.device)).cpu()
+            keep[i : i + len(chunk)] = kept(found, size)
+        return keep
+
+
+def soften(small: Tensor, keep: Tensor, sigma: float) -> Tensor:
+    """Blend pictures ``(B, 3, h, w)`` with their blurred versions, where ``keep`` is below 1."""
+    soft = blur(small, sigma)
+    return soft + keep * (small - soft)
+
+
+def offsets(keep: Tensor, most: int) -> NDArray[np.int64]:
+    """What to add to the quantiser of each block of coded pixels.
+
+    Args:
+        keep: ``(B, 1, h, w)`` in 0..1.
+        most: where nothing is to be kept.
+
+    Returns:
+        ``(B, rows, columns)`` in 0..``most``; blocks have :data:`BLOCK` pixels a side, the last
+        ones may have fewer.
+    """
+    mean = F.avg_pool2d(keep, BLOCK, ceil_mode=True)
+    found: NDArray[np.int64] = (most * (1 - mean)).round().long()[:, 0].numpy()
+    return found
+
+
+def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
+    """How much the judged outputs change with each pixel of whole pairs.
+
+    For the second frame of a pair, the gradient of the smooth disagreement
+    ``sum(sigmoid(-margin / TEMPERATURE))``, where the margin is the lead of the arg-max class; for
+    both frames, those of the judged pose values. Of each the magnitude over the channels, divided
+    by its mean over the frame; then their sum.
+
+    Args:
+        stack: differentiable nets.
+        frames: ``(2 N, 3, H, W)`` in 0..255, on the stack's device.
+
+    Returns:
+        ``(2 N, 1, *stack.input_size)``, at least 0.
+    """
+    with torch.no_grad():
+        seen = resize(frames, stack.input_size, "bilinear")
+    total = torch.zeros_like(seen[:, :1])
+    with torch.enable_grad():
+        second = seen[1::2].clone().requires_grad_()
+        logits = stack.segment(second).float()
+        lead = margins(logits, logits.argmax(1))
+        (slope,) = torch.autograd.grad(torch.sigmoid(-lead / TEMPERATURE).sum(), second)
+        total[1::2] += _magnitude(slope.square())
+        if stack.has_pose:
+            pairs = seen.reshape(-1, 2, *seen.shape[1:]).clone().requires_grad_()
+            values = stack.pose(pairs)[:, : stack.judged].float().sum(0)
+            squares = torch.zeros_like(pairs)
+            for value in values:
+                (slope,) = torch.autograd.grad(value, pairs, retain_graph=True)
+                squares += slope.square()
+            total += _magnitude(squares.flatten(0, 1))
+    return total
+
+
+def kept(sensitive: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much of each pixel is kept, 0..1, at ``size``.
+
+    The largest sensitivity of each block of about :data:`BLOCK` pixels, in units of the frame's
+    mean block and at most 1; blocks take over their neighbours' if that is more, and pixels
+    between the centres of blocks are interpolated, so that a block that matters is kept whole.
+
+    Args:
+        sensitive: ``(B, 1, H, W)``, at least 0.
+        size: ``(height, width)``.
+    """
+    grid = [-(-side // BLOCK) for side in size]
+    blocks = F.adaptive_max_pool2d(sensitive, grid)
+    mean = blocks.mean((2, 3), keepdim=True)
+    share = torch.where(mean > 0, blocks / mean.clamp_min(1e-30), 0.0).clamp_max(1.0)
+    wide = F.max_pool2d(share, 3, stride=1, padding=1)
+    return F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
+
+
+def _magnitude(squares: Tensor) -> Tensor:
+    """``(B, 3, H, W)`` to ``(B, 1, H, W)`` with mean 1, or 0 where there is nothing."""
+    length = squares.sum(1, keepdim=True).sqrt()
+    mean = length.mean((2, 3), keepdim=True)
+    return torch.where(mean > 0, length / mean.clamp_min(1e-30), 0.0)

@@ -1,0 +1,1 @@
+"""One clip's work: encode, write, read back, judge."""

@@ -1,0 +1,108 @@
+"""Trials kept in SQLite, so that a search that was killed goes on and the next one is instant.
+
+A trial is one row, written in one transaction: after a kill it is there whole or not at all.
+Several searches may share a store; where both make the same trial, the figures are the same and
+one row stays.
+"""
+
+import datetime
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from seesame.errors import UserError
+from seesame.jobs.trial import Subject, Trial
+from seesame.metric.cache import cache_home
+
+PATH_VARIABLE = "SEESAME_SEARCH"
+"""Environment variable: the store's file."""
+FORM = 1
+"""Of the table, in ``PRAGMA user_version``."""
+APPLICATION = 0x5345_4553
+"""``PRAGMA application_id``: tells a store from any other database."""
+PATIENCE = 60.0
+"""Seconds to wait for another search that writes."""
+
+_TABLE = """
+create table if not exists trials (
+    key text primary key, clip text not null, stack text not null, device text not null,
+    codec text not null, settings text not null, bytes integer not null,
+    source_bytes integer not null, seg real not null, pose real not null,
+    encode_s real not null, judge_s real not null, made text not null
+) without rowid
+"""
+_COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s"
+
+
+def store_path() -> Path:
+    """Where trials are kept: ``$SEESAME_SEARCH``, else ``search.sqlite`` in the cache folder."""
+    own = os.environ.get(PATH_VARIABLE)
+    return Path(own).expanduser() if own else cache_home() / "search.sqlite"
+
+
+class Store:
+    """The trials of all searches on this machine.
+
+    Args:
+        path: of the SQLite file; made when it is not there.
+
+    Raises:
+        UserError: it cannot be opened, is no store, or was made by a newer seesame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as base:
+            (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
+            (application,) = base.execute("pragma application_id").fetchone()
+            (form,) = base.execute("pragma user_version").fetchone()
+            if tables and (application, form) != (APPLICATION, FORM):
+                raise UserError(f"{path}: is not a search store of this version; name another file")
+            base.execute(_TABLE)
+            base.execute(f"pragma application_id = {APPLICATION}")
+            base.execute(f"pragma user_version = {FORM}")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A connection, one transaction: committed at the end, undone by an error."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as base, base:
+                yield base
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(f"{self.path}: the store of trials fails ({error})") from error
+
+    def get(self, key: str) -> Trial | None:
+        """A trial by its key."""
+        with self._open() as base:
+            row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
+        return None if row is None else _trial(row)
+
+    def of(self, subject: Subject) -> list[Trial]:
+        """Every trial on a subject, by bytes."""
+        wanted = "clip = ? and stack = ? and device = ?"
+        values = (subject.clip, subject.stack, subject.device)
+        with self._open() as base:
+            rows = base.execute(
+                f"select {_COLUMNS} from trials where {wanted} order by bytes", values
+            ).fetchall()
+        return [_trial(row) for row in rows]
+
+    def put(self, key: str, subject: Subject, trial: Trial) -> None:
+        """Keep a trial."""
+        made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        figures = (trial.bytes, trial.source_bytes, trial.seg, trial.pose)
+        settings = json.dumps(dict(trial.settings), sort_keys=True)
+        values = (key, subject.clip, subject.stack, subject.device, trial.codec, settings)
+        values += (*figures, trial.encode_s, trial.judge_s, made)  # type: ignore[assignment]
+        marks = ", ".join("?" * len(values))
+        with self._open() as base:
+            base.execute(f"insert or replace into trials values ({marks})", values)
+
+
+def _trial(row: tuple[str, str, int, int, float, float, float, float]) -> Trial:
+    codec, settings, *figures = row
+    return Trial(codec, json.loads(settings), *figures)  # type: ignore[arg-type]

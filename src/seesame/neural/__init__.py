@@ -1,0 +1,1 @@
+"""What trained codecs share, by stage: fitting, weights, corrections, render."""

@@ -1,0 +1,1 @@
+"""Small exact corrections of single frames, and the search for them."""

@@ -1,0 +1,1 @@
+"""Training a network for one clip against a stack."""

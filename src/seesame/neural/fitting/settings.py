@@ -1,0 +1,134 @@
+"""What a user may set for every encode that trains against a stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+from seesame.context import EncodeContext
+from seesame.errors import UserError
+from seesame.metric.limits import Limits
+
+UNDER_CAP = 0.97
+"""Share of ``max_bytes`` to aim at: the file must not end a little above."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long to train, what for, and when to stop.
+
+    Args:
+        preset: how much effort: draft, fast, medium, slow.
+        budget_s: wall time in seconds instead of the preset's.
+        steps: number of training steps instead of a wall time (repeatable on one machine).
+        bytes: size to aim at; None chooses one from the clip.
+        pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
+        augment: train against augmented copies of the stack as well.
+        guard_weight: weight of what such copies, and guards, add to the loss; 1 is the stack's own.
+        target_score: the score that is good enough: training stops when a file reaches it.
+        max_seg: the seg distortion that is good enough; with other limits, all must hold.
+        max_pose: the same for the pose distortion.
+        max_bytes: the same for the file's size; it also bounds the size to aim at.
+        resume: go on from the checkpoint in the work folder.
+        sidecar: look for corrections after training.
+    """
+
+    CODEC: ClassVar[str] = ""
+    PRESETS: ClassVar[Mapping[str, float]] = {}
+    """Wall time in seconds of a whole encode, reference pass and final check included."""
+    GPU_PRESETS: ClassVar[Mapping[str, float]] = {}
+    """The same on a CUDA device, where that is not as on a CPU."""
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "budget_s": (10, 30 * 86400),
+        "steps": (1, 10**8),
+        "bytes": (500, 10**8),
+        "pixel_weight": (0, 1000),
+        "guard_weight": (0, 100),
+        "target_score": (0, 1e6),
+        "max_seg": (0, 1),
+        "max_pose": (0, 1e9),
+        "max_bytes": (500, 10**8),
+    }
+    WHOLE: ClassVar[tuple[str, ...]] = ("steps", "bytes", "max_bytes")
+
+    preset: str = "fast"
+    budget_s: float | None = None
+    steps: int | None = None
+    bytes: int | None = None
+    pixel_weight: float = 0.0
+    augment: bool = False
+    guard_weight: float = 0.5
+    target_score: float | None = None
+    max_seg: float | None = None
+    max_pose: float | None = None
+    max_bytes: int | None = None
+    resume: bool = False
+    sidecar: bool = True
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
+        """Check plain values and make settings of them.
+
+        Raises:
+            UserError: an unknown name or a value out of range.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise UserError(
+                    f"{cls.CODEC} has no setting {name!r}; it has {', '.join(sorted(known))}"
+                )
+        made = replace(cls(), **{k: v for k, v in settings.items() if v is not None})
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if not isinstance(self.preset, str) or self.preset not in self.PRESETS:
+            raise UserError(f"unknown preset {self.preset!r}; one of {', '.join(self.PRESETS)}")
+        for name, (low, high) in self.BOUNDS.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                raise UserError(
+                    f"{self.CODEC}: {name} must be between {low} and {high}, not {value!r}"
+                )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise UserError(f"{self.CODEC}: {field.name} must be true or false, not {value!r}")
+        for name in self.WHOLE:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, int):
+                raise UserError(f"{self.CODEC}: {name} must be a whole number, not {value!r}")
+
+    @property
+    def limits(self) -> Limits:
+        """What the user will settle for."""
+        return Limits(self.target_score, self.max_seg, self.max_pose, self.max_bytes)
+
+    def aim(self, free: int) -> int:
+        """Size to aim at in bytes, where ``free`` is what would be chosen without settings."""
+        wanted = self.bytes or free
+        return wanted if self.max_bytes is None else min(wanted, int(UNDER_CAP * self.max_bytes))
+
+    def seconds(self, device: str = "cpu") -> float:
+        """Wall time of the whole encode on a device."""
+        if self.budget_s is not None:
+            return self.budget_s
+        presets = self.GPU_PRESETS if device.startswith("cuda") else {}
+        return presets.get(self.preset, self.PRESETS[self.preset])
+
+    def chosen(self) -> dict[str, Any]:
+        """The settings that shape a file and are not the defaults."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name != "resume" and getattr(self, f.name) != f.default
+        }
+
+    def stored(self, context: EncodeContext) -> dict[str, Any]:
+        """What the file says of how it was made."""
+        assert context.stack is not None
+        made = self.chosen() | {"stack": context.stack.name, "seed": context.seed}
+        return made | ({"guards": [g.name for g in context.guards]} if context.guards else {})

@@ -1,0 +1,1 @@
+"""From trained tensors to symbols and bytes, and back."""

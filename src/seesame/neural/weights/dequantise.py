@@ -1,0 +1,21 @@
+"""A network with the weights that a file holds."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+
+from seesame.neural.weights.rows import Rows
+
+N = TypeVar("N", bound=torch.nn.Module)
+
+
+def dequantised(network: N, weights: Mapping[str, Rows]) -> N:
+    """The network with these weights, as it decodes: frozen, channels last."""
+    state = {
+        key: torch.from_numpy(weights[key].values()).view(parameter.shape)
+        for key, parameter in network.named_parameters()
+    }
+    network.load_state_dict(state)
+    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()

@@ -1,0 +1,313 @@
+"""The nets that judge the comma.ai video compression challenge (2026), from published weights.
+
+Segmentation: a U-Net with an EfficientNet-B2 encoder, five classes, read from the second frame.
+Pose: FastViT-T12 on the YUV6 planes of both frames, a summariser and one head of 12 values, of
+which the first 6 are judged. The sizes, names and normalisation are those of the challenge's
+``modules.py``, so that its safetensors files load strictly by name.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from seesame.errors import DamagedError, UserError
+from seesame.perception.comma.fast import FastNets
+from seesame.perception.comma.fetch import COMMA_FILES, models_folder, sha256_of
+from seesame.perception.comma.fused import NotFusable
+from seesame.video.colour import rgb_to_yuv6
+from seesame.video.resize import resize
+
+INPUT_SIZE = (384, 512)
+CLASSES = ("road", "lane markings", "undrivable", "movable", "my car")
+POSE_CHANNELS = 12
+VISION_FEATURES = 2048
+SUMMARY_FEATURES = 512
+HEAD_FEATURES = 32
+POSE_VALUES = 12
+JUDGED = 6
+NORM_EPS = 1e-3
+NORM_MOMENTUM = 1e-2
+PREPROCESSING = b"comma 384x512 bilinear yuv6 1"
+"""Part of the fingerprint: to be changed with any change of what the nets are fed."""
+COUNTER = ".num_batches_tracked"
+MAX_NAMED = 3
+"""How many wrong tensors an error names."""
+
+
+class SharedNorm(nn.Module):
+    """Batch norm with one mean, variance, scale and shift for all features together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm1d(1, NORM_EPS, NORM_MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(B, F)``."""
+        normed: Tensor = self.bn(x.reshape(-1, 1)).reshape(x.shape)
+        return normed
+
+
+def _widening(features: int) -> list[nn.Module]:
+    """Linear to twice the features and back, each followed by the shared norm."""
+    wide = 2 * features
+    return [
+        nn.Linear(features, wide),
+        SharedNorm(),
+        nn.ReLU(),
+        nn.Linear(wide, features),
+        SharedNorm(),
+    ]
+
+
+class ResidualBlock(nn.Module):
+    """Two widening branches, each added to its input; ReLU before the second and at the end."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.block_a = nn.Sequential(*_widening(features))
+        self.block_b = nn.Sequential(nn.ReLU(), *_widening(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, F)`` to ``(B, F)``."""
+        first: Tensor = x + self.block_a(x)
+        # The challenge's second branch starts with an in-place ReLU, so that its shortcut, too,
+        # carries the rectified value.
+        first = first.relu()
+        second: Tensor = first + self.block_b(first)
+        return second.relu()
+
+
+class PoseHead(nn.Module):
+    """The head of the challenge's pose net; the one task it kept is called ``pose``."""
+
+    def __init__(self, features: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.resblock = ResidualBlock(features)
+        self.in_layer = nn.ModuleDict({"pose": nn.Linear(features, hidden)})
+        residual = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+        self.res_layer = nn.ModuleDict({"pose": residual})
+        self.final_layer = nn.ModuleDict({"pose": nn.Linear(hidden, out)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, F)`` to ``(B, out)``."""
+        x = self.in_layer["pose"](self.resblock(x)).relu()
+        x = (x + self.res_layer["pose"](x)).relu()
+        values: Tensor = self.final_layer["pose"](x)
+        return values
+
+
+class PoseNet(nn.Module):
+    """YUV6 planes of both frames ``(B, 12, 192, 256)`` in 0..255 to pose values ``(B, 12)``."""
+
+    _mean: Tensor
+    _std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        timm, _ = _libraries()
+        shape = (1, POSE_CHANNELS, 1, 1)
+        self.register_buffer("_mean", torch.full(shape, 255 / 2))
+        self.register_buffer("_std", torch.full(shape, 255 / 4))
+        self.vision = timm.create_model(
+            "fastvit_t12",
+            pretrained=False,
+            num_classes=VISION_FEATURES,
+            in_chans=POSE_CHANNELS,
+            act_layer=timm.layers.get_act_layer("gelu_tanh"),
+        )
+        self.summarizer = nn.Sequential(
+            nn.Linear(VISION_FEATURES, SUMMARY_FEATURES),
+            nn.ReLU(),
+            ResidualBlock(SUMMARY_FEATURES),
+        )
+        self.hydra = PoseHead(SUMMARY_FEATURES, HEAD_FEATURES, POSE_VALUES)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Normalise the planes and read the pose."""
+        features = self.vision((planes - self._mean) / self._std)
+        values: Tensor = self.hydra(self.summarizer(features))
+        return values
+
+
+def segment_net() -> nn.Module:
+    """The challenge's segmentation net with random weights: RGB 0..255 to ``(B, 5, h, w)``."""
+    _, smp = _libraries()
+    net: nn.Module = smp.Unet(
+        "tu-efficientnet_b2", encoder_weights=None, classes=len(CLASSES), activation=None
+    )
+    return net
+
+
+class CommaStack:
+    """The challenge's two nets as a stack. Make one with :meth:`load` or from two nets.
+
+    Args:
+        segment: RGB ``(B, 3, 384, 512)`` in 0..255 to logits.
+        pose: a :class:`PoseNet`.
+        fingerprint: of the weights and the preprocessing.
+        official: whether they are the published nets.
+        exact: False for :class:`~seesame.perception.comma.fast.FastNets` where no gradient is
+            asked for and the nets run on the CPU.
+    """
+
+    def __init__(
+        self,
+        segment: nn.Module,
+        pose: nn.Module,
+        fingerprint: str = "",
+        official: bool = False,
+        exact: bool = True,
+    ) -> None:
+        self.name = "comma"
+        self.fingerprint = fingerprint
+        self.official = official
+        """True when both files are the published ones, so that scores are the challenge's."""
+        self.classes: tuple[str, ...] = CLASSES
+        self.input_size = INPUT_SIZE
+        self.has_pose = True
+        self.judged = JUDGED
+        self.differentiable = True
+        self._segment = segment.eval().requires_grad_(False)
+        self._pose = pose.eval().requires_grad_(False)
+        self.shared_input = True
+        self.why_exact = ""
+        """Why the fast nets, though asked for, are not used."""
+        self._fast: FastNets | None = None
+        if not exact:
+            try:
+                self._fast = FastNets(self._segment, self._pose)
+            except NotFusable as error:
+                self.why_exact = str(error)
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores come from the plain nets."""
+        return self._fast is None
+
+    @classmethod
+    def load(cls, folder: Path | None = None, exact: bool = True) -> "CommaStack":
+        """Load ``segnet.safetensors`` and ``posenet.safetensors``, strictly by name and shape.
+
+        Args:
+            folder: where they are; the folder that ``seesame fetch comma`` fills when None.
+            exact: False for the fast nets.
+
+        Raises:
+            UserError: files or libraries absent, tensors missing, extra or of another shape.
+            DamagedError: not a safetensors file.
+        """
+        hint = "run: seesame fetch comma" if folder is None else "or run: seesame fetch comma"
+        folder = models_folder() if folder is None else folder
+        paths = [folder / file.name for file in COMMA_FILES[:2]]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"{path} is missing; {hint}")
+        digests = [sha256_of(path) for path in paths]
+        _libraries()
+        with torch.device("meta"):  # no memory yet, and no time for random weights
+            nets = (segment_net(), PoseNet())
+        for net, path in zip(nets, paths, strict=True):
+            load_strictly(net, path)
+        official = digests == [file.sha256 for file in COMMA_FILES[:2]]
+        digest = hashlib.sha256(PREPROCESSING + "".join(digests).encode()).hexdigest()
+        return cls(*nets, fingerprint=digest, official=official, exact=exact)
+
+    def segment(self, rgb: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in 0..255 to logits ``(B, 5, 384, 512)``."""
+        frames = resize(rgb, INPUT_SIZE)
+        if self._fast is not None and _scoring(frames):
+            return self._fast.segment(frames)
+        # The challenge's frames keep the order of their bytes, colours last, and convolutions round
+        # differently in another.
+        logits: Tensor = self._segment(frames.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    def pose(self, pairs: Tensor) -> Tensor:
+        """``(B, 2, 3, H, W)`` in 0..255 to pose values ``(B, 12)``."""
+        frames = resize(pairs.flatten(0, 1), INPUT_SIZE)
+        if self._fast is not None and _scoring(frames):
+            return self._fast.pose(frames.reshape(-1, 2, *frames.shape[1:]))
+        planes = rgb_to_yuv6(frames)
+        planes = planes.reshape(-1, POSE_CHANNELS, *planes.shape[-2:])
+        values: Tensor = self._pose(planes)
+        return values
+
+    def to(self, device: torch.device) -> "CommaStack":
+        """Move the nets to a device, where only the plain ones run unless it is a CPU."""
+        if self._fast is not None and device.type != "cpu":
+            self._fast, self.why_exact = None, f"the fast nets do not run on {device.type}"
+        self._segment.to(device)
+        self._pose.to(device)
+        return self
+
+
+def _scoring(frames: Tensor) -> bool:
+    """Whether no gradient is asked for."""
+    return not (torch.is_grad_enabled() and frames.requires_grad)
+
+
+def available() -> bool:
+    """Whether the default folder holds both nets."""
+    return all((models_folder() / file.name).is_file() for file in COMMA_FILES[:2])
+
+
+def load_strictly(net: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a net; every name, shape and type must be the net's own.
+
+    Names and shapes are compared from the file's header, before any tensor is read. Batch norm's
+    counters (``num_batches_tracked``) may be absent, as they are from the published pose net:
+    a frozen net does not read them.
+
+    Raises:
+        UserError: tensors missing, extra, of another shape or type: names the first few.
+        DamagedError: not a safetensors file.
+    """
+    state = net.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            _check_names(path, state, names)
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            wrong = sorted(name for name in names if shapes[name] != tuple(state[name].shape))
+            if wrong:
+                raise UserError(f"{path}: wrong shape of {_few(wrong)}; not the expected net")
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DamagedError(f"{path}: not a readable safetensors file; fetch it again") from error
+    wrong = sorted(name for name in names if tensors[name].dtype != state[name].dtype)
+    if wrong:
+        raise UserError(f"{path}: wrong number type of {_few(wrong)}; not the expected net")
+    counters = {name: torch.zeros_like(state[name], device="cpu") for name in set(state) - names}
+    net.load_state_dict({**counters, **tensors}, strict=True, assign=True)
+
+
+def _check_names(path: Path, state: Mapping[str, Tensor], names: set[str]) -> None:
+    needed = {name for name in state if not name.endswith(COUNTER)}
+    missing, extra = sorted(needed - names), sorted(names - set(state))
+    problems = [
+        f"{word} {_few(some)}" for word, some in (("lacks", missing), ("has extra", extra)) if some
+    ]
+    if problems:
+        raise UserError(f"{path}: {' and '.join(problems)}; not the expected net")
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _libraries() -> tuple[Any, Any]:
+    """timm and segmentation_models_pytorch, which are heavy and optional."""
+    try:
+        import segmentation_models_pytorch as smp
+        import timm
+    except ImportError as error:
+        raise UserError(
+            f"the comma stack needs {error.name}; run: pip install 'seesame[comma]'"
+        ) from error
+    return timm, smp

@@ -1,0 +1,1 @@
+"""Anyone's nets as ONNX files."""

@@ -1,6 +1,0 @@
-"""A synthetic drive rendered from code alone, with exact masks and exact ego-motion."""
-
-from seesame.video.scene.config import SceneConfig, SceneFrame
-from seesame.video.scene.render import Scene, SceneClip
-
-__all__ = ["Scene", "SceneClip", "SceneConfig", "SceneFrame"]

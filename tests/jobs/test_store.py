@@ -1,0 +1,92 @@
+"""Trials on disk: kept whole, shared, refused when they are something else."""
+
+import multiprocessing
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seesame.errors import UserError
+from seesame.jobs.store import Store, store_path
+from seesame.jobs.trial import Subject, Trial
+
+TRIAL = Trial("svtav1", {"crf": 40, "scale": 0.4}, 1000, 50_000, 0.01, 0.02, 1.5, 0.5)
+SUBJECT = Subject("clip", "stack", "cpu")
+
+
+def test_a_trial_comes_back_as_it_was(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "search.sqlite")
+    key = SUBJECT.key("svtav1", TRIAL.settings)
+    assert store.get(key) is None
+    store.put(key, SUBJECT, TRIAL)
+    assert Store(store.path).get(key) == TRIAL
+    assert store.get(replace(SUBJECT, clip="other").key("svtav1", TRIAL.settings)) is None
+
+
+def test_a_key_depends_on_all_that_the_figures_do() -> None:
+    base = SUBJECT.key("svtav1", {"crf": 40, "scale": 0.4})
+    assert base == SUBJECT.key("svtav1", {"scale": 0.4, "crf": 40})
+    others = {
+        SUBJECT.key("svtav1", {"crf": 41, "scale": 0.4}),
+        SUBJECT.key("x265", {"crf": 40, "scale": 0.4}),
+        *(
+            replace(SUBJECT, **{name: "x"}).key("svtav1", {"crf": 40, "scale": 0.4})
+            for name in ("clip", "stack", "device")
+        ),
+    }
+    assert len(others | {base}) == 6
+
+
+@pytest.mark.parametrize("what", ["text", "another database", "a newer store", "a folder"])
+def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "search.sqlite"
+    if what == "text":
+        path.write_text("dear diary, " * 100)
+    elif what == "a folder":
+        path.mkdir()
+    elif what == "a newer store":
+        Store(path)
+        with sqlite3.connect(path) as base:
+            base.execute("pragma user_version = 99")
+    else:
+        with sqlite3.connect(path) as base:
+            base.execute("create table mine (x)")
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(UserError, match=r"search\.sqlite"):
+        Store(path)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def _write(path: Path, first: int) -> None:
+    store = Store(path)
+    for crf in range(first, first + 40):
+        trial = replace(TRIAL, settings={"crf": crf})
+        store.put(SUBJECT.key("svtav1", trial.settings), SUBJECT, trial)
+
+
+def test_two_searches_may_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "search.sqlite"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write, args=(path, first)) for first in (0, 20)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    for crf in range(60):
+        found = Store(path).get(SUBJECT.key("svtav1", {"crf": crf}))
+        assert found == replace(TRIAL, settings={"crf": crf})
+    with sqlite3.connect(path) as base:
+        assert base.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEESAME_SEARCH", str(tmp_path / "own"))
+    assert store_path() == tmp_path / "own"
+    monkeypatch.delenv("SEESAME_SEARCH")
+    monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
+    assert store_path() == tmp_path / "cache" / "search.sqlite"
+    monkeypatch.delenv("SEESAME_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert store_path() == tmp_path / "seesame" / "search.sqlite"
