@@ -7,3 +7,15 @@ class UserError(Exception):
 
 class DamagedError(UserError):
     """A file that is damaged, truncated or not what it claims to be; it is refused."""
+
+
+class MissingExtraError(UserError):
+    """A library that an optional part of seesame needs is not installed."""
+
+
+class UnsupportedSettingError(UserError):
+    """A setting that a codec does not have, or a value that it does not take."""
+
+
+class LimitsNotMetError(UserError):
+    """No file keeps the limits that the user gave."""

@@ -1,20 +1,20 @@
 """The codec protocol: something that turns a clip into a bitstream and back."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seesame.bitstream.container import Container
-from seesame.context import EncodeContext
-from seesame.video.clip import Clip
+
+if TYPE_CHECKING:
+    from seesame.context import EncodeContext
+    from seesame.video.clip import Clip
 
 
 class Codec(Protocol):
-    """One codec. ``settings`` are plain JSON values; unknown names are the user's mistake.
+    """One codec. ``settings`` are plain JSON values; an unknown name is the user's mistake.
 
-    A codec may also have ``notes(container) -> dict[str, str]``: lines that ``seesame info`` adds;
-    ``tensors(container) -> dict[str, int]``: bytes of each tensor of its network; and
-    ``frame_bytes(container) -> tuple[int, ...]``: bytes that belong to each frame, empty where that
-    cannot be told.
+    Codecs derive from this class and so have the methods with a default. A codec's module imports
+    neither torch nor encoders at its top: ``seesame info`` and decoders load it.
     """
 
     name: str
@@ -22,8 +22,28 @@ class Codec(Protocol):
     """One byte in the container; never reused."""
     summary: str
 
-    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
-        """Compress a clip. Raises UserError for bad settings."""
+    def encode(
+        self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"
+    ) -> Container:
+        """Compress a clip. Raises UserError for bad settings, DamagedError for a clip's end."""
+        ...
 
-    def decode(self, container: Container, device: str = "cpu") -> Clip:
-        """The decoded clip, lazily, at source resolution. Raises DamagedError."""
+    def decode(self, container: Container, device: str = "cpu") -> "Clip":
+        """Return the decoded clip, lazily, at source resolution. Raises DamagedError."""
+        ...
+
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether an encode with these settings needs ``context.stack``."""
+        return False
+
+    def notes(self, container: Container) -> dict[str, str]:
+        """Return lines that describe a file's parts, by their names. Raises DamagedError."""
+        return {}
+
+    def tensors(self, container: Container) -> dict[str, int]:
+        """Return the bytes of each tensor of a file's network. Raises DamagedError."""
+        return {}
+
+    def frame_bytes(self, container: Container) -> tuple[int, ...]:
+        """Return the bytes that belong to each frame; empty where that cannot be told."""
+        return ()

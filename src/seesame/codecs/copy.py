@@ -9,34 +9,40 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.context import EncodeContext
-from seesame.errors import DamagedError, UserError
-from seesame.video.clip import Clip, Frames
-from seesame.video.reader import open_clip
+from seesame.codecs.base import Codec
+from seesame.errors import DamagedError, UnsupportedSettingError, UserError
+
+if TYPE_CHECKING:
+    from seesame.context import EncodeContext
+    from seesame.video.clip import Clip, Frames
 
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,8})?", re.ASCII)
-"""What the reader may go by; nothing that could lead out of a folder."""
+"""The suffixes that the reader may go by; nothing that could lead out of a folder."""
 
 
-class CopyCodec:
+class CopyCodec(Codec):
     """Keeps the source file; decodes to exactly the frames that the reader gives for it."""
 
     name = "copy"
     codec_id = 0
     summary = "the source file's bytes as they are; lossless, rate 1"
 
-    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+    def encode(
+        self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"
+    ) -> Container:
         """Put the source file into a container.
 
         Raises:
             UserError: settings given, or the clip is not one file on disk.
         """
         if settings:
-            raise UserError(f"codec copy takes no settings, not {', '.join(sorted(settings))}")
+            raise UnsupportedSettingError(
+                f"codec copy takes no settings, not {', '.join(sorted(settings))}"
+            )
         path = getattr(clip, "path", None)
         if not isinstance(path, Path) or not path.is_file():
             raise UserError(
@@ -60,8 +66,8 @@ class CopyCodec:
             sections={Section.CONFIG: pack_config({}), Section.STREAM: stream},
         )
 
-    def decode(self, container: Container, device: str = "cpu") -> Clip:
-        """The source clip again, read from a temporary file that goes away with the clip.
+    def decode(self, container: Container, device: str = "cpu") -> "Clip":
+        """Return the source clip again, read from a temporary file that goes away with the clip.
 
         Raises:
             DamagedError: the stream is missing, or is not the clip that the header promises.
@@ -79,6 +85,8 @@ class CopiedClip:
     """A clip read from a copy of its source file."""
 
     def __init__(self, container: Container, suffix: str, data: bytes) -> None:
+        from seesame.video.reader import open_clip
+
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames
         self._folder = tempfile.TemporaryDirectory(prefix="seesame-", ignore_cleanup_errors=True)
@@ -93,7 +101,7 @@ class CopiedClip:
                 f"but the header says {self.width}x{self.height}"
             )
 
-    def batches(self, batch_size: int) -> Iterator[Frames]:
+    def batches(self, batch_size: int) -> "Iterator[Frames]":
         """Yield the frames in order.
 
         Raises:

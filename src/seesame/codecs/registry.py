@@ -21,12 +21,12 @@ _WHERE = {
 
 
 def codec_names() -> tuple[str, ...]:
-    """All known names, by codec id; imports nothing."""
+    """Return all known names, by codec id; nothing is imported."""
     return tuple(_WHERE)
 
 
 def get_codec(name: str) -> Codec:
-    """The codec of this name.
+    """Return the codec of this name.
 
     Raises:
         UserError: no such codec; the message lists the known names.
@@ -37,7 +37,7 @@ def get_codec(name: str) -> Codec:
 
 
 def codec_by_id(codec_id: int) -> Codec:
-    """The codec that a file's codec id names.
+    """Return the codec that a file's codec id names.
 
     Raises:
         DamagedError: no codec has this id.
@@ -51,7 +51,7 @@ def codec_by_id(codec_id: int) -> Codec:
 
 
 def codecs() -> list[Codec]:
-    """All codecs, by codec id."""
+    """Return all codecs, by codec id."""
     return [_load(name) for name in _WHERE]
 
 

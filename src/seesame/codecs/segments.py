@@ -11,9 +11,9 @@ from typing import Any
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.base import Codec
-from seesame.codecs.registry import codec_by_id, get_codec
+from seesame.codecs.registry import codec_by_id, codec_names, get_codec
 from seesame.context import EncodeContext
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, UnsupportedSettingError
 from seesame.video.clip import Clip, Frames
 from seesame.video.span import Span, rebatched
 
@@ -21,12 +21,12 @@ NAME, CODEC_ID = "segments", 18
 BARRED = (NAME, "copy")
 """No parts of parts, and no copy of a whole file as a part."""
 MOST = 10_000
-"""Parts of a file."""
+"""The most parts of a file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one part is made with.
+    """One part, and how it is made.
 
     Args:
         frames: how many; an even number in all parts but the last, so that no pair is torn.
@@ -39,7 +39,7 @@ class Part:
     settings: Mapping[str, Any]
 
 
-class SegmentsCodec:
+class SegmentsCodec(Codec):
     """Parts of a clip, one after the other, each with a codec and settings of its own."""
 
     name = NAME
@@ -54,11 +54,12 @@ class SegmentsCodec:
             DamagedError: the clip ends early.
         """
         parts = parse_parts(settings, clip.num_frames)
+        source = _OnePass(clip)
         stream, start = b"", 0
         for number, part in enumerate(parts):
             done = start / clip.num_frames, part.frames / clip.num_frames
             inner = replace(context, memory=None, work=None, progress=_share(context, done, number))
-            span = Span(clip, start, part.frames)
+            span = _PartOf(source, start, part.frames)
             data = get_codec(part.codec).encode(span, part.settings, inner).to_bytes(contest=True)
             stream += pack_varint(len(data)) + data
             start += part.frames
@@ -72,8 +73,17 @@ class SegmentsCodec:
             sections={Section.CONFIG: pack_config(settings), Section.STREAM: stream},
         )
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether the codec of any part needs one."""
+        parts = settings.get("parts")
+        return isinstance(parts, list) and any(
+            get_codec(part["codec"]).needs_stack(part.get("settings", {}))
+            for part in parts
+            if isinstance(part, dict) and part.get("codec") in codec_names()
+        )
+
     def decode(self, container: Container, device: str = "cpu") -> Clip:
-        """The decoded clip, lazily.
+        """Return the decoded clip, lazily.
 
         Raises:
             DamagedError: the parts are damaged, or do not make up the clip of the header.
@@ -81,7 +91,7 @@ class SegmentsCodec:
         return SegmentedClip(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:
-        """What ``seesame info`` says of the parts. Raises DamagedError when they are damaged."""
+        """Describe the parts. Raises DamagedError when they are damaged."""
         lines, start = {}, 0
         for number, (codec, part, size) in enumerate(_read_parts(container), start=1):
             last = start + part.num_frames - 1
@@ -90,55 +100,110 @@ class SegmentsCodec:
         return lines
 
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
-        """Bytes of the streams for each frame; empty where a part cannot tell."""
+        """Return the bytes of the streams for each frame; empty where a part cannot tell."""
         found: list[tuple[int, ...]] = []
         for codec, part, _ in _read_parts(container):
-            found.append(codec.frame_bytes(part) if hasattr(codec, "frame_bytes") else ())
+            found.append(codec.frame_bytes(part))
         return tuple(chain.from_iterable(found)) if all(found) else ()
 
 
 def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
-    """The parts that settings ask for.
+    """Return the parts that settings ask for.
 
     Raises:
-        UserError: not a list of parts that make up the clip.
+        UnsupportedSettingError: not a list of parts that make up the clip.
     """
     unknown = [name for name in settings if name != "parts"]
     if unknown:
-        raise UserError(f"codec {NAME} has no setting {unknown[0]!r}; its setting: parts")
+        raise UnsupportedSettingError(
+            f"codec {NAME} has no setting {unknown[0]!r}; its setting: parts"
+        )
     given = settings.get("parts")
     form = '{"frames": 120, "codec": "svtav1", "settings": {"crf": 40}}'
     if not isinstance(given, list) or not 1 <= len(given) <= MOST:
-        raise UserError(f"codec {NAME}: parts must be a list of 1 to {MOST} objects, as {form}")
+        raise UnsupportedSettingError(
+            f"codec {NAME}: parts must be a list of 1 to {MOST} objects, as {form}"
+        )
     parts = []
     for number, one in enumerate(given, start=1):
         if not isinstance(one, dict) or not {"frames", "codec"} <= one.keys() <= {
             *("frames", "codec", "settings")
         }:
-            raise UserError(f"codec {NAME}: part {number} must be an object, as {form}")
+            raise UnsupportedSettingError(
+                f"codec {NAME}: part {number} must be an object, as {form}"
+            )
         part = Part(one["frames"], one["codec"], one.get("settings", {}))
         if type(part.frames) is not int or part.frames < 1 or not isinstance(part.settings, dict):
-            raise UserError(f"codec {NAME}: part {number} must have frames, 1 or more, as {form}")
+            raise UnsupportedSettingError(
+                f"codec {NAME}: part {number} must have frames, 1 or more, as {form}"
+            )
         if not isinstance(part.codec, str) or part.codec in BARRED:
-            raise UserError(f"codec {NAME}: part {number} cannot be of codec {part.codec!r}")
+            raise UnsupportedSettingError(
+                f"codec {NAME}: part {number} cannot be of codec {part.codec!r}"
+            )
         if part.frames % 2 and number < len(given):
-            raise UserError(f"codec {NAME}: part {number} has {part.frames} frames: a pair is torn")
+            raise UnsupportedSettingError(
+                f"codec {NAME}: part {number} has {part.frames} frames: a pair is torn"
+            )
         get_codec(part.codec)
         parts.append(part)
     total = sum(part.frames for part in parts)
     if total != num_frames:
-        raise UserError(f"codec {NAME}: the parts have {total} frames, the clip {num_frames}")
+        raise UnsupportedSettingError(
+            f"codec {NAME}: the parts have {total} frames, the clip {num_frames}"
+        )
     return parts
 
 
 def _share(context: EncodeContext, done: tuple[float, float], number: int) -> Any:
-    """A part's progress as that of the whole."""
+    """Return a part's progress as that of the whole."""
     start, size = done
 
     def progress(share: float, text: str) -> None:
         context.progress(start + size * share, f"part {number + 1}: {text}")
 
     return progress
+
+
+class _OnePass:
+    """A clip whose parts are read one after the other from a single pass over it."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._open: Iterator[Frames] = iter(())
+        self._rest: Frames | None = None
+        self._at: int | None = None
+        """The number of the next frame; None where the pass was left in the middle of a part."""
+
+    def frames(self, start: int, count: int, batch_size: int) -> Iterator[Frames]:
+        """Yield some frames; the clip is read from its start again where the pass is not there."""
+        if self._at != start:
+            self._open, self._rest, self._at = self.clip.batches(batch_size), None, 0
+        place, end = self._at, start + count
+        self._at = None
+        while place < end:
+            batch = self._rest if self._rest is not None else next(self._open, None)
+            if batch is None:
+                return  # the clip ends early, as whoever counts the frames will say
+            inside = batch[max(0, start - place) : end - place]
+            self._rest = batch[end - place :] if place + len(batch) > end else None
+            place += len(batch)
+            if len(inside):
+                yield inside
+        self._at = start + count
+
+
+class _PartOf(Span):
+    """A part of a clip, read from a pass that the parts share."""
+
+    def __init__(self, source: _OnePass, start: int, count: int) -> None:
+        super().__init__(source.clip, start, count)
+        self._source = source
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order. Raises DamagedError when the source cannot be decoded."""
+        frames = self._source.frames(self.start, self.num_frames, batch_size)
+        return rebatched(frames, batch_size)
 
 
 class SegmentedClip:
@@ -162,7 +227,7 @@ class SegmentedClip:
 
 
 def _read_parts(container: Container) -> list[tuple[Codec, Container, int]]:
-    """The parts' codecs, containers and sizes."""
+    """Return the parts' codecs, containers and sizes."""
     if Section.STREAM not in container.sections:
         raise DamagedError("the file holds no parts")
     reader = Reader(container.sections[Section.STREAM], "the parts")

@@ -1,8 +1,6 @@
-"""The settings of the classical codecs, and how each encoder wants to hear them."""
+"""The settings of the classical codecs, and the options that each encoder takes for them."""
 
 from dataclasses import dataclass
-
-import torch
 
 SVTAV1_TUNES = {"vq": 0, "ssim": 2, "iq": 3, "ms-ssim": 4}
 """SVT-AV1's numbers of its tunings; its default is 1, PSNR."""
@@ -15,7 +13,7 @@ _UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 @dataclass(frozen=True)
 class AvSettings:
-    """What a user may choose; some defaults are each codec's own (``av_settings.FAMILY``).
+    """The settings of a classical codec; some defaults are each codec's own (``settings.FAMILY``).
 
     Sigmas are in coded pixels: those of the smaller picture that the encoder gets.
     """
@@ -23,7 +21,7 @@ class AvSettings:
     crf: int
     """Constant quality: 0 is the best; up to 51 (x264, x265) or 63 (svtav1, vp9)."""
     preset: str
-    """How much effort: a name (x264, x265) or a number, where low is slow (svtav1, vp9)."""
+    """The effort: a name (x264, x265) or a number, where low is slow (svtav1, vp9)."""
     scale: float = 0.4
     """Coded size / source size, 0.05..1."""
     gop: int = 240
@@ -41,19 +39,19 @@ class AvSettings:
     depth: int = 8
     """Bits of a coded sample, 8 or 10; not vp9."""
     tune: str = "default"
-    """What the encoder is tuned to, by its own names."""
+    """The encoder's tuning, by its own names."""
     bframes: int = -1
     """B frames in a row at most, 0..16; -1 leaves it to the preset. x264 and x265."""
     scenecut: bool = False
-    """Whether a cut in the scene gets a key frame; x264 and x265, where it is on."""
+    """True where a cut in the scene gets a key frame; x264 and x265, where it is on."""
     open_gop: bool = False
-    """Whether frames may refer across a key frame; not vp9. Only x265 has it on."""
+    """True where frames may refer across a key frame; not vp9. Only x265 has it on."""
     denoise: bool = False
-    """Whether frames are denoised for film grain synthesis; svtav1, with ``grain``."""
+    """True where frames are denoised for film grain synthesis; svtav1, with ``grain``."""
     sharpness: int = 0
-    """How much the encoder prefers sharp edges: -7..7 (svtav1), 0..7 (vp9)."""
+    """How strongly the encoder prefers sharp edges: -7..7 (svtav1), 0..7 (vp9)."""
     qm: bool = False
-    """Whether svtav1 uses quantisation matrices (AV1 specification, 7.12.2)."""
+    """True where svtav1 uses quantisation matrices (AV1 specification, 7.12.2)."""
     blur: float = 0.0
     """Sigma of a Gaussian over the frames before they are coded, 0..20."""
     chroma: float = 1.0
@@ -79,7 +77,9 @@ AT_DECODE = ("up", "sharpen", "sharpen_size")
 
 
 def x264(settings: AvSettings, num_frames: int) -> dict[str, str]:
-    """The options of ``libx264``."""
+    """Return the options of ``libx264``."""
+    import torch
+
     params = _x26_params(settings)
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         # With AVX-512, x264's macroblock tree gives other bytes from one run to the next.
@@ -95,7 +95,7 @@ def x264(settings: AvSettings, num_frames: int) -> dict[str, str]:
 
 
 def x265(settings: AvSettings, num_frames: int) -> dict[str, str]:
-    """The options of ``libx265``."""
+    """Return the options of ``libx265``."""
     # One frame thread makes the bytes independent of the machine; info=0 leaves out its own note.
     params = {"log-level": "none", "info": "0", "frame-threads": "1"}
     params["pools"] = str(settings.threads)
@@ -106,7 +106,7 @@ def x265(settings: AvSettings, num_frames: int) -> dict[str, str]:
 
 
 def svtav1(settings: AvSettings, num_frames: int) -> dict[str, str]:
-    """The options of ``libsvtav1``."""
+    """Return the options of ``libsvtav1``."""
     params = {"lp": str(settings.threads), "film-grain": str(settings.grain)}
     if settings.denoise:
         params["film-grain-denoise"] = "1"
@@ -122,7 +122,7 @@ def svtav1(settings: AvSettings, num_frames: int) -> dict[str, str]:
 
 
 def vp9(settings: AvSettings, num_frames: int) -> dict[str, str]:
-    """The options of ``libvpx-vp9``."""
+    """Return the options of ``libvpx-vp9``."""
     options = _quality(settings) | {"deadline": "good", "cpu-used": settings.preset}
     if not settings.kbps:
         options["b"] = "0"  # constant quality
@@ -145,7 +145,7 @@ def _x26_options(settings: AvSettings) -> dict[str, str]:
 
 
 def _x26_params(settings: AvSettings) -> dict[str, str]:
-    """What x264 and x265 call by the same names."""
+    """Return the parameters that x264 and x265 call by the same names."""
     params = {}
     if settings.bframes >= 0:
         params["bframes"] = str(settings.bframes)

@@ -37,7 +37,7 @@ class Focus:
 
     def __init__(self, context: EncodeContext) -> None:
         if context.stack is None:
-            raise UserError("roi asks a perception stack where it looks; name one with --stack")
+            raise UserError("roi_qp asks a perception stack where it looks, and none was given")
         if not context.stack.differentiable:
             raise UserError(
                 f"stack {context.stack.name} has no gradients, which roi needs; use roi=0"

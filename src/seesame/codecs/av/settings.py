@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from seesame.codecs.av import options as av_options
-from seesame.codecs.av.head import MAX_SHARPEN, SHARPEN_SIZES, SHARPEN_STEP
+from seesame.codecs.av.head import MAX_SHARPEN, SHARPEN_SIZES, SHARPEN_STEP, UP_KERNELS
 from seesame.codecs.av.options import AvSettings
-from seesame.errors import UserError
-from seesame.video.resize import KERNELS
+from seesame.errors import UnsupportedSettingError
 
 MAX_GOP = 9999
 
@@ -31,8 +30,8 @@ _OF_ALL: dict[str, Allowed] = {
     "scale": Range(0.05, 1.0),
     "gop": Range(1, MAX_GOP),
     "threads": Range(1, 64),
-    "down": KERNELS,
-    "up": KERNELS,
+    "down": UP_KERNELS,
+    "up": UP_KERNELS,
     "kbps": Range(0, 1_000_000),
     "blur": Range(0.0, 20.0),
     "chroma": Range(0.0, 1.0),
@@ -56,7 +55,7 @@ _OF_SOME = {
     "first_qp": "quantiser for single frames",
     "roi_qp": "quantiser for single regions",
 }
-"""Settings that not every codec takes, and what the others lack."""
+"""Settings that not every codec takes, and the names of what the others lack."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Member:
     encoder: str
     decoder: str
     own: Mapping[str, Allowed]
-    """What it takes of ``crf``, ``preset`` and the settings that not every codec has."""
+    """The values that it takes of ``crf``, ``preset`` and the settings that not every codec has."""
     defaults: AvSettings
     options: Callable[[AvSettings, int], dict[str, str]]
     """The encoder's options, from the settings and the number of frames."""
@@ -79,12 +78,13 @@ def parse_settings(member: Member, settings: Mapping[str, Any]) -> AvSettings:
     """Check plain values and fill in the codec's defaults.
 
     Raises:
-        UserError: an unknown name or a value out of range; the message says what is allowed.
+        UnsupportedSettingError: an unknown name or a value out of range; the message says
+            what is allowed.
     """
     known = {field.name: field.type for field in fields(AvSettings)}
     for key in settings:
         if key not in known:
-            raise UserError(
+            raise UnsupportedSettingError(
                 f"codec {member.name} has no setting {key!r}; its settings: {', '.join(known)}"
             )
     kinds = {"preset": str} | {key: float for key, kind in known.items() if kind is float}
@@ -98,13 +98,13 @@ def parse_settings(member: Member, settings: Mapping[str, Any]) -> AvSettings:
         if allowed is not None:
             _check(member, key, value, allowed)
         elif not _same(value, getattr(member.defaults, key)):
-            raise UserError(
+            raise UnsupportedSettingError(
                 f"codec {member.name} has no {_OF_SOME[key]}: "
                 f"{key} must be {_word(getattr(member.defaults, key))}"
             )
     steps = chosen.sharpen / SHARPEN_STEP
     if abs(steps - round(steps)) > 1e-6:
-        raise UserError(
+        raise UnsupportedSettingError(
             f"codec {member.name}: sharpen must be a multiple of {SHARPEN_STEP}, "
             f"not {chosen.sharpen}"
         )
@@ -115,19 +115,19 @@ def check_together(member: Member, chosen: AvSettings) -> None:
     """Check what no setting shows by itself.
 
     Raises:
-        UserError: settings that do not go together.
+        UnsupportedSettingError: settings that do not go together.
     """
     if chosen.denoise and not chosen.grain:
-        raise UserError(f"codec {member.name}: denoise goes with grain, which is 0")
+        raise UnsupportedSettingError(f"codec {member.name}: denoise goes with grain, which is 0")
     if member.name == "svtav1" and chosen.kbps and chosen.threads != 1:
-        raise UserError(
+        raise UnsupportedSettingError(
             f"codec {member.name}: kbps needs threads=1; with more threads its bytes differ "
             "from one run to the next"
         )
 
 
 def noteworthy(member: Member, chosen: AvSettings) -> dict[str, Any]:
-    """What a file keeps: crf, preset, scale, and all that is not the codec's default."""
+    """Return the settings that a file keeps: crf, preset, scale, and all that are no defaults."""
     defaults = asdict(member.defaults)
     return {
         key: value
@@ -148,11 +148,11 @@ def _check(member: Member, key: str, value: object, allowed: Allowed) -> None:
         if any(_same(value, choice) for choice in allowed):
             return
         must = f"one of {', '.join(map(_word, allowed))}"
-    raise UserError(f"codec {member.name}: {key} must be {must}, not {value!r}")
+    raise UnsupportedSettingError(f"codec {member.name}: {key} must be {must}, not {value!r}")
 
 
 def _same(value: object, other: object) -> bool:
-    """Equal and of one kind: true is not 1."""
+    """Return whether two values are equal and of one kind: true is not 1."""
     return type(value) is type(other) and value == other
 
 

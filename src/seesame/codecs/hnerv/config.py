@@ -1,107 +1,45 @@
-"""Settings of the hnerv codec: presets, the schedule, and the decoder's size."""
+"""Settings of the hnerv codec, and the decoder's size."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
-from seesame.codecs.hnerv.model import Architecture
-from seesame.errors import UserError
-from seesame.neural.fitting.settings import TrainSettings
+from seesame.codecs.hnerv.architecture import Architecture
+from seesame.errors import UnsupportedSettingError, UserError
+from seesame.neural.fitting.settings import TUNING as SIZES
+from seesame.neural.fitting.settings import TrainSettings, target_bytes
 from seesame.neural.render.geometry import render_side
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
-BITS_A_WEIGHT = 3.5
-"""What a weight costs after training with the rate in the loss; only sizes the decoder."""
-
-SIZE_FACTOR = 2.3
-TAPER = (24, 22, 20, 18, 16)
-"""Widths of the stages, in proportion."""
-PRESETS = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
-"""Wall time in seconds of a whole encode, reference pass and final check included."""
-
-GPU_PRESETS = {"draft": 30.0, "fast": 60.0, "medium": 180.0, "slow": 480.0}
-"""The same on a CUDA device, where a step takes a small part of the time."""
-
 
 @dataclass(frozen=True)
-class Phase:
-    """Weights of the loss terms from ``start`` (share of training) on, linearly blended between.
+class DesignTuning:
+    """How a decoder's size follows from the bytes that a file may take.
 
     Args:
-        start: share of the training, 0..1, at which these weights hold.
-        pixel: of the mean absolute pixel difference (0..255).
-        entropy: of the cross-entropy against the reference classes.
-        margin: of the softplus of the reference class's missing margin.
-        smooth: of the smooth disagreement (100 makes it the score's own term).
-        rate: of the rate, in units of its true weight.
+        taper: widths of the stages, in proportion.
+        latent_bytes: bytes that a value of a pair's latent takes.
+        least_weights: weights of the smallest decoder that is worth training.
+        latent_by_length: values a pair for a clip of N pairs are at least 20 and this times the
+            root of N: the more pairs there are, the less often each is trained and the more has to
+            be told apart by the first guess's components.
+        latent_bounds: fewest values in a small file, values in a usual one, and most values.
     """
 
-    start: float
-    pixel: float
-    entropy: float
-    margin: float
-    smooth: float
-    rate: float
+    taper: tuple[int, ...] = (24, 22, 20, 18, 16)
+    latent_bytes: float = 0.4
+    least_weights: float = 3000.0
+    latent_by_length: float = 1.5
+    latent_bounds: tuple[int, int, int] = (8, 20, 40)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """The curriculum of one training, as shares of its length. Prints itself."""
-
-    phases: tuple[Phase, ...] = (
-        Phase(0.00, 0.20, 20.0, 0.0, 0.0, 0.0),
-        Phase(0.10, 0.05, 20.0, 10.0, 0.0, 0.0),
-        Phase(0.35, 0.02, 10.0, 30.0, 0.0, 0.3),
-        Phase(0.55, 0.01, 0.0, 20.0, 80.0, 1.0),
-        Phase(0.75, 0.00, 0.0, 0.0, 100.0, 1.0),
-        Phase(1.00, 0.00, 0.0, 0.0, 100.0, 1.0),
-    )
-    quantise_from: float = 0.35
-    exact_from: float = 0.9
-    evaluate_from: float = 0.80
-    look_from: float = 0.60
-    evaluations: int = 4
-    evaluation_share: float = 0.08
-    batch_pairs: int = 3
-    gpu_batch_pairs: int = 8
-    peak_rate: float = 4e-3
-    temperature: tuple[float, float] = (1.0, 0.1)
-
-    def affordable(self, seconds: float, one: float) -> int:
-        """How many evaluations of ``one`` second each fit into an encode; at least the last."""
-        return max(1, min(self.evaluations, int(self.evaluation_share * seconds / one)))
-
-    def stage(self, share: float) -> str:
-        """What training does at a share of it, in a word or two."""
-        if share < self.quantise_from:
-            return "training"
-        return "quantised" if share < self.evaluate_from else "judging"
-
-    def at(self, share: float) -> Phase:
-        """The weights at a share of the training."""
-        for left, right in zip(self.phases, self.phases[1:], strict=False):
-            if share <= right.start:
-                t = (share - left.start) / (right.start - left.start)
-                mixed = {
-                    f.name: (1 - t) * getattr(left, f.name) + t * getattr(right, f.name)
-                    for f in fields(Phase)
-                }
-                return Phase(**mixed)
-        return self.phases[-1]
-
-    def __str__(self) -> str:
-        head = "  share  pixel  entropy  margin  smooth  rate"
-        rows = [
-            f"  {p.start:5.0%}  {p.pixel:5.2f}  {p.entropy:7.1f}  {p.margin:6.1f}"
-            f"  {p.smooth:6.1f}  {p.rate:4.1f}"
-            for p in self.phases
-        ]
-        return "\n".join([head, *rows, f"  quantised from {self.quantise_from:.0%}"])
+TUNING = DesignTuning()
 
 
 @dataclass(frozen=True)
 class HnervSettings(TrainSettings):
-    """What a user may set.
+    """The settings of the hnerv codec.
 
     Args:
         latent: values a pair; None chooses them from the clip's length and the size.
@@ -109,8 +47,8 @@ class HnervSettings(TrainSettings):
     """
 
     CODEC = "hnerv"
-    PRESETS = PRESETS
-    GPU_PRESETS = GPU_PRESETS
+    PRESETS: ClassVar = {"draft": 100.0, "fast": 480.0, "medium": 2700.0, "slow": 10800.0}
+    GPU_PRESETS: ClassVar = {"draft": 30.0, "fast": 60.0, "medium": 180.0, "slow": 480.0}
     BOUNDS = TrainSettings.BOUNDS | {"latent": (1, 128)}
     WHOLE = (*TrainSettings.WHOLE, "latent")
 
@@ -120,32 +58,19 @@ class HnervSettings(TrainSettings):
     def _check(self) -> None:
         super()._check()
         if self.init is not None and not isinstance(self.init, str):
-            raise UserError(f"hnerv: init must be a file's path, not {self.init!r}")
-
-
-def target_bytes(num_pairs: int, source_bytes: int) -> int:
-    """A size that suits a clip: ``2.3 * sqrt(pairs * source bytes)``.
-
-    More pairs need more bytes, and the more bytes the source has, the less each one weighs in the
-    score. The factor was found with minutes of training on two clips.
-    """
-    wanted = int(SIZE_FACTOR * math.sqrt(num_pairs * source_bytes))
-    return max(4000, min(wanted, 400_000))
+            raise UnsupportedSettingError(f"hnerv: init must be a file's path, not {self.init!r}")
 
 
 def latent_values(num_pairs: int, wanted: int) -> int:
-    """Values a pair that suit a clip and a size: 20, more for a long clip, fewer in a small file.
-
-    The more pairs there are, the less often each is trained and the more has to be told apart by
-    the first guess's components.
-    """
-    by_length = max(20, round(1.5 * math.sqrt(num_pairs)))
-    by_size = max(8, wanted // (2 * num_pairs))
-    return min(by_length, by_size, 40)
+    """Return the values a pair that suit a clip of so many pairs and a file of ``wanted`` bytes."""
+    least, usual, most = TUNING.latent_bounds
+    by_length = max(usual, round(TUNING.latent_by_length * math.sqrt(num_pairs)))
+    by_size = max(least, wanted // (2 * num_pairs))
+    return min(by_length, by_size, most)
 
 
 def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
-    """The decoder for a clip: render size from the stack, widths from the bytes to spend."""
+    """Return the decoder's shape: render size from the stack, widths from the bytes to spend."""
     render = (
         render_side(clip.height, stack.input_size[0]),
         render_side(clip.width, stack.input_size[1]),
@@ -153,10 +78,11 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     num_pairs = -(-clip.num_frames // 2)
     wanted = settings.aim(target_bytes(num_pairs, clip.source_bytes))
     latent = settings.latent or latent_values(num_pairs, wanted)
-    weights = max(3000.0, (wanted - 0.4 * latent * num_pairs) * 8 / BITS_A_WEIGHT)
+    left = wanted - TUNING.latent_bytes * latent * num_pairs
+    weights = max(TUNING.least_weights, left * 8 / SIZES.bits_a_weight)
     best = None
     for hundredths in range(20, 500, 5):
-        widths = tuple(max(4, round(w * hundredths / 100)) for w in TAPER)
+        widths = tuple(max(4, round(w * hundredths / 100)) for w in TUNING.taper)
         candidate = Architecture(render, latent, widths)
         if not candidate.valid():
             break

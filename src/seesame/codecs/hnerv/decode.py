@@ -5,20 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from seesame.bitstream.container import Container, Section
-from seesame.codecs.hnerv.model import Architecture, Decoder, unpack_architecture
-from seesame.codecs.hnerv.representation import row_shapes, tensor_axes
-from seesame.errors import DamagedError
-from seesame.neural.render.clip import (
-    DECODE_PAIRS,
-    MAX_LATENT_SYMBOLS,
-    RenderedClip,
-    check_render,
-    num_pairs,
-)
+from seesame.bitstream.container import Container
+from seesame.codecs.hnerv.model import Decoder
+from seesame.codecs.hnerv.sections import unpack_symbols
+from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
 from seesame.neural.weights.dequantise import dequantised
-from seesame.neural.weights.rows import Rows
-from seesame.neural.weights.unpack import unpack_latents, unpack_weights
 
 
 class HnervClip(RenderedClip):
@@ -37,38 +28,12 @@ class HnervClip(RenderedClip):
             yield frames
 
 
-def unpack(
-    container: Container, name: str = "the file", sizes: dict[str, int] | None = None
-) -> tuple[Decoder, Tensor]:
-    """The decoder and the latents ``(N, latent)`` of a file.
-
-    ``sizes``, where given, gets the bytes of each tensor of the decoder.
+def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:
+    """Return the decoder and the latents ``(N, latent)`` of a file.
 
     Raises:
         DamagedError: a section is missing, impossible or does not decode.
     """
-    for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
-        if section not in container.sections:
-            raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
-    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
-    check_render(architecture.render, container, name)
-    if num_pairs(container) * architecture.latent > MAX_LATENT_SYMBOLS:
-        raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
-    weights = unpack_weights(
-        container.sections[Section.WEIGHTS],
-        row_shapes(architecture),
-        tensor_axes(architecture),
-        name,
-        layout,
-        sizes,
-    )
-    latents = unpack_latent_rows(container, architecture, layout, name)
-    return dequantised(Decoder(architecture), weights), torch.from_numpy(latents.values().T.copy())
-
-
-def unpack_latent_rows(
-    container: Container, architecture: Architecture, layout: int, name: str = "the file"
-) -> Rows:
-    """The latents' symbols ``(latent, N)``. Raises DamagedError when they do not decode."""
-    shape = (architecture.latent, num_pairs(container))
-    return unpack_latents(container.sections[Section.LATENTS], shape, name, layout)
+    found = unpack_symbols(container, name)
+    decoder = dequantised(Decoder(found.architecture), found.weights)
+    return decoder, torch.from_numpy(found.latents.values().T.copy())

@@ -1,33 +1,40 @@
-"""One hnerv encode: its file, and the corrections of one."""
+"""The hnerv codec's part of an encode: its decoder, its file, its corrections."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seesame.bitstream.container import Container, Section, pack_config
-from seesame.codecs.hnerv.config import HnervSettings
-from seesame.codecs.hnerv.decode import HnervClip, unpack, unpack_latent_rows
-from seesame.codecs.hnerv.model import Architecture, Decoder, pack_architecture, unpack_architecture
-from seesame.codecs.hnerv.representation import Representation, tensor_axes
+from seesame.codecs.hnerv.architecture import pack_architecture
+from seesame.codecs.hnerv.config import HnervSettings, design
+from seesame.codecs.hnerv.decode import HnervClip
+from seesame.codecs.hnerv.first_guess import guess
+from seesame.codecs.hnerv.model import Decoder
+from seesame.codecs.hnerv.representation import LATENTS, Representation
+from seesame.codecs.hnerv.sections import CODEC_ID, unpack_symbols
+from seesame.codecs.hnerv.warm_start import Start
 from seesame.context import EncodeContext
 from seesame.metric.evaluator import ReferenceOutputs
-from seesame.neural.corrections.search import Found, Plan, search
-from seesame.neural.corrections.sidecar import pack_sidecar
-from seesame.neural.fitting.session import Job
-from seesame.neural.weights.pack import pack_latents, pack_weights
-from seesame.neural.weights.rows import Rows
+from seesame.neural.corrections.search import CorrectionSearch
+from seesame.neural.corrections.write import with_corrections
+from seesame.neural.fitting.trained_file import TrainedFile
+from seesame.neural.weights.dequantise import dequantised
+from seesame.neural.weights.network import QuantisedNetwork
+from seesame.neural.weights.pack import pack_stream, pack_weights
 from seesame.neural.weights.unpack import LAYOUT
 from seesame.perception.stack import Stack
 from seesame.runlog import RunLog
 from seesame.video.clip import Clip
 
-CODEC_ID = 16
 
+class HnervFile(TrainedFile):
+    """The file of a decoder and a latent for each pair."""
 
-class HnervJob(Job):
-    """Trains a representation of a clip; ``architecture`` is its decoder's shape."""
+    settings_type = HnervSettings
+    settings: HnervSettings
 
     def __init__(
         self,
@@ -35,47 +42,67 @@ class HnervJob(Job):
         stack: Stack,
         settings: HnervSettings,
         context: EncodeContext,
-        outputs: ReferenceOutputs,
-        architecture: Architecture,
-        log: RunLog | None = None,
+        log: RunLog,
     ) -> None:
-        rep = Representation(architecture, -(-clip.num_frames // 2))
-        super().__init__(clip, stack, settings, context, outputs, rep, repr(architecture), log)
-        self.architecture, self.representation = architecture, rep
+        super().__init__(clip, stack, settings, context, log)
+        self.architecture = design(clip, stack, settings)
+        self._warm = None if settings.init is None else Start.read(Path(settings.init))
+        if self._warm is not None:
+            self.architecture = self._warm.architecture(self.architecture)
+        self.render = self.architecture.render
 
-    def pack(self) -> Container:
-        """The file of the present state."""
-        weights, latents = self.rep.symbols()
+    def identity(self) -> Mapping[str, Any]:
+        """See :class:`~seesame.neural.fitting.trained_file.TrainedFile`."""
+        return {"decoder": repr(self.architecture)}
+
+    def build(self, frames: Tensor, outputs: ReferenceOutputs) -> Representation:
+        """Make the decoder, and guess it and the latents before any training."""
+        representation = Representation(self.architecture, len(frames))
+        if self._warm is not None:
+            self._warm.fill(representation, frames, outputs, self.stack, self.context.device)
+        else:
+            poses = outputs.poses[:, : self.stack.judged]
+            guess(representation, frames, outputs.classes, poses)
+        return representation
+
+    def pack(self, network: QuantisedNetwork) -> Container:
+        """Return the file of the present state."""
+        weights, streams = network.symbols()
         config = {k: v for k, v in self.settings.stored(self.context).items() if k != "init"}
+        clip = self.clip
         return Container(
             codec_id=CODEC_ID,
-            width=self.clip.width,
-            height=self.clip.height,
-            fps=self.clip.fps,
-            num_frames=self.clip.num_frames,
-            source_bytes=self.clip.source_bytes,
+            width=clip.width,
+            height=clip.height,
+            fps=clip.fps,
+            num_frames=clip.num_frames,
+            source_bytes=clip.source_bytes,
             sections={
                 Section.CONFIG: pack_config(config),
                 Section.MODEL: pack_architecture(self.architecture),
-                Section.WEIGHTS: pack_weights(weights, tensor_axes(self.architecture)),
-                Section.LATENTS: pack_latents(latents),
+                Section.WEIGHTS: pack_weights(weights, network.specs),
+                Section.LATENTS: pack_stream(streams[LATENTS]),
             },
         )
 
-    def decoded(self, container: Container) -> Clip:
-        """The clip that a file decodes to."""
+    def open(self, container: Container) -> Clip:
+        """Return the clip that a file decodes to."""
         return HnervClip(container, self.context.device)
 
-    def corrected(self, container: Container, plan: Plan, stop: Callable[[], bool]) -> Container:
-        """A file with the corrections that a search finds; whether they pay is not judged."""
-        return corrected(container, self.outputs, self.stack, plan, self.context.device, stop)
+    def trained_bytes(self, container: Container) -> int:
+        """Return the bytes of weights and latents."""
+        return sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
+
+    def corrections(self, container: Container, search: CorrectionSearch) -> Container:
+        """Search corrections of single frames, and better symbols of the latents."""
+        return corrected(container, search, self.context.device)
 
 
 class NetworkRenderer:
-    """Renders latents with a decoder.
+    """Renders latents with a decoder, for the search for corrections.
 
     Args:
-        decoder: the network; moved to the device.
+        decoder: the network; it is moved to the device.
         device: where it runs.
     """
 
@@ -85,48 +112,22 @@ class NetworkRenderer:
         self._decoder = decoder.to(self.device)
 
     def __call__(self, latents: Tensor, pairs: Tensor) -> Tensor:
-        """Frames of the latents ``(B, d)``, whatever pairs they are of."""
+        """Return frames of the latents ``(B, d)``, whatever pairs they are of."""
         frames: Tensor = self._decoder(latents)
         return frames
 
 
-def corrected(
-    container: Container,
-    outputs: ReferenceOutputs,
-    stack: Stack,
-    plan: Plan,
-    device: str = "cpu",
-    stop: Callable[[], bool] = lambda: False,
-) -> Container:
-    """A trained file with the corrections that a search finds; whether they pay is not judged.
+def corrected(container: Container, search: CorrectionSearch, device: str = "cpu") -> Container:
+    """Return a trained file with the corrections that a search finds.
 
-    Args:
-        container: the file; corrections that it has already are dropped.
-        outputs: what the stack sees in the source.
-        stack: differentiable nets.
-        plan: how long to search, and for what.
-        device: where to.
-        stop: asked now and then; true ends the search.
+    Corrections that it has already are dropped.
 
     Raises:
         DamagedError: a section is missing or does not decode.
     """
-    decoder, _ = unpack(container)
-    architecture, layout = unpack_architecture(container.sections[Section.MODEL], "the file")
-    latents = unpack_latent_rows(container, architecture, layout)
-    if layout != LAYOUT:
-        plan = replace(plan, latents=False)  # its LATENTS are no longer written
-    found = search(NetworkRenderer(decoder, device), latents, outputs, stack, plan, stop)
-    return with_found(container, latents, found)
-
-
-def with_found(container: Container, latents: Rows, found: Found) -> Container:
-    """A file with what a search found in place of its corrections and of its ``latents``."""
-    sections: dict[Section, bytes] = dict(container.sections)
-    sections.pop(Section.SIDECAR, None)
-    if (found.latents.symbols != latents.symbols).any():
-        sections[Section.LATENTS] = pack_latents(found.latents)
-    payload = pack_sidecar(found.corrections)
-    if payload:
-        sections[Section.SIDECAR] = payload
-    return replace(container, sections=sections)
+    file = unpack_symbols(container)
+    decoder = dequantised(Decoder(file.architecture), file.weights)
+    # The LATENTS section of layout 1 is no longer written.
+    move = file.layout == LAYOUT
+    found = search(NetworkRenderer(decoder, device), file.latents, move_latents=move)
+    return with_corrections(container, file.latents, found)

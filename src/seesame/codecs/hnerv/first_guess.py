@@ -1,7 +1,7 @@
 """A first guess of latents and decoder, in closed form: where training starts.
 
-Latents are what tells the pairs apart: what the pose net sees, and principal components of what the
-pictures look like. Then layer after layer is set, by ridge regression on what the layers before it
+Latents hold what distinguishes the pairs: their pose values, and principal components of their
+pictures. Then layer after layer is set, by ridge regression on what the layers before it
 really give, to the best linear guess of the next layer's map. For that, every map has a meaning:
 the pictures and their classes, at a finer resolution than the map's own and folded into channels,
 reduced to so many channels by principal components and mixed. The last layer's is the frames.
@@ -11,6 +11,8 @@ belief nets") and Bengio et al. 2007. Here no layer is trained: its target is ch
 weights are solved for.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,26 +20,45 @@ from torch.nn import functional as F
 from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.representation import Representation
 from seesame.neural.render.geometry import MIDDLE, SPREAD
-from seesame.neural.weights.network import row_key
-from seesame.neural.weights.quantizer import as_rows
 
-CELLS = (12, 16)
-"""Rows and columns that a picture is averaged to before pairs are compared."""
-GREY_LEVELS = 64.0
-CLASS_WEIGHT = 2.0
-"""A whole cell that changes class counts as much as 128 grey levels."""
-POSE_SHARE, POSE_SPREAD = 0.3, 0.5
-"""Of a pair's latent values, the most that hold its pose; their standard deviation."""
-FINER = 2
-"""How much finer a map's meaning is than the map, before it is folded into channels."""
-FLATTEN = 0.5
-"""Power of its own deviation by which a component is divided: 1 would make all alike."""
-RIDGE = 1e-3
-"""In units of the inputs' mean square."""
-FITTED_PAIRS, FITTED_PIXELS, SAMPLES = 48, 48 * 192 * 256, 20_000
-"""The most pairs, their pixels, and positions of all these, that a convolution is fitted to."""
-LEAST_PAIRS = 8
-CHUNK = 64
+
+@dataclass(frozen=True)
+class GuessTuning:
+    """The numbers of the first guess.
+
+    Args:
+        cells: rows and columns that a picture is averaged to before pairs are compared.
+        grey_levels: grey levels that count as 1.
+        class_weight: of the shares of classes; with 2 a whole cell that changes class counts as
+            much as 128 grey levels.
+        pose_share: of a pair's latent values, the most that hold its pose.
+        pose_spread: standard deviation of these.
+        finer: how much finer a map's meaning is than the map, before it is folded into channels.
+        flatten: power of its own deviation by which a component is divided: 1 would make all alike.
+        ridge: damping of the regressions, in units of the inputs' mean square.
+        fitted_pairs: most pairs that a convolution is fitted to.
+        fitted_pixels: most pixels of these pairs.
+        least_pairs: fewest of them, however large the pictures are.
+        samples: positions that a convolution is fitted to.
+        chunk: pairs that are averaged at a time, which bounds the memory.
+    """
+
+    cells: tuple[int, int] = (12, 16)
+    grey_levels: float = 64.0
+    class_weight: float = 2.0
+    pose_share: float = 0.3
+    pose_spread: float = 0.5
+    finer: int = 2
+    flatten: float = 0.5
+    ridge: float = 1e-3
+    fitted_pairs: int = 48
+    fitted_pixels: int = 48 * 192 * 256
+    least_pairs: int = 8
+    samples: int = 20_000
+    chunk: int = 64
+
+
+TUNING = GuessTuning()
 
 
 @torch.no_grad()
@@ -47,7 +68,7 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     Args:
         rep: filled in place.
         frames: ``uint8 (N, 2, 3, h, w)`` at its render size.
-        classes: what the stack sees in the second frames, ``(M, h', w')``, M = N or N - 1.
+        classes: the stack's classes of the second frames, ``(M, h', w')``, M = N or N - 1.
         poses: judged pose values of the pairs, ``(M, P)``.
     """
     architecture = rep.architecture
@@ -55,9 +76,12 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
     channels, grid = architecture.channels, architecture.grid
     wanted = _meaning(frames, classes, grid, channels[0]).flatten(1)
     weight, bias = regression(rep.latents, wanted)
-    _set(rep, "stem", weight, bias)
-    affordable = max(FITTED_PIXELS // (frames.shape[-2] * frames.shape[-1]), LEAST_PAIRS)
-    count = min(len(frames), FITTED_PAIRS, affordable)
+    rep.set_tensor("stem.weight", weight)
+    rep.set_tensor("stem.bias", bias)
+    affordable = max(
+        TUNING.fitted_pixels // (frames.shape[-2] * frames.shape[-1]), TUNING.least_pairs
+    )
+    count = min(len(frames), TUNING.fitted_pairs, affordable)
     pick = torch.linspace(0, len(frames) - 1, count).round().long()
     seen, shown = classes[pick.clamp(max=len(classes) - 1)], frames[pick]
     x = Decoder.activation(rep.latents[pick] @ weight.T + bias).view(-1, channels[0], *grid)
@@ -71,7 +95,7 @@ def guess(rep: Representation, frames: Tensor, classes: Tensor, poses: Tensor) -
 
 
 def pair_latents(frames: Tensor, classes: Tensor, poses: Tensor, latent: int) -> Tensor:
-    """A latent for each pair: its pose, standardised, and what it looks like.
+    """Return a latent for each pair: its pose, standardised, and components of its pictures.
 
     Args:
         frames: ``uint8 (N, 2, 3, h, w)``.
@@ -82,15 +106,15 @@ def pair_latents(frames: Tensor, classes: Tensor, poses: Tensor, latent: int) ->
     Returns:
         ``float32 (N, latent)``; values beyond the rank of the pictures are 0.
     """
-    judged = poses[:, : int(POSE_SHARE * latent)].float()
+    judged = poses[:, : int(TUNING.pose_share * latent)].float()
     moved = judged - judged.mean(0)
-    moved = POSE_SPREAD * moved / moved.square().mean(0).sqrt().clamp(min=1e-3)
+    moved = TUNING.pose_spread * moved / moved.square().mean(0).sqrt().clamp(min=1e-3)
     looks = picture_latents(frames, classes, latent - moved.shape[1])
     return torch.cat([for_all(moved, len(frames)), looks], 1)
 
 
 def picture_latents(frames: Tensor, classes: Tensor, latent: int) -> Tensor:
-    """Principal components of what the pairs look like, ``(N, latent)``.
+    """Return principal components of the pairs' pictures, ``(N, latent)``.
 
     Pairs that look alike get like latents. A value's variance is the root of its component's, and
     one on average.
@@ -104,16 +128,16 @@ def picture_latents(frames: Tensor, classes: Tensor, latent: int) -> Tensor:
     return latents / latents.square().mean().sqrt().clamp(min=1e-6)
 
 
-def class_shares(classes: Tensor, size: tuple[int, int] = CELLS) -> Tensor:
-    """The share of each class in each cell: ``(N, h, w)`` to ``(N, classes, *size)``."""
+def class_shares(classes: Tensor, size: tuple[int, int] = TUNING.cells) -> Tensor:
+    """Return the share of each class in each cell: ``(N, h, w)`` to ``(N, classes, *size)``."""
     hot = F.one_hot(classes.long()).movedim(-1, 1)
     return F.adaptive_avg_pool2d(hot.float(), size)
 
 
 def looks_of(
-    frames: Tensor, classes: Tensor, size: tuple[int, int] = CELLS, count: int | None = None
+    frames: Tensor, classes: Tensor, size: tuple[int, int] = TUNING.cells, count: int | None = None
 ) -> Tensor:
-    """Both pictures and the classes, averaged to cells: ``(N, 6 + classes, *size)``.
+    """Return both pictures and the classes, averaged to cells: ``(N, 6 + classes, *size)``.
 
     Args:
         frames: ``uint8 (N, 2, 3, h, w)``.
@@ -121,27 +145,31 @@ def looks_of(
         size: rows and columns of cells.
         count: how many classes there are; as many as appear when None.
     """
-    parts = torch.split(frames.flatten(1, 2), CHUNK)
+    parts = torch.split(frames.flatten(1, 2), TUNING.chunk)
     grey = torch.cat([F.adaptive_avg_pool2d(x.float(), size) for x in parts])
     count = count or int(classes.max()) + 1
-    shares = [class_shares(x, size) for x in torch.split(classes, CHUNK)]
+    shares = [class_shares(x, size) for x in torch.split(classes, TUNING.chunk)]
     same = torch.cat([F.pad(x, (0, 0, 0, 0, 0, count - x.shape[1])) for x in shares])
-    return torch.cat([grey / GREY_LEVELS, CLASS_WEIGHT * for_all(same, len(frames))], 1)
+    return torch.cat(
+        [grey / TUNING.grey_levels, TUNING.class_weight * for_all(same, len(frames))], 1
+    )
 
 
 def for_all(values: Tensor, count: int) -> Tensor:
-    """The last pair's values again for an odd last frame, which the stack does not judge."""
+    """Repeat the last pair's values for an odd last frame, which the stack does not judge."""
     return torch.cat([values, values[-1:].expand(count - len(values), *values.shape[1:])])
 
 
 def _meaning(frames: Tensor, classes: Tensor, size: tuple[int, int], channels: int) -> Tensor:
-    """What a map of this size should hold, ``(N, channels, *size)``, of unit variance."""
-    looks = F.pixel_unshuffle(looks_of(frames, classes, (FINER * size[0], FINER * size[1])), FINER)
+    """Return the target of a map of this size, ``(N, channels, *size)``, of unit variance."""
+    looks = F.pixel_unshuffle(
+        looks_of(frames, classes, (TUNING.finer * size[0], TUNING.finer * size[1])), TUNING.finer
+    )
     values = looks.movedim(1, -1).flatten(0, 2)
     values = values - values.mean(0)
     order = torch.linalg.eigh((values.T @ values / len(values)).double()).eigenvectors.flip(1)
     parts = values @ order[:, :channels].float()
-    parts = parts / parts.std(0, correction=0).clamp(min=1e-4) ** FLATTEN
+    parts = parts / parts.std(0, correction=0).clamp(min=1e-4) ** TUNING.flatten
     # Mixed, so that no channel matters more than another.
     mixed = torch.linalg.qr(torch.randn(channels, channels)).Q[: parts.shape[1]]
     parts = parts @ mixed
@@ -151,32 +179,29 @@ def _meaning(frames: Tensor, classes: Tensor, size: tuple[int, int], channels: i
 
 
 def _fit(rep: Representation, number: int, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Set a stage to guess a map ``(B, c', 2h, 2w)`` from ``(B, c, h, w)``; kernel and bias."""
+    """Set a stage to guess a map from the one before it; return kernel and bias.
+
+    ``x (B, c, h, w)`` is the map before it, ``wanted (B, c', 2h, 2w)`` its target.
+    """
     height, width = x.shape[-2:]
-    some = torch.randperm(len(x) * height * width)[:SAMPLES]
+    some = torch.randperm(len(x) * height * width)[: TUNING.samples]
     pair, place = some // (height * width), some % (height * width)
     row, column = place // width, place % width
     around = F.pad(x, (1, 1, 1, 1))
     taps = [around[pair, :, row + i, column + j] for i in range(3) for j in range(3)]
     targets = F.pixel_unshuffle(wanted, 2)[pair, :, row, column]
     weight, bias = regression(torch.stack(taps, -1).flatten(1), targets)
-    _set(rep, f"stages.{number}", weight, bias)
+    rep.set_tensor(f"stages.{number}.weight", weight)
+    rep.set_tensor(f"stages.{number}.bias", bias)
     return weight.view(len(weight), x.shape[1], 3, 3), bias
 
 
 def regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Ridge regression: ``(S, n)`` and ``(S, m)`` to weights ``(m, n)`` and biases ``(m,)``."""
+    """Return weights ``(m, n)`` and biases ``(m,)`` of a ridge regression of S samples."""
     middle, level = inputs.mean(0), targets.mean(0)
     x, y = (inputs - middle).double(), (targets - level).double()
     square = x.T @ x
-    damping = RIDGE * square.diagonal().mean() + 1e-6
+    damping = TUNING.ridge * square.diagonal().mean() + 1e-6
     square.diagonal().add_(damping)
     weight = torch.linalg.solve(square, x.T @ y).T.float()
     return weight, level - weight @ middle
-
-
-def _set(rep: Representation, name: str, weight: Tensor, bias: Tensor) -> None:
-    cells = rep.architecture.grid[0] * rep.architecture.grid[1]
-    for kind, value in (("weight", weight), ("bias", bias)):
-        key = f"{name}.{kind}"
-        rep.rows[row_key(key)].copy_(as_rows(key, value.reshape(rep.shapes[key]), cells))

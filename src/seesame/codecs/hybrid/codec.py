@@ -1,89 +1,76 @@
-"""The hybrid codec: the base's encode, the reference pass, then a job that trains."""
+"""The hybrid codec; encoder and decoder are imported when they are used."""
 
-import time
 from collections.abc import Mapping
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.hybrid.base import encode_base
-from seesame.codecs.hybrid.config import HybridSettings, design
-from seesame.codecs.hybrid.decode import open_file
-from seesame.codecs.hybrid.job import HybridJob
-from seesame.codecs.hybrid.pack import CODEC_ID, unpack_base, unpack_network
-from seesame.context import EncodeContext
-from seesame.metric.evaluator import reference_outputs
-from seesame.neural.fitting.losses import Material
-from seesame.neural.fitting.robustness import transfer_terms
-from seesame.neural.fitting.session import judges, running
-from seesame.neural.fitting.tapped import TappedClip
-from seesame.neural.render.clip import unpack_corrections
-from seesame.video.clip import Clip
+from seesame.codecs.av.stream import read_stream
+from seesame.codecs.base import Codec
+from seesame.codecs.hybrid.sections import CODEC_ID, base_of, unpack_symbols
+from seesame.neural.corrections.sidecar import read_sidecar
+from seesame.neural.weights.tensors import count
+
+if TYPE_CHECKING:
+    from seesame.context import EncodeContext
+    from seesame.video.clip import Clip
 
 
-class HybridCodec:
+class HybridCodec(Codec):
     """A classical stream, and a small network and corrections that mend it for the stack."""
 
     name = "hybrid"
     codec_id = CODEC_ID
     summary = "a classical base mended by a small network trained against the stack; minutes"
 
-    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+    def encode(
+        self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"
+    ) -> Container:
         """Encode the base, train what is added to it, and keep what lowers the true score.
-
-        The first Ctrl-C ends training and returns the best file so far; the second stops at once.
 
         Raises:
             UserError: bad settings, no stack, a clip that forms no pair, a guard without gradients.
             DamagedError: the clip ends early.
         """
-        start = time.monotonic()
-        chosen = HybridSettings.from_mapping(settings)
-        stack = judges(self.name, clip, context)
-        torch.manual_seed(context.seed)
-        with running(self.name, clip, context, settings, chosen) as (interrupted, log):
-            log.stage("encoding the base")
-            shape = design(clip, stack, chosen)
-            base = encode_base(clip, chosen, shape, context)
-            context.progress(0.0, "looking at the source")
-            log.stage("looking at the source")
-            before = time.monotonic()
-            tapped = TappedClip(clip, shape.render)
-            outputs = reference_outputs(tapped, stack, device=context.device)
-            look = time.monotonic() - before
-            transfer = transfer_terms(clip, stack, chosen, context)
-            material = Material(tapped.pairs(), outputs, clip.source_bytes, transfer)
-            job = HybridJob(clip, stack, chosen, context, outputs, base, shape, log)
-            best = job.run(material, start, look, interrupted)
-            job.ended(best, interrupted)
-        return Container.from_bytes(best.data)
+        from seesame.codecs.hybrid.file import HybridFile
+        from seesame.neural.fitting.session import fit
 
-    def decode(self, container: Container, device: str = "cpu") -> Clip:
-        """The decoded clip. Raises DamagedError when the sections do not fit together."""
+        return fit(HybridFile, self.name, clip, settings, context)
+
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """See :class:`~seesame.codecs.base.Codec`: training always needs one."""
+        return True
+
+    def decode(self, container: Container, device: str = "cpu") -> "Clip":
+        """Return the decoded clip. Raises DamagedError when the sections do not fit together."""
+        from seesame.codecs.hybrid.decode import open_file
+
         return open_file(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:
-        """What ``seesame info`` says of the parts. Raises DamagedError when they are damaged."""
-        base = unpack_base(container)
+        """Describe the parts of a file. Raises DamagedError when they are damaged."""
+        member, base = base_of(container)
+        head, _ = read_stream(base, member.name)
         size = len(container.sections[Section.STREAM])
-        lines = {"base": f"{base.name}, {size:,} bytes, coded at {base.size[1]}x{base.size[0]}"}
-        found = unpack_network(container)
-        if found is not None and found.network is not None:
-            weights = sum(p.numel() for p in found.network.parameters())
+        lines = {"base": f"{member.name}, {size:,} bytes, coded at {head.width}x{head.height}"}
+        found = unpack_symbols(container)
+        if found is not None and found.design.network:
+            weights = count(found.design.tensors())
             used = sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
             lines["network"] = f"{weights:,} weights, {used:,} bytes with the pairs' codes"
-        corrections = unpack_corrections(container)
+        corrections = read_sidecar(container)
         if corrections is not None:
             lines["sidecar"] = corrections.text(len(container.sections[Section.SIDECAR]))
         return lines
 
     def tensors(self, container: Container) -> dict[str, int]:
-        """Bytes of each tensor of the network. Raises DamagedError when it does not decode."""
+        """Return the bytes of each tensor. Raises DamagedError when it does not decode."""
         sizes: dict[str, int] = {}
-        unpack_network(container, sizes=sizes)
+        unpack_symbols(container, sizes=sizes)
         return sizes
 
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
-        """Bytes of the base's stream for each frame, as the base's codec tells them."""
-        return unpack_base(container).frame_bytes
+        """Return the bytes of the base's stream for each frame, as the base's codec tells them."""
+        from seesame.codecs.av.codec import AvCodec
+
+        member, base = base_of(container)
+        return AvCodec(member.name).frame_bytes(base)

@@ -2,22 +2,62 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from seesame.bitstream.container import Container
-from seesame.codecs.av.codec import AvClip
+from seesame.codecs.av.decode import AvClip
+from seesame.codecs.hybrid.design import Design
 from seesame.codecs.hybrid.model import PostNetwork
-from seesame.codecs.hybrid.pack import Network, code_values, unpack_base, unpack_network
+from seesame.codecs.hybrid.sections import base_of, unpack_symbols
 from seesame.errors import DamagedError
 from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
+from seesame.neural.weights.dequantise import dequantised
+from seesame.neural.weights.rows import Rows
 from seesame.video.clip import Clip
 from seesame.video.resize import resize
 
 
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Everything that a file has between base and corrections.
+
+    Args:
+        design: its shape.
+        network: None where the file has none.
+        codes: ``(code, N)`` symbols; a row of zeros where there is no network.
+    """
+
+    design: Design
+    network: PostNetwork | None
+    codes: Rows
+
+
+def unpack_network(container: Container, name: str = "the file") -> Network | None:
+    """Return the network of a file; None where the file is only its base.
+
+    Raises:
+        DamagedError: sections that do not fit together, or do not decode.
+    """
+    found = unpack_symbols(container, name)
+    if found is None:
+        return None
+    network = None
+    if found.design.network:
+        network = dequantised(PostNetwork(found.design), found.weights)
+    return Network(found.design, network, found.codes)
+
+
+def unpack_base(container: Container) -> AvClip:
+    """Return the base's clip. Raises DamagedError when its stream is missing or damaged."""
+    member, base = base_of(container)
+    return AvClip(base, member)
+
+
 def open_file(container: Container, device: str) -> Clip:
-    """The decoded clip, lazily: the base's own where nothing was added to it.
+    """Return the decoded clip, lazily: the base's own where nothing was added to it.
 
     Raises:
         DamagedError: sections that are missing, do not fit together or do not decode.
@@ -37,7 +77,7 @@ class HybridClip(RenderedClip):
         if self._base.sharpened:
             raise DamagedError("the file is damaged: its base is sharpened under a network")
         self._found = found
-        self._codes = code_values(found.codes)
+        self._codes = torch.from_numpy(found.codes.values().T.copy())
         if found.network is not None:
             found.network.to(self._device)
 
@@ -45,58 +85,30 @@ class HybridClip(RenderedClip):
         done = 0
         for base in base_pairs(self._base):
             codes = self._codes[done : done + len(base)]
-            yield render(self._found, self._base.kernel, codes, base, self._device)
+            yield self._render(codes, base)
             done += len(base)
 
-
-@torch.inference_mode()
-def render(
-    found: Network, kernel: str, codes: Tensor, base: Tensor, device: torch.device
-) -> Tensor:
-    """Frames ``(B, 2, 3, h, w)`` of base pictures ``uint8 (B, 2, 3, h', w')``, not clamped."""
-    pictures = at_render_size(base.to(device), found.design.render, kernel)
-    if found.network is None:
-        return pictures
-    frames: Tensor = found.network(codes.to(device), pictures)
-    return frames
+    @torch.inference_mode()
+    def _render(self, codes: Tensor, base: Tensor) -> Tensor:
+        """Return frames ``(B, 2, 3, h, w)`` of base pictures of other size, not clamped."""
+        size, kernel = self._found.design.render, self._base.kernel
+        pictures = at_render_size(base.to(self._device), size, kernel)
+        if self._found.network is None:
+            return pictures
+        frames: Tensor = self._found.network(codes.to(self._device), pictures)
+        return frames
 
 
 def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
-    """Base pictures ``uint8 (B, 2, 3, h', w')`` as floats of another size, not clamped."""
+    """Return base pictures ``uint8 (B, 2, 3, h', w')`` as floats of another size, not clamped."""
     flat = resize(base.flatten(0, 1).float(), size, kernel)
     return flat.view(*base.shape[:3], *size)
 
 
 def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS) -> Iterator[Tensor]:
-    """The base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one stands twice."""
+    """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice."""
     pictures = base.coded()
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
         stacked = torch.cat(part).round().clamp(0, 255).to(torch.uint8)
         yield stacked.view(-1, 2, *stacked.shape[1:])
-
-
-class PostRenderer:
-    """Renders pairs for the search for corrections.
-
-    Args:
-        found: the file's network, or none.
-        pictures: the base's, ``uint8 (N, 2, 3, h', w')``.
-        kernel: how they are resized.
-        device: where.
-    """
-
-    def __init__(self, found: Network, pictures: Tensor, kernel: str, device: str) -> None:
-        self.device, self.size = torch.device(device), found.design.render
-        self._pictures, self._kernel = pictures, kernel
-        self._network: PostNetwork | None = found.network
-        if self._network is not None:
-            self._network.to(self.device)
-
-    def __call__(self, latents: Tensor, pairs: Tensor) -> Tensor:
-        """Frames ``(B, 2, 3, h, w)`` of some pairs."""
-        base = at_render_size(self._pictures[pairs].to(self.device), self.size, self._kernel)
-        if self._network is None:
-            return base + 0.0 * latents.sum()  # a gradient of zero: no code is read
-        frames: Tensor = self._network(latents, base)
-        return frames

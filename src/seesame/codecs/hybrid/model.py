@@ -8,72 +8,21 @@ look further and further around (dilations 1, 2, 4 …: Yu and Koltun 2016, "Mul
 aggregation by dilated convolutions"). The last one starts at zero, so that it begins as the base.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seesame.bitstream.varint import Reader, pack_varint
-from seesame.neural.render.geometry import MAX_SIDE, MIDDLE, SPREAD
-
-LAYOUT = 1
-MAX_WIDTH = 128
-MAX_DEPTH = 6
-MAX_CODE = 64
-FOLD = 4
-"""Pixels a side that are folded into channels."""
-CHANNELS = 6 * FOLD * FOLD
-
-
-@dataclass(frozen=True)
-class Design:
-    """All that fixes what stands between base and corrections; stored in the file.
-
-    Args:
-        render: ``(height, width)`` of the pictures before they are enlarged to the source's size.
-        code: numbers a pair; 0 means no network at all.
-        width: channels of the layers; 0 with no network.
-        depth: layers between the first and the last.
-    """
-
-    render: tuple[int, int]
-    code: int = 0
-    width: int = 0
-    depth: int = 0
-
-    @property
-    def network(self) -> bool:
-        """Whether there is a network."""
-        return self.code > 0
-
-    def pack(self) -> bytes:
-        """The MODEL section."""
-        numbers = (LAYOUT, *self.render, self.code, self.width, self.depth)
-        return b"".join(pack_varint(n) for n in numbers)
-
-
-def unpack_design(payload: bytes, name: str) -> Design:
-    """Read the MODEL section.
-
-    Raises:
-        DamagedError: a shape out of bounds, or an unknown layout.
-    """
-    reader = Reader(payload, name)
-    layout = reader.varint()
-    if layout != LAYOUT:
-        raise reader.fail(f"layout {layout} of the hybrid codec is unknown to this version")
-    height, width = (reader.varint("the render size", MAX_SIDE) for _ in range(2))
-    code = reader.varint("the codes' size", MAX_CODE)
-    channels = reader.varint("the network's width", MAX_WIDTH)
-    depth = reader.varint("the network's depth", MAX_DEPTH)
-    if reader.left or not height or not width or bool(code) != bool(channels):
-        raise reader.fail("a network of impossible shape")
-    return Design((height, width), code, channels, depth)
+from seesame.codecs.hybrid.design import CHANNELS, FOLD, Design
+from seesame.neural.render.geometry import MIDDLE, SPREAD
 
 
 class PostNetwork(nn.Module):
-    """Codes ``(B, code)`` and base pairs ``(B, 2, 3, h, w)`` in 0..255 to frames of that shape."""
+    """The network: codes ``(B, code)`` and base pairs ``(B, 2, 3, h, w)`` to frames of that shape.
+
+    Args:
+        design: its shape.
+        meta: make its form only, with no memory for the parameters.
+    """
 
     def __init__(self, design: Design, meta: bool = False) -> None:
         super().__init__()
@@ -94,7 +43,7 @@ class PostNetwork(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, codes: Tensor, base: Tensor) -> Tensor:
-        """Frames ``(B, 2, 3, h, w)``, not clamped."""
+        """Return frames ``(B, 2, 3, h, w)``, not clamped, of pictures in 0..255."""
         height, width = base.shape[-2:]
         x = (base.flatten(1, 2) - MIDDLE) / SPREAD
         x = F.pad(x, (0, -width % FOLD, 0, -height % FOLD), mode="replicate")

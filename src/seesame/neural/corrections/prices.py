@@ -1,6 +1,7 @@
-"""What single changes of symbols cost, near enough to search by; the coder has the last word."""
+"""Estimated costs of single changes of symbols, for the search; the coder decides in the end."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,25 @@ from seesame.neural.weights.predict import ONE, candidates, missed
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRIOR = (3.0, 5.0)
-"""Zeros and numbers that every column has beside those counted."""
-PRIOR_SIZE = (3.0, 4.0)
-"""Numbers that are not zero, and their mean size, beside those counted."""
+
+@dataclass(frozen=True)
+class PriceTuning:
+    """Counts that every column of the sidecar has beside those found, so that no price is infinite.
+
+    Args:
+        zeros: numbers that are zero.
+        numbers: numbers in all.
+        sized: numbers that are not zero.
+        mean_size: their mean size.
+    """
+
+    zeros: float = 3.0
+    numbers: float = 5.0
+    sized: float = 3.0
+    mean_size: float = 4.0
+
+
+TUNING = PriceTuning()
 
 
 class Prices:
@@ -35,7 +51,7 @@ class Prices:
         self._scale = 1 / (2 * math.log(2) * power)
 
     def steps(self, pairs: Ints, symbols: Ints, moves: Ints) -> Floats:
-        """Bits of moving single latent symbols, ``(B, d)``; ``symbols (N, d)`` are all present."""
+        """Return the bits ``(B, d)`` of moving single ones of all latent symbols ``(N, d)``."""
         rest = missed(symbols.T, self._weights).T
         bits = np.zeros(moves.shape)
         # A step is missed by its own prediction, and changes those of the two pairs that follow.
@@ -48,7 +64,7 @@ class Prices:
         return bits * self._scale
 
     def change(self, pairs: Ints, now: tuple[Values, Ints], new: tuple[Values, Ints]) -> Floats:
-        """Bits of replacing pairs' numbers, ``(B,)``.
+        """Return the bits of replacing pairs' numbers, ``(B,)``.
 
         Args:
             pairs: which, ``(B,)``.
@@ -65,10 +81,10 @@ class Prices:
 
 
 def _column(column: Ints) -> Floats:
-    """Bits of each value in a mixture of zero and a two-sided geometric distribution."""
+    """Return the bits of each value in a mixture of zero and a two-sided geometric distribution."""
     sizes = np.abs(column[column != 0])
-    zeros = (len(column) - len(sizes) + PRIOR[0]) / (len(column) + PRIOR[1])
-    mean = (sizes.sum() + PRIOR_SIZE[0] * PRIOR_SIZE[1]) / (len(sizes) + PRIOR_SIZE[0])
+    zeros = (len(column) - len(sizes) + TUNING.zeros) / (len(column) + TUNING.numbers)
+    mean = (sizes.sum() + TUNING.sized * TUNING.mean_size) / (len(sizes) + TUNING.sized)
     keep = 1 - 1 / mean
     size = np.arange(1, LIMIT + 1)
     bits = 1 - math.log2(1 - zeros) - (size - 1) * math.log2(keep) + math.log2(mean)

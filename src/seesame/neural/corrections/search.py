@@ -3,13 +3,13 @@
 The score is linear in the pairs' seg distortions and in the bits; its root is taken as linear in
 the pose distortion at the clip's present mean, renewed every round. For each pair the slopes
 propose numbers, by matching pursuit in integers (after Mallat and Zhang 1993), and steps of the
-latents. What is kept is what the nets themselves find better by more than its bits cost.
+latents. A change is kept where the networks themselves find it better by more than its bits cost.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,46 +19,59 @@ from torch import Tensor
 
 from seesame.metric.distortion import pose_distortion, seg_distortion
 from seesame.metric.evaluator import ReferenceOutputs
+from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.prices import Prices
 from seesame.neural.corrections.sidecar import (
     KINDS,
     MAX_PAIRS,
     Corrections,
     Values,
-    apply,
     pack_sidecar,
     without,
 )
 from seesame.neural.corrections.slopes import NUMBERS, Slopes, Weights, linearise, pursue
 from seesame.neural.render.geometry import enlarge
-from seesame.neural.weights.quantizer import EXPONENTS
-from seesame.neural.weights.rows import Rows
+from seesame.neural.weights.rows import EXPONENTS, Rows
 from seesame.perception.stack import Stack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BATCH_PAIRS = 8
-SNAPSHOTS = (1, 4)
-"""Steps of the pursuit after which its numbers are tried."""
-LATENT_TRIALS = 3
-LATENT_STEPS = 2
-"""Latent symbols that one trial moves, the most promising first."""
-PATIENCE = 4
-"""Rounds without success after which a pair is left alone."""
-FORGET = 2
-"""Rounds for which a step of a latent that failed is not tried again."""
-MOST_SYMBOL = 1 << 14
-"""As large as a symbol may become; half of what the file can hold, for the differences."""
-SEARCHING = 0.85
-"""Share of the time before pruning begins."""
-SECTION_BYTES = 8
-"""What one more section costs an ordinary file beside its payload."""
+
+@dataclass(frozen=True)
+class SearchTuning:
+    """How the search goes about.
+
+    Args:
+        batch_pairs: pairs that go through the networks at a time.
+        snapshots: steps of the pursuit after which its numbers are tried.
+        latent_trials: trials of latent symbols a pair and round.
+        latent_steps: latent symbols that one trial moves, the most promising first.
+        patience: rounds without success after which a pair is left alone.
+        forget: rounds for which a step of a latent that failed is not tried again.
+        most_symbol: as large as a symbol may become: half of what the file can hold, for the
+            differences.
+        searching: share of the time before pruning begins.
+        section_bytes: bytes that one more section costs an ordinary file beside its payload.
+    """
+
+    batch_pairs: int = 8
+    snapshots: tuple[int, int] = (1, 4)
+    latent_trials: int = 3
+    latent_steps: int = 2
+    patience: int = 4
+    forget: int = 2
+    most_symbol: int = 1 << 14
+    searching: float = 0.85
+    section_bytes: int = 8
+
+
+TUNING = SearchTuning()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to search, and for what.
+    """The time to search for, and the kinds of correction to look for.
 
     Args:
         seconds: wall time, exceeded by a batch at most.
@@ -75,7 +88,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search found."""
+    """The latents and corrections that a search found."""
 
     latents: Rows
     corrections: Corrections
@@ -84,41 +97,54 @@ class Found:
 
 
 class Renderer(Protocol):
-    """What shows a file's pairs before correction."""
+    """Renders a file's pairs before correction."""
 
     device: torch.device
     size: tuple[int, int]
     """``(height, width)`` of its frames."""
 
     def __call__(self, latents: Tensor, pairs: Tensor) -> Tensor:
-        """Frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``, whose latents are given."""
+        """Return frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)`` with these latents."""
 
 
-def search(
-    renderer: Renderer,
-    latents: Rows,
-    outputs: ReferenceOutputs,
-    stack: Stack,
-    plan: Plan,
-    stop: Callable[[], bool] = lambda: False,
-    start: Corrections | None = None,
-) -> Found:
-    """Look for corrections of a trained file.
+@dataclass(frozen=True)
+class CorrectionSearch:
+    """A search for corrections of trained files of one clip, as a codec is handed it.
 
     Args:
-        renderer: of the file; its frames must have gradients in the latents.
-        latents: the file's ``(d, N)`` symbols; they are not changed.
-        outputs: what the stack sees in the source.
-        stack: differentiable nets.
+        outputs: the stack's outputs on the source.
+        stack: differentiable networks.
         plan: time and kinds.
         stop: asked after every batch; true ends the search with what was found so far.
-        start: corrections to begin with; none when left out.
     """
-    return _Search(renderer, latents, outputs, stack, plan, stop, start).run()
+
+    outputs: ReferenceOutputs
+    stack: Stack
+    plan: Plan
+    stop: Callable[[], bool] = lambda: False
+
+    def __call__(
+        self,
+        renderer: Renderer,
+        latents: Rows,
+        *,
+        move_latents: bool = True,
+        start: Corrections | None = None,
+    ) -> Found:
+        """Search, and return what was found; whether it pays is judged on the file.
+
+        Args:
+            renderer: of the file; its frames must have gradients in the latents.
+            latents: the ``(d, N)`` symbols of one of the file's streams; they are not changed.
+            move_latents: whether other symbols may be proposed for them.
+            start: corrections to begin with; none when left out.
+        """
+        plan = replace(self.plan, latents=self.plan.latents and move_latents)
+        return _Search(renderer, latents, self.outputs, self.stack, plan, self.stop, start).run()
 
 
 class _Search:
-    """The state of one search: every pair's present numbers, and what the nets say of them."""
+    """The state of one search: every pair's present numbers, and their distortions."""
 
     def __init__(
         self,
@@ -142,7 +168,7 @@ class _Search:
         self.price = 25 / 8 / outputs.source_bytes
         self.seg, self.pose = np.zeros(self.pairs), np.zeros(self.pairs)
         self.stale = np.zeros(self.pairs, np.int64)
-        self.failed = np.full((self.pairs, self.symbols.shape[1]), -FORGET - 1)
+        self.failed = np.full((self.pairs, self.symbols.shape[1]), -TUNING.forget - 1)
         self.jacobian: dict[int, Tensor] = {}
         self.rounds = 0
         self.random = np.random.default_rng(0)
@@ -152,7 +178,7 @@ class _Search:
             fields[:, [field for group in allowed for field in group]] = True
         self.allowed = fields.ravel()
         size = (outputs.height, outputs.width)
-        # Otherwise the stack sees what is rendered, rounded: see the geometry trick.
+        # Otherwise the stack receives exactly the rendered frames, rounded (render/geometry.py).
         self.between = any(r < s < 2 * r for r, s in zip(renderer.size, size, strict=True))
 
     def run(self) -> Found:
@@ -168,9 +194,9 @@ class _Search:
         return self.stop() or time.monotonic() - self.start > share * self.plan.seconds
 
     def _measure_all(self) -> bool:
-        """What the stack sees now; false when there was no time even for that."""
+        """Measure all pairs as they are; return false when there was no time even for that."""
         for batch in _batches(np.arange(self.pairs)):
-            if self._late(SEARCHING / 2):
+            if self._late(TUNING.searching / 2):
                 return False
             rendered = self._render(batch, self.symbols[batch])
             rendered = apply(rendered, torch.from_numpy(self.values[batch]))
@@ -178,19 +204,19 @@ class _Search:
         return True
 
     def _round(self) -> bool:
-        """Try to improve every pair, the worst first; false when it is time to end."""
+        """Try to improve every pair, the worst first; return false when it is time to end."""
         self.weights = self._weights()
         self.prices = Prices(self.values, self.symbols, self.known or self.rounds > 0)
-        left = np.flatnonzero(self.stale < PATIENCE)
+        left = np.flatnonzero(self.stale < TUNING.patience)
         worst = self.weights.seg * self.seg[left] + self.weights.pose * self.pose[left]
         for batch in _batches(left[np.argsort(-worst, kind="stable")]):
-            if self._late(SEARCHING):
+            if self._late(TUNING.searching):
                 return False
             self._improve(batch)
         return len(left) > 0
 
     def _weights(self) -> Weights:
-        """What a pair's distortions weigh: the score's derivative at the present means."""
+        """Return what a pair's distortions weigh: the score's derivative at the present means."""
         root = math.sqrt(10 * max(float(self.pose.mean()), 1e-8))
         return Weights(100 / self.pairs, 5 / root / self.pairs)
 
@@ -228,33 +254,33 @@ class _Search:
         return slopes
 
     def _fields(self, batch: Ints, slopes: Slopes) -> list[Values]:
-        """Proposals for the sidecar's numbers, ``(B, 2, 7)`` each."""
+        """Return proposals for the sidecar's numbers, ``(B, 2, 7)`` each."""
         now = self.values[batch].reshape(len(batch), -1).astype(np.int64)
         allowed = np.broadcast_to(self.allowed, now.shape).copy()
         # What failed once would fail again: a pair without success tries some of the numbers.
         again = self.stale[batch] > 0
         allowed[again] &= self.random.random((int(again.sum()), NUMBERS)) < 0.5
         table = self.prices.fields
-        path = pursue(slopes, now, table, self.price, allowed, SNAPSHOTS[-1])
-        return [path[n - 1].reshape(len(batch), 2, -1).astype(np.int8) for n in SNAPSHOTS]
+        path = pursue(slopes, now, table, self.price, allowed, TUNING.snapshots[-1])
+        return [path[n - 1].reshape(len(batch), 2, -1).astype(np.int8) for n in TUNING.snapshots]
 
     def _steps(self, batch: Ints, slopes: Floats) -> Iterator[Ints]:
-        """Moves of the latents' symbols, ``(B, d)`` each, the most promising first."""
+        """Yield moves of the latents' symbols, ``(B, d)`` each, the most promising first."""
         moves = -np.sign(slopes).astype(np.int64)
         promise = np.abs(slopes) - self.price * self.prices.steps(batch, self.symbols, moves)
         moves[promise <= 0] = 0
-        moves[np.abs(self.symbols[batch] + moves) > MOST_SYMBOL] = 0
+        moves[np.abs(self.symbols[batch] + moves) > TUNING.most_symbol] = 0
         # What failed a moment ago would fail again.
-        moves[self.rounds - self.failed[batch] <= FORGET] = 0
+        moves[self.rounds - self.failed[batch] <= TUNING.forget] = 0
         order = np.argsort(np.where(moves, -promise, np.inf), axis=1, kind="stable")
         rank = np.argsort(order, axis=1, kind="stable")
-        for trial in range(LATENT_TRIALS):
-            yield moves * (rank // LATENT_STEPS == trial)
+        for trial in range(TUNING.latent_trials):
+            yield moves * (rank // TUNING.latent_steps == trial)
 
     def _try(
         self, batch: Ints, values: Values, symbols: Ints, rendered: Tensor | None = None
     ) -> NDArray[np.bool_]:
-        """Keep other numbers where they lower the score; for which pairs they did, ``(B,)``."""
+        """Keep other numbers where they lower the score; return for which pairs, ``(B,)``."""
         gains, seg, pose = self._compare(batch, values, symbols, rendered)
         better = gains > 0
         pairs, distortions = batch[better], (seg[better], pose[better])
@@ -270,7 +296,7 @@ class _Search:
     def _compare(
         self, batch: Ints, values: Values, symbols: Ints, rendered: Tensor | None = None
     ) -> tuple[Floats, Floats, Floats]:
-        """How much other numbers would lower the score, and both distortions, ``(B,)`` each.
+        """Return how much other numbers would lower the score, and both distortions, ``(B,)`` each.
 
         Args:
             batch: pairs ``(B,)``.
@@ -295,12 +321,12 @@ class _Search:
         return gains + self.weights.pose * (self.pose[batch] - pose), seg, pose
 
     def _wanted(self, pairs: Ints) -> tuple[Tensor, Tensor]:
-        """The reference's classes and judged pose values."""
+        """Return the reference's classes and judged pose values."""
         classes = self.outputs.classes[pairs].to(self.device)
         return classes, self.outputs.poses[pairs, : self.judged].to(self.device)
 
     def _latents(self, symbols: Ints) -> Tensor:
-        """Latents ``(B, d)`` of symbols ``(B, d)``."""
+        """Return latents ``(B, d)`` of symbols ``(B, d)``."""
         values = Rows(symbols.T, self.exponents).values().T
         return torch.from_numpy(values.copy()).to(self.device)
 
@@ -312,7 +338,7 @@ class _Search:
     def _measure(
         self, pairs: Ints, frames: Tensor, second: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, Floats]:
-        """Seg and pose distortion ``(B,)`` of pairs whose corrected frames are given.
+        """Return seg and pose distortion ``(B,)`` of pairs whose corrected frames are given.
 
         ``second`` says of which pairs the second frame has changed: the others keep their seg.
         """
@@ -340,12 +366,12 @@ class _Search:
         gain = 0.0
         for kind in self.plan.kinds:
             gain += self._prune_kind(KINDS[kind])
-        size = len(pack_sidecar(Corrections(self.values))) + SECTION_BYTES
+        size = len(pack_sidecar(Corrections(self.values))) + TUNING.section_bytes
         if not self._late() and gain <= 8 * self.price * size:
             self.values[:] = 0
 
     def _prune_kind(self, fields: Sequence[int]) -> float:
-        """Take back what does not pay; returns what the kind still gains, before its bytes."""
+        """Take back what does not pay; return what the kind still gains, before its bytes."""
         gained, seg, pose = 0.0, self.seg.copy(), self.pose.copy()
         used = np.flatnonzero(self.values[: self.pairs, :, list(fields)].any((1, 2)))
         for batch in _batches(used):
@@ -371,4 +397,4 @@ def _index(pairs: Ints) -> Tensor:
 
 
 def _batches(pairs: Ints) -> list[Ints]:
-    return [pairs[i : i + BATCH_PAIRS] for i in range(0, len(pairs), BATCH_PAIRS)]
+    return [pairs[i : i + TUNING.batch_pairs] for i in range(0, len(pairs), TUNING.batch_pairs)]

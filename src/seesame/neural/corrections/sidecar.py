@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
 from seesame.errors import DamagedError
+from seesame.neural.render.bounds import num_pairs
 
 Values = NDArray[np.int8]
 
 FIELDS = ("right", "down", "zoom", "gain", "grey", "red", "blue")
-"""What corrects one frame, in the order of the file; each frame of a pair has all of them."""
+"""The numbers that correct one frame, in the order of the file."""
 KINDS = {"shift": (0, 1), "zoom": (2,), "gain": (3,), "colour": (4, 5, 6)}
 """Kinds of correction and the fields that belong to them."""
 
@@ -44,67 +44,24 @@ class Corrections:
 
     @classmethod
     def none(cls, num_pairs: int) -> "Corrections":
-        """No correction of any pair."""
+        """Return corrections that change no pair."""
         return cls(np.zeros((num_pairs, 2, len(FIELDS)), np.int8))
 
     def counts(self) -> dict[str, int]:
-        """How many pairs have a correction of each kind."""
+        """Return how many pairs have a correction of each kind."""
         return {
             kind: int(self.values[:, :, fields].any(axis=(1, 2)).sum())
             for kind, fields in KINDS.items()
         }
 
     def text(self, size: int) -> str:
-        """What is said of a sidecar of ``size`` bytes."""
+        """Return a description of a sidecar of ``size`` bytes."""
         used = ", ".join(f"{kind} {n}" for kind, n in self.counts().items() if n)
         return f"{size:,} bytes; of {len(self.values):,} pairs corrected: {used}"
 
 
-def apply(frames: Tensor, values: Tensor) -> Tensor:
-    """Correct frames: move and zoom, then gain, then levels.
-
-    Args:
-        frames: ``(B, 2, 3, h, w)`` in 0..255, not clamped.
-        values: integers ``(B, 2, 7)``, see :data:`FIELDS`.
-
-    Returns:
-        ``(B, 2, 3, h, w)``, not clamped; frames whose values are all 0 come back unchanged.
-    """
-    right, down, zoom, gain, grey, red, blue = values.to(frames.device).long().unbind(-1)
-    if bool(values[..., :3].any()):
-        frames = _resample(frames, 4, right, zoom)
-        frames = _resample(frames, 3, down, zoom)
-    if not bool(values[..., 3:].any()):
-        return frames
-    gain_of, levels = gain * GAIN_STEP, torch.stack([grey + red, grey, grey + blue], -1)
-    frames = frames + (frames - MIDDLE) * gain_of[..., None, None, None]
-    return frames + (levels * LEVEL_STEP)[..., None, None]
-
-
-def _resample(frames: Tensor, axis: int, shift: Tensor, zoom: Tensor) -> Tensor:
-    """Bilinear samples along one axis at positions that are integers, hence exact."""
-    side = frames.shape[axis]
-    pixel = torch.arange(side, device=frames.device)
-    offset = SHIFT_STEP * shift[..., None] + (2 * pixel - (side - 1)) * zoom[..., None]
-    position = (POSITIONS * pixel + offset).clamp(0, POSITIONS * (side - 1))
-    low = position // POSITIONS
-    share = (position % POSITIONS).to(frames.dtype) / POSITIONS
-    view = [*shift.shape, 1, 1, 1]
-    view[axis] = side
-    index = low.view(view)
-    before = _gather(frames, axis, index)
-    after = _gather(frames, axis, (index + 1).clamp(max=side - 1))
-    return before + (after - before) * share.view(view)
-
-
-def _gather(frames: Tensor, axis: int, index: Tensor) -> Tensor:
-    shape = list(frames.shape)
-    shape[axis] = index.shape[axis]
-    return frames.gather(axis, index.expand(shape))
-
-
 def pack_sidecar(corrections: Corrections) -> bytes:
-    """The SIDECAR section; empty when there is no correction at all.
+    """Return the SIDECAR section; empty when there is no correction at all.
 
     Raises:
         ValueError: values beyond ±127 or too many pairs.
@@ -124,7 +81,7 @@ def pack_sidecar(corrections: Corrections) -> bytes:
 
 
 def _mode(column: NDArray[np.int64]) -> int:
-    """How a column is coded in the fewest bytes."""
+    """Return the coding of a column that takes the fewest bytes."""
     if not column.any():
         return _ABSENT
     sizes = []
@@ -184,8 +141,20 @@ def unpack_sidecar(payload: bytes, num_pairs: int, name: str) -> Corrections:
     return corrections
 
 
+def read_sidecar(container: Container) -> Corrections | None:
+    """Return the corrections of a file, or None where it has none.
+
+    Raises:
+        DamagedError: the section does not decode.
+    """
+    payload = container.sections.get(Section.SIDECAR)
+    if payload is None:
+        return None
+    return unpack_sidecar(payload, num_pairs(container), "the file")
+
+
 def without(values: Values, fields: Sequence[int]) -> Values:
-    """A copy with some fields of both frames at zero."""
+    """Return a copy with some fields of both frames at zero."""
     kept = values.copy()
     kept[..., list(fields)] = 0
     return kept

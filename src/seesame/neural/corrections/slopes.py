@@ -1,4 +1,4 @@
-"""What the score would do if a pair's numbers moved: slopes from the nets, and integers from them.
+"""The change of the score with a pair's numbers: slopes from the networks, and proposals from them.
 
 For a pair with judged pose values v(c) of the sidecar's numbers c, v is linearised, so that its
 squared error is a quadratic function of c (Gauss-Newton). The share of wrong pixels has a slope
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.sidecar import (
     FIELDS,
     GAIN_STEP,
@@ -22,26 +23,39 @@ from seesame.neural.corrections.sidecar import (
     MIDDLE,
     POSITIONS,
     SHIFT_STEP,
-    apply,
 )
 from seesame.neural.fitting.objective import margins
-from seesame.neural.weights.quantizer import straight_through
+from seesame.neural.weights.quantiser import straight_through
 from seesame.perception.stack import Stack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NUMBERS = 2 * len(FIELDS)
-TEMPERATURE = 0.2
-REACH = 2.0
-"""Steps of a number over which the slope of seg is believed; it has no curvature of its own."""
-FAR = 32
-"""Furthest that one step of the pursuit moves a number."""
+
+
+@dataclass(frozen=True)
+class SlopeTuning:
+    """How far the slopes are believed.
+
+    Args:
+        temperature: of the smooth disagreement, in logits.
+        reach: steps of a number over which the slope of seg is believed; it has no curvature of its
+            own.
+        far: furthest that one step of the pursuit moves a number.
+    """
+
+    temperature: float = 0.2
+    reach: float = 2.0
+    far: int = 32
+
+
+TUNING = SlopeTuning()
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What a pair's wrong share and pose error weigh in the score of the clip."""
+    """The weights of a pair's wrong share and pose error in the score of the clip."""
 
     seg: float
     pose: float
@@ -72,7 +86,7 @@ def linearise(
     weights: Weights,
     jacobian: Tensor | None,
 ) -> Slopes:
-    """Slopes of some pairs.
+    """Return the slopes of some pairs.
 
     Args:
         render: latents ``(B, d)`` to frames.
@@ -90,11 +104,11 @@ def linearise(
     inside = frames.clamp(0, 255)
     seen = straight_through(inside, inside.round())
     lead = margins(stack.segment(seen[:, 1]).float(), classes)
-    wrong = torch.sigmoid(-lead / TEMPERATURE).mean((1, 2)).sum()
+    wrong = torch.sigmoid(-lead / TUNING.temperature).mean((1, 2)).sum()
     total = weights.seg * _gradient(wrong, frames)
     directions = _directions(frames.detach())
     linear = _numbers(total, directions)
-    square = torch.diag_embed(linear.abs() / (2 * REACH))
+    square = torch.diag_embed(linear.abs() / (2 * TUNING.reach))
     if poses.shape[1]:
         error = stack.pose(seen)[:, : poses.shape[1]].float() - poses
         if jacobian is None:
@@ -108,9 +122,9 @@ def linearise(
         jacobian = linear.new_zeros(len(linear), 0, NUMBERS)
     # To first order the correction is the identity as far as the latents are concerned.
     latent = torch.autograd.grad(rendered, latents, total)[0]
-    parts = (linear.double(), square.double(), latent.double())
-    h, square_, slope = (p.cpu().numpy() for p in parts)
-    return Slopes(h, square_, slope, rendered.detach(), jacobian)
+    # On the CPU first: Apple's GPUs have no float64.
+    h, squares, slope = (part.cpu().double().numpy() for part in (linear, square, latent))
+    return Slopes(h, squares, slope, rendered.detach(), jacobian)
 
 
 def _gradient(scalar: Tensor, frames: Tensor) -> Tensor:
@@ -118,7 +132,7 @@ def _gradient(scalar: Tensor, frames: Tensor) -> Tensor:
 
 
 def _directions(frames: Tensor) -> Tensor:
-    """How frames ``(B, 2, 3, h, w)`` change with right, down, zoom and gain: ``(B, 2, D, 4)``."""
+    """Return the change ``(B, 2, D, 4)`` of frames with right, down, zoom and gain."""
     height, width = frames.shape[-2:]
     across, down = _slope(frames, -1), _slope(frames, -2)
     column = 2 * torch.arange(width, device=frames.device) - (width - 1)
@@ -133,7 +147,7 @@ def _directions(frames: Tensor) -> Tensor:
 
 
 def _numbers(gradient: Tensor, directions: Tensor) -> Tensor:
-    """A gradient in the frames ``(B, 2, 3, h, w)`` as one in the numbers, ``(B, 14)``."""
+    """Return a gradient in the frames ``(B, 2, 3, h, w)`` as one in the numbers, ``(B, 14)``."""
     moving = (gradient.flatten(2)[:, :, None] @ directions)[:, :, 0]
     levels = LEVEL_STEP * gradient.sum((-2, -1))
     parts = [moving, levels.sum(-1, keepdim=True), levels[..., :1], levels[..., 2:]]
@@ -141,7 +155,7 @@ def _numbers(gradient: Tensor, directions: Tensor) -> Tensor:
 
 
 def _slope(frames: Tensor, axis: int) -> Tensor:
-    """Central differences, the border repeated."""
+    """Return central differences, the border repeated."""
     side = frames.shape[axis]
     place = torch.arange(side, device=frames.device)
     after = frames.index_select(axis, (place + 1).clamp(max=side - 1))
@@ -151,7 +165,7 @@ def _slope(frames: Tensor, axis: int) -> Tensor:
 def pursue(
     slopes: Slopes, start: Ints, bits: Floats, price: float, allowed: NDArray[np.bool_], steps: int
 ) -> list[Ints]:
-    """Numbers that lower the quadratic model, one more changed at each step.
+    """Return numbers that lower the quadratic model, one more changed at each step.
 
     Args:
         slopes: the model, of B pairs and K numbers.
@@ -169,7 +183,7 @@ def pursue(
     pairs, every = np.arange(len(start)), np.arange(start.shape[1])
     found = []
     for _ in range(steps):
-        best = np.clip(np.rint(-linear / (2 * curve)), -FAR, FAR).astype(np.int64)
+        best = np.clip(np.rint(-linear / (2 * curve)), -TUNING.far, TUNING.far).astype(np.int64)
         moves = np.stack([best, np.sign(best), -numbers])
         moves = np.clip(numbers + moves, -LIMIT, LIMIT) - numbers
         rate = bits[every, numbers + moves + LIMIT] - bits[every, numbers + LIMIT]

@@ -1,42 +1,28 @@
 """Checkpoints of a training run: safetensors and JSON in a work folder, replaced atomically."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from seesame.errors import UserError
 from seesame.files import replacing
-from seesame.neural.fitting.divergence import Guard
-from seesame.neural.fitting.objective import PoseTerm
-from seesame.neural.fitting.optimiser import Optimiser
-from seesame.neural.weights.network import QuantisedNetwork
 
 NAME = "checkpoint.safetensors"
 
 
-class Resumable(Protocol):
-    """The parts of a training run that a checkpoint holds."""
+class Stateful(Protocol):
+    """Anything whose whole state can be taken and given back."""
 
-    rep: QuantisedNetwork
-    optimiser: Optimiser
-    random: torch.Generator
-    pressure: float
-    pressed_at: float
-    size: float
-    usual_norm: float
-    coding: float
-    guard: Guard
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the state: tensors, plain values, and mappings of both by names without dots."""
 
-    @property
-    def pose_term(self) -> PoseTerm:
-        """The pose's share of the loss, with its running mean."""
-
-    def add_quantizers(self) -> None:
-        """Hand the representation's quantisers to the optimiser."""
+    def load_state_dict(self, state: Mapping[str, Any], /) -> Any:
+        """Take a state back."""
 
 
 class Checkpoint:
@@ -47,68 +33,69 @@ class Checkpoint:
         identity: what must agree for a checkpoint to be resumed (settings, clip, stack).
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.path = folder / NAME
-        self.identity = json.dumps(identity, sort_keys=True)
+        self.identity = json.loads(json.dumps(identity))
 
-    def save(self, training: Resumable, share: float) -> None:
+    @property
+    def exists(self) -> bool:
+        """Whether there is one to resume."""
+        return self.path.exists()
+
+    def save(self, run: Stateful) -> None:
         """Write the whole state of a run."""
-        tensors = {f"rep.{k}": v for k, v in training.rep.state_dict().items()}
-        tensors |= {f"optimiser.{k}": v for k, v in training.optimiser.tensors().items()}
-        tensors["random"] = training.random.get_state()
-        meta = {
-            "identity": self.identity,
-            "share": repr(share),
-            "pressure": repr(training.pressure),
-            "pressed_at": repr(training.pressed_at),
-            "size": repr(training.size),
-            "usual_norm": repr(training.usual_norm),
-            "coding": repr(training.coding),
-            "gentleness": repr(training.guard.gentleness),
-            "pose": repr(training.pose_term.mean),
-        }
+        tensors: dict[str, Tensor] = {}
+        plain = _take_tensors(run.state_dict(), "", tensors)
+        meta = {"identity": json.dumps(self.identity), "state": json.dumps(plain)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path, overwrite=True) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=meta)
 
-    def load(self, training: Resumable) -> float | None:
-        """Restore a run; returns the share it had reached, or None when there is no checkpoint.
+    def load(self, run: Stateful) -> None:
+        """Restore a run.
 
         Raises:
-            UserError: the checkpoint is damaged or belongs to another clip, stack or settings.
+            UserError: the checkpoint is damaged, or belongs to another clip, stack or settings.
         """
-        if not self.path.exists():
-            return None
         try:
             with safe_open(self.path, "pt") as file:
                 meta = file.metadata() or {}
             tensors = load_file(self.path)
-        except (SafetensorError, OSError) as error:
+            identity, plain = json.loads(meta["identity"]), json.loads(meta["state"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise UserError(f"{self.path}: not a readable checkpoint; remove it") from error
-        if meta.get("identity") != self.identity:
+        if identity != self.identity:
+            names = [*self.identity, *(name for name in identity if name not in self.identity)]
+            other = [name for name in names if identity.get(name) != self.identity.get(name)]
             raise UserError(
-                f"{self.path}: belongs to another clip, stack or settings; "
-                "remove it or leave out --resume"
+                f"{self.path}: belongs to an encode with another {', '.join(other)}; remove it, "
+                "or start without resuming"
             )
-        state = {k[4:]: v for k, v in tensors.items() if k.startswith("rep.")}
-        if any(k.startswith("quantizers.") for k in state):
-            training.rep.start_quantising()
-            training.add_quantizers()
-        training.rep.load_state_dict(state)
-        moments = {k[10:]: v for k, v in tensors.items() if k.startswith("optimiser.")}
-        training.optimiser.load_tensors(moments)
-        training.random.set_state(tensors["random"])
-        training.pressure = float(meta["pressure"])
-        training.pressed_at = float(meta["pressed_at"])
-        training.size = float(meta["size"])
-        training.usual_norm = float(meta["usual_norm"])
-        training.coding = float(meta["coding"])
-        training.guard.gentleness = float(meta["gentleness"])
-        training.pose_term.mean = None if meta["pose"] == "None" else float(meta["pose"])
-        return float(meta["share"])
+        run.load_state_dict(_give_tensors(plain, "", tensors))
 
     def remove(self) -> None:
         """Remove the checkpoint, and its folder when that leaves it empty."""
         self.path.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
+
+
+def _take_tensors(state: Mapping[str, Any], path: str, tensors: dict[str, Tensor]) -> Any:
+    """Return a state with every tensor replaced by null, and the tensors by their paths."""
+    plain: dict[str, Any] = {}
+    for name, value in state.items():
+        place = f"{path}/{name}"
+        if isinstance(value, Tensor):
+            tensors[place], plain[name] = value, None
+        elif isinstance(value, Mapping):
+            plain[name] = _take_tensors(value, place, tensors)
+        else:
+            plain[name] = value
+    return plain
+
+
+def _give_tensors(plain: Any, path: str, tensors: Mapping[str, Tensor]) -> Any:
+    """Undo :func:`_take_tensors`."""
+    if isinstance(plain, dict):
+        return {name: _give_tensors(v, f"{path}/{name}", tensors) for name, v in plain.items()}
+    return tensors.get(path, plain)

@@ -2,33 +2,54 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seesame.codecs.hnerv.config import Schedule
 from seesame.context import EncodeContext
-from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import Checkpoint
-from seesame.neural.fitting.divergence import Guard
-from seesame.neural.fitting.losses import Loss, LossOf, LossWeights, Material
-from seesame.neural.fitting.objective import PoseTerm
+from seesame.neural.fitting.divergence import Divergence
+from seesame.neural.fitting.losses import Loss, LossOf, LossWeights, Material, Term
 from seesame.neural.fitting.optimiser import Optimiser
 from seesame.neural.fitting.replay import Replay
+from seesame.neural.fitting.schedule import Schedule
 from seesame.neural.fitting.settings import TrainSettings
 from seesame.neural.fitting.step import Step
 from seesame.neural.weights.network import QuantisedNetwork
 from seesame.perception.stack import Stack
 from seesame.runlog import RunLog
 
-CHECKPOINT_SECONDS = 30.0
-PRESSURE_GAIN = 60.0
-"""How fast the rate weight answers a wrong size, a unit of training."""
+
+@dataclass(frozen=True)
+class LoopTuning:
+    """The loop's own numbers.
+
+    Args:
+        checkpoint_s: seconds from one checkpoint to the next.
+        warm_up: share of the training over which the learning rate rises.
+        last_rate: learning rate at the end as a share of its peak.
+        clip: longest gradient as a multiple of its usual length.
+        usual: share of the usual length of a gradient that one step replaces.
+        pressure_gain: how fast the rate's weight answers a wrong size, a unit of training.
+        pressure_bounds: of the logarithm of the factor on the rate's weight.
+    """
+
+    checkpoint_s: float = 30.0
+    warm_up: float = 0.02
+    last_rate: float = 0.02
+    clip: float = 2.0
+    usual: float = 0.02
+    pressure_gain: float = 60.0
+    pressure_bounds: tuple[float, float] = (-3.0, 5.0)
+
+
+TUNING = LoopTuning()
 
 
 @dataclass
@@ -39,19 +60,30 @@ class Candidate:
         score: its true score.
         data: its bytes.
         excess: how far beyond the user's limits it is.
-        payload: bytes of its weights and latents.
+        trained: bytes of everything in it that is trained.
         number: in the log of the run.
     """
 
     score: float
     data: bytes
     excess: float = 0.0
-    payload: int | None = None
+    trained: int | None = None
     number: int | None = None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Less is better: the limits come first, then the score."""
+        return self.excess, self.score
 
 
 class Clock:
-    """Share of the training that is done, by steps or by wall time."""
+    """The share of the training that is done, by steps or by wall time.
+
+    Args:
+        seconds: wall time of the training.
+        steps: number of steps, which bounds the training instead of the time.
+        done: share that an earlier run has done.
+    """
 
     def __init__(self, seconds: float, steps: int | None, done: float = 0.0) -> None:
         self.seconds, self.steps, self.count = seconds, steps, 0
@@ -59,7 +91,7 @@ class Clock:
         self.offset = done
 
     def share(self) -> float:
-        """0..1."""
+        """Return the share that is done, 0..1."""
         if self.steps is not None:
             return min(1.0, self.offset + self.count / self.steps)
         return min(1.0, (time.monotonic() - self.start) / self.seconds)
@@ -70,90 +102,137 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time spent inside does not count."""
+        """Leave the time inside out of account."""
         before = time.monotonic()
         yield
         self.start += time.monotonic() - before
 
 
-class Training:
-    """State of one training run.
+class RateControl:
+    """The rate's weight, raised or lowered until the size that the user asks for is met.
 
     Args:
-        representation: what is trained, in place.
-        material: the clip.
-        stack: the frozen nets; must be differentiable.
         settings: the user's.
+    """
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self._settings = settings
+        self.size = 0.0
+        """Bytes of what is trained, as the last step estimated them."""
+        self.coding = 1.0
+        """Bits that the coder writes for a bit of the estimate, found when a file was judged."""
+        self._pressure, self._pressed_at = 0.0, 0.0
+
+    def weight(self, scheduled: float, share: float) -> float:
+        """Return the weight at a share of the training; with a largest size it is only raised."""
+        settings = self._settings
+        passed, self._pressed_at = share - self._pressed_at, share
+        if (settings.bytes or settings.max_bytes) is None or not scheduled or not self.size:
+            return scheduled
+        wrong = float(np.log(self.size / settings.aim(10**9)))
+        least, most = TUNING.pressure_bounds
+        least = 0.0 if settings.bytes is None else least
+        pressure = self._pressure + TUNING.pressure_gain * passed * wrong
+        self._pressure = float(np.clip(pressure, least, most))
+        return scheduled * float(np.exp(self._pressure))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain numbers."""
+        return {
+            "size": self.size,
+            "coding": self.coding,
+            "pressure": self._pressure,
+            "pressed_at": self._pressed_at,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier state."""
+        self.size, self.coding = state["size"], state["coding"]
+        self._pressure, self._pressed_at = state["pressure"], state["pressed_at"]
+
+
+class Training:
+    """One training run, with all of its state.
+
+    Args:
+        network: what is trained, in place.
+        material: the clip.
+        stack: the frozen networks; must be differentiable.
+        settings: what training goes by.
         schedule: the curriculum.
         context: device, seed, progress.
         log: told of the steps.
+        terms: of the loss, beside the usual ones.
+        fixed_bytes: of the file, that training does not change.
     """
 
     def __init__(
         self,
-        representation: QuantisedNetwork,
+        network: QuantisedNetwork,
         material: Material,
         stack: Stack,
         settings: TrainSettings,
         schedule: Schedule,
         context: EncodeContext,
         log: RunLog | None = None,
+        terms: Sequence[Term] = (),
+        fixed_bytes: int = 0,
     ) -> None:
-        if not stack.differentiable:
-            raise UserError(f"stack {stack.name} has no gradients; hnerv cannot train against it")
-        self.rep, self.material, self.stack = representation, material, stack
-        self.settings, self.schedule, self.context = settings, schedule, context
-        self.log = log or RunLog()
-        self.beside = 0
-        """Bytes of the file that are not trained, for what is told of its size."""
-        self.device = torch.device(context.device)
-        self.rep.to(self.device)
-        self.random = torch.Generator().manual_seed(context.seed)
-        self.loss_of = LossOf(self.rep, material, stack, self.device, settings.guard_weight)
-        self.size = 0.0
-        """Bytes of what is trained, as the last step estimated them."""
-        self.pressure = 0.0  # log of the extra rate weight that --bytes asks for
-        self.pressed_at = 0.0
-        self.usual_norm = 0.0
-        self.coding = 1.0
-        """What the coder writes for a bit of the loss's rate, found when a file was judged."""
-        self.low_precision = _low_precision(self.device)
-        self.optimiser = Optimiser(dict(self.rep.rows.items()), self.rep.latents)
-        self.guard = Guard(self.rep, self.optimiser)
-        capturing = self.device.type == "cuda" and self.rep.capturable and not material.transfer
+        self.network, self.settings, self.schedule = network, settings, schedule
+        self.done = 0.0
+        """Share of the training that is done."""
+        self.rate = RateControl(settings)
+        self._context, self._log, self._fixed_bytes = context, log or RunLog(), fixed_bytes
+        self._has_pose, self._pairs = stack.has_pose, len(material.frames)
+        self._device = torch.device(context.device)
+        network.to(self._device)
+        self._random = torch.Generator().manual_seed(context.seed)
+        self._loss_of = LossOf(network, material, stack, self._device, terms)
+        self._usual_norm = 0.0
+        self._low_precision = _low_precision(self._device)
+        self._optimiser = Optimiser(network.groups(), self._device)
+        self._divergence = Divergence(network, self._optimiser)
+        capturing = self._device.type == "cuda" and self._loss_of.capturable
         self.replay: Replay[tuple[Loss, Tensor]] = Replay(
-            lambda read: self.optimiser.step(read["factor"]), self.device, capturing
+            lambda read: self._optimiser.step(read["factor"]), self._device, capturing
         )
-        if self.rep.quantizers is not None:
-            self.add_quantizers()
+        if network.quantisers is not None:
+            self._add_quantisers()
 
-    @property
-    def pose_term(self) -> PoseTerm:
-        """The pose's share of the loss, with its running mean."""
-        return self.loss_of.pose_term
-
-    def add_quantizers(self) -> None:
-        """Hand the representation's quantisers to the optimiser."""
-        assert self.rep.quantizers is not None
-        self.rep.quantizers.to(self.device)
-        self.optimiser.add(self.rep.quantizers.parameters())
-        self.guard.restart()
+    def _add_quantisers(self) -> None:
+        """Hand the network's quantisers to the optimiser."""
+        assert self.network.quantisers is not None
+        self.network.quantisers.to(self._device)
+        self._optimiser.add(self.network.quantiser_group())
+        self._divergence.restart()
         self.replay.forget()
 
-    def _batches(self) -> Iterator[Tensor]:
-        """Endless batches of pair numbers, every pair once an epoch."""
-        count = len(self.material.frames)
-        gpu = self.device.type == "cuda"
-        size = min(self.schedule.gpu_batch_pairs if gpu else self.schedule.batch_pairs, count)
-        while True:
-            order = torch.randperm(count, generator=self.random)
-            # The last, short batch of an epoch is filled from its beginning.
-            for start in range(0, count, size):
-                yield (
-                    torch.arange(start, start + size)
-                    .remainder(count)
-                    .apply_(lambda i, order=order: int(order[i]))
-                )
+    def state_dict(self) -> dict[str, Any]:
+        """Return the whole state, for a checkpoint."""
+        return {
+            "done": self.done,
+            "usual_norm": self._usual_norm,
+            "random": self._random.get_state(),
+            "rate": self.rate.state_dict(),
+            "network": {k.replace(".", "|"): v for k, v in self.network.state_dict().items()},
+            "optimiser": self._optimiser.state_dict(),
+            "divergence": self._divergence.state_dict(),
+            "loss": self._loss_of.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of an earlier run."""
+        network = {key.replace("|", "."): value for key, value in state["network"].items()}
+        if any(key.startswith("quantisers.") for key in network):
+            self.network.start_quantising()
+            self._add_quantisers()
+        self.network.load_state_dict(network)
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._divergence.load_state_dict(state["divergence"])
+        self._loss_of.load_state_dict(state["loss"])
+        self.rate.load_state_dict(state["rate"])
+        self._random.set_state(state["random"])
+        self.done, self._usual_norm = state["done"], state["usual_norm"]
 
     def run(
         self,
@@ -163,7 +242,7 @@ class Training:
         stop: Callable[[], bool],
         checkpoint: Checkpoint | None,
     ) -> Candidate:
-        """Train to the end of the clock; returns the best file by its true score.
+        """Train to the end of the clock; return the best file by its true score.
 
         Args:
             clock: when to end.
@@ -181,9 +260,9 @@ class Training:
             share = clock.share()
             if share >= 1.0 or stop():
                 break
-            if share >= self.schedule.quantise_from and self.rep.quantizers is None:
+            if share >= self.schedule.quantise_from and self.network.quantisers is None:
                 self._start_quantising()
-            self.log.stage(self.schedule.stage(share))
+            self._log.stage(self.schedule.stage(share))
             if marks and share >= marks[0]:
                 marks.pop(0)
                 with clock.paused():
@@ -192,123 +271,124 @@ class Training:
                     return best
             made = self._step(batch, share)
             clock.count += 1
-            known = None if best is None else (best.score, len(best.data))
-            text = made.text(known)
-            if self.replay.refused:
-                text += f", step by step ({self.replay.refused})"
-            self.context.progress(share, text)
-            self.log.step(partial(made.values, clock.count, share))
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                checkpoint.save(self, share)
+            self._report(made, share, best, clock.count)
+            if checkpoint is not None and time.monotonic() - saved > TUNING.checkpoint_s:
+                self.done = clock.share()
+                checkpoint.save(self)
                 saved = time.monotonic()
+        self.done = clock.share()
         if checkpoint is not None and stop():
-            checkpoint.save(self, clock.share())
-        if self.rep.quantizers is None:
+            checkpoint.save(self)
+        if self.network.quantisers is None:
             self._start_quantising()
-        self.log.stage("judging")
+        self._log.stage("judging")
         return _better(best, evaluate())
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Yield batches of pair numbers without end, every pair once an epoch."""
+        gpu = self._device.type == "cuda"
+        most = self.schedule.gpu_batch_pairs if gpu else self.schedule.batch_pairs
+        size = min(most, self._pairs)
+        while True:
+            order = torch.randperm(self._pairs, generator=self._random)
+            # The last, short batch of an epoch is filled from its beginning.
+            for start in range(0, self._pairs, size):
+                yield order[torch.arange(start, start + size).remainder(self._pairs)]
+
+    def _report(self, made: Step, share: float, best: Candidate | None, count: int) -> None:
+        """Tell progress line and log of a step."""
+        text = made.text(None if best is None else (best.score, len(best.data)))
+        if self.replay.refused:
+            text += f", step by step ({self.replay.refused})"
+        self._context.progress(share, text)
+        self._log.step(partial(made.values, count, share))
 
     @torch.no_grad()
     def _measured(self, found: Candidate) -> Candidate:
-        """Compare what was written with the rate that the loss saw; returns the file."""
-        if found.payload is not None:
-            self.coding = 8 * found.payload / float(self.rep.quantised()[2])
+        """Compare the bytes of a file with the rate that the loss saw; return the file."""
+        if found.trained is not None:
+            self.rate.coding = 8 * found.trained / float(self.network.quantised().bits)
         return found
 
     def _start_quantising(self) -> None:
-        """From now on weights are whole multiples of steps, at first near the size to aim at."""
+        """Make weights whole multiples of steps from now on, at first near the size to aim at."""
         settings = self.settings
         asked = settings.bytes or settings.max_bytes
-        self.rep.start_quantising(asked and settings.aim(asked), largest=settings.bytes is None)
-        self.add_quantizers()
+        self.network.start_quantising(asked and settings.aim(asked), largest=settings.bytes is None)
+        self._add_quantisers()
 
     def _rate_of_learning(self, share: float) -> float:
-        """Warm-up over 2 % of the training, then a cosine to a fiftieth."""
-        fall = 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * share)))
-        peak = self.guard.gentleness * self.schedule.peak_rate
-        return peak * min(1.0, share / 0.02 + 0.05) * fall
+        """Return the learning rate: a short rise, then a cosine."""
+        least, rise = TUNING.last_rate, TUNING.warm_up
+        fall = least + (1 - least) * 0.5 * (1 + float(np.cos(np.pi * share)))
+        peak = self._divergence.gentleness * self.schedule.peak_rate
+        return peak * min(1.0, share / rise + 0.05) * fall
 
     def _step(self, pairs: Tensor, share: float) -> Step:
-        """One step over pairs ``(B,)``, which are numbered on the CPU."""
-        batch, weights = self.loss_of.read(pairs), self._weights(share)
+        """Take one step over pairs ``(B,)``, which are numbered on the CPU."""
+        batch, weights = self._loss_of.read(pairs), self._weights(share)
+        numbers = torch.tensor(list(weights.numbers().values()), device=self._device)
         loss, figures = self.replay.first(
             (weights.kind, len(batch["pairs"]), len(batch["classes"])),
-            lambda read: self._gradients(read, weights.of(read["weights"])),
-            batch | {"weights": torch.tensor(weights.values(), device=self.device)},
+            lambda read: self._gradients(read, weights.reading(read["weights"])),
+            batch | {"weights": numbers},
         )
         total, bits, norm, pose = figures.tolist()
-        self.size = bits / 8
+        self.rate.size = bits / 8
         rate = self._rate_of_learning(share)
         if math.isfinite(norm):
-            self.optimiser.set_rate(rate)
+            self._optimiser.set_rate(rate)
             self.replay.second(self._clipping(norm))
-        if self.guard.watch(total):
+        if self._divergence.watch(total):
             self.replay.forget()
+        quantised = self.network.quantisers is not None
         return Step(
             loss=total,
             terms=loss.terms,
             logits=loss.logits,
             classes=batch["classes"],
-            pose=pose if self.stack.has_pose else None,
-            bytes=None if self.rep.quantizers is None else self.size + self.beside,
+            pose=pose if self._has_pose else None,
+            bytes=self.rate.size + self._fixed_bytes if quantised else None,
             learning_rate=rate,
             temperature=float(weights.temperature),
         )
 
     def _weights(self, share: float) -> LossWeights:
-        phase = self.schedule.at(share)
+        terms = self.schedule.at(share)
+        terms["pixel"] = max(terms.get("pixel", 0.0), self.settings.pixel_weight)
+        terms["rate"] = self.rate.weight(terms.get("rate", 0.0), share)
         hot, cold = self.schedule.temperature
-        phase = replace(
-            phase,
-            pixel=max(phase.pixel, self.settings.pixel_weight),
-            rate=self._rate_weight(phase.rate, self.size, share),
-        )
-        low = self.low_precision and share < self.schedule.exact_from
-        return LossWeights(phase, hot + (cold - hot) * share, self.coding, low)
+        low = self._low_precision and share < self.schedule.exact_from
+        return LossWeights(terms, hot + (cold - hot) * share, self.rate.coding, low)
 
     def _gradients(self, batch: Mapping[str, Tensor], weights: LossWeights) -> tuple[Loss, Tensor]:
-        """The loss, and beside it, its bits, the gradients' norm and the pose distortion."""
-        self.optimiser.zero_grad()
-        loss = self.loss_of(batch, weights)
+        """Return the loss, and beside it, its bits, the gradients' norm and the pose distortion."""
+        self._optimiser.zero_grad()
+        loss = self._loss_of(batch, weights)
         loss.total.backward()  # type: ignore[no-untyped-call]
         loss = replace(loss, total=loss.total.detach())
-        norm = torch.nn.utils.get_total_norm(self.optimiser.gradients)
-        pose = self.pose_term.running
+        norm = torch.nn.utils.get_total_norm(self._optimiser.gradients)
+        pose = self._loss_of.pose.root.mean
         if pose is None:  # the stack has none
             pose = norm.new_zeros(())
         return loss, torch.stack([loss.total, loss.bits, norm, pose])
 
     def _clipping(self, norm: float) -> float:
-        """Holds a gradient to twice its usual length: one bad batch must not undo a thousand."""
-        limit = 2 * self.usual_norm if self.usual_norm else math.inf
+        """Return the factor on a gradient: one bad batch must not undo a thousand steps."""
+        usual, new = self._usual_norm, TUNING.usual
+        limit = TUNING.clip * usual if usual else math.inf
         held = min(norm, limit)
-        self.usual_norm = 0.98 * self.usual_norm + 0.02 * held if self.usual_norm else held
+        self._usual_norm = (1 - new) * usual + new * held if usual else held
         return min(1.0, limit / (norm + 1e-6))
-
-    def _rate_weight(self, scheduled: float, size: float, share: float) -> float:
-        """The rate's weight; with a size to aim at, raised or lowered until the size is met.
-
-        With a largest size only, it is raised while the size is above.
-        """
-        settings = self.settings
-        passed, self.pressed_at = share - self.pressed_at, share
-        if (settings.bytes or settings.max_bytes) is None or not scheduled or not size:
-            return scheduled
-        pull = PRESSURE_GAIN * passed * float(np.log(size / settings.aim(10**9)))
-        least = 0.0 if settings.bytes is None else -3.0
-        self.pressure = float(np.clip(self.pressure + pull, least, 5))
-        return scheduled * float(np.exp(self.pressure))
 
 
 def _better(left: Candidate | None, right: Candidate) -> Candidate:
-    """The one that keeps the limits better; among equals the better score, then the later."""
-    if left is None or (right.excess, right.score) <= (left.excess, left.score):
-        return right
-    return left
+    """Return the candidate of less rank; among equals the later."""
+    return right if left is None or right.rank <= left.rank else left
 
 
 def _low_precision(device: torch.device) -> bool:
-    """Whether training runs in bfloat16 at first (judging never does).
+    """Return whether training runs in bfloat16 at first (judging never does).
 
     Only where the processor has matrix units for it; elsewhere it is slower.
     """

@@ -1,5 +1,6 @@
-"""The loss: the score itself, with differentiable twins of its terms."""
+"""Differentiable twins of the score's terms, and what the stack receives of rendered frames."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,13 +8,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from seesame.codecs.hnerv.config import Phase
+Weight = float | Tensor
+"""A float of 0 leaves a term out; a tensor is read when the kernels run."""
 
 
 def margins(logits: Tensor, classes: Tensor) -> Tensor:
-    """How far the reference class leads the best other one: ``(B, C, h, w)`` to ``(B, h, w)``.
+    """Return how far the reference class leads the best other one, ``(B, h, w)`` in logits.
 
-    Negative exactly where the arg-max differs from ``classes (B, h, w)``.
+    Negative exactly where the arg-max of ``logits (B, C, h, w)`` differs from ``classes``.
     """
     index = classes.long()[:, None]
     own = logits.gather(1, index)[:, 0]
@@ -21,67 +23,73 @@ def margins(logits: Tensor, classes: Tensor) -> Tensor:
     return own - others
 
 
-def is_on(weight: float | Tensor) -> bool:
-    """Whether a term counts; a tensor is a weight that is read when the kernels run, and does."""
+def is_on(weight: Weight) -> bool:
+    """Return whether a term counts; a weight in a tensor always does."""
     return isinstance(weight, Tensor) or bool(weight)
 
 
-class PoseTerm:
-    """``sqrt(10·pose)`` with a steady gradient.
+class RunningRoot:
+    """``sqrt(10·p)`` of a pose distortion p, with a steady gradient.
 
     The root of a batch's mean is a biased and jumpy stand-in for the root of the clip's mean, so
     the outer derivative ``5 / sqrt(10·p)`` is taken at a running mean of p.
+
+    Args:
+        decay: share of the running mean that one batch leaves in place.
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        self.running: Tensor | None = None
+        self.mean: Tensor | None = None
+        """The running mean of p; None before the first batch."""
         self.decay = decay
 
-    @property
-    def mean(self) -> float | None:
-        """The running mean; None before the first batch."""
-        return None if self.running is None else float(self.running)
-
-    @mean.setter
-    def mean(self, value: float | None) -> None:
-        self.running = None if value is None else torch.tensor(value)
-
     def __call__(self, values: Tensor, reference: Tensor) -> Tensor:
-        """Judged values ``(B, P)`` against the reference's; a scalar with the right gradient."""
+        """Return the term of judged values ``(B, P)`` against the reference's."""
         batch = (values - reference).square().mean()
         now = batch.detach()
-        if self.running is None:
-            self.running = now.clone()
-        elif self.running.device != now.device:
-            self.running = self.running.to(now.device)
+        if self.mean is None:
+            self.mean = now.clone()
+        elif self.mean.device != now.device:
+            self.mean = self.mean.to(now.device)
         # In place: a captured step goes on with the tensor that it was captured with.
-        self.running.lerp_(now, 1 - self.decay)
-        root = (10 * self.running.clamp(min=1e-8)).sqrt()
+        self.mean.lerp_(now, 1 - self.decay)
+        root = (10 * self.mean.clamp(min=1e-8)).sqrt()
         return 5 * batch / root + 0.5 * root
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the running mean, for :meth:`load_state_dict`."""
+        return {} if self.mean is None else {"mean": self.mean}
 
-def seg_term(logits: Tensor, classes: Tensor, phase: Phase, temperature: float | Tensor) -> Tensor:
-    """Cross-entropy, missing margin and smooth disagreement, weighted by the phase."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a running mean."""
+        self.mean = state["mean"].clone() if "mean" in state else None
+
+
+def seg_term(
+    logits: Tensor, classes: Tensor, weights: Mapping[str, Weight], temperature: Weight
+) -> Tensor:
+    """Return cross-entropy, missing margin and smooth disagreement, weighted by their names."""
     logits = logits.float()
+    entropy, margin, smooth = (weights.get(n, 0.0) for n in ("entropy", "margin", "smooth"))
     total = logits.new_zeros(())
-    if is_on(phase.entropy):
-        total = total + phase.entropy * F.cross_entropy(logits, classes.long())
-    if is_on(phase.margin) or is_on(phase.smooth):
+    if is_on(entropy):
+        total = total + entropy * F.cross_entropy(logits, classes.long())
+    if is_on(margin) or is_on(smooth):
         lead = margins(logits, classes)
-        if is_on(phase.margin):
-            total = total + phase.margin * F.softplus(1.0 - 2 * lead).mean()
-        if is_on(phase.smooth):
-            total = total + phase.smooth * torch.sigmoid(-lead / temperature).mean()
+        if is_on(margin):
+            total = total + margin * F.softplus(1.0 - 2 * lead).mean()
+        if is_on(smooth):
+            total = total + smooth * torch.sigmoid(-lead / temperature).mean()
     return total
 
 
 def pixel_term(frames: Tensor, reference: Tensor) -> Tensor:
-    """Mean absolute difference in grey levels."""
+    """Return the mean absolute difference in grey levels."""
     return (frames - reference).abs().mean()
 
 
 class _SeenBytes(torch.autograd.Function):
-    """What the stack sees of rendered frames: clamped and rounded as in the file.
+    """Rendered frames as the stack receives them: clamped and rounded as in the file.
 
     Rounding passes the gradient on (Bengio et al. 2013); clamping must not, a pixel beyond the
     range would be pushed on for ever. Instead it is drawn back with a small gradient of its own.
@@ -102,7 +110,7 @@ class _SeenBytes(torch.autograd.Function):
 
 
 def seen_bytes(frames: Tensor, pull: float) -> Tensor:
-    """Frames as the file will hold them, with a gradient for training.
+    """Return frames as the file will hold them, with a gradient for training.
 
     Args:
         frames: rendered, any range.

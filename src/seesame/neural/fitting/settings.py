@@ -1,20 +1,47 @@
-"""What a user may set for every encode that trains against a stack."""
+"""Settings of every encode that trains against a stack, and the size that suits a clip."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from seesame.context import EncodeContext
-from seesame.errors import UserError
+from seesame.errors import UnsupportedSettingError
 from seesame.metric.limits import Limits
 
-UNDER_CAP = 0.97
-"""Share of ``max_bytes`` to aim at: the file must not end a little above."""
+
+@dataclass(frozen=True)
+class SizeTuning:
+    """How large a file is aimed at.
+
+    Args:
+        under_cap: share of ``max_bytes`` to aim at: the file must not end a little above.
+        bits_a_weight: bits that a weight costs after training with the rate in the loss; it only
+            sizes networks.
+        factor: of :func:`target_bytes`; found with minutes of training on two clips.
+        least: bytes aimed at for the smallest clips.
+        most: bytes aimed at for the largest clips.
+    """
+
+    under_cap: float = 0.97
+    bits_a_weight: float = 3.5
+    factor: float = 2.3
+    least: int = 4000
+    most: int = 400_000
+
+
+TUNING = SizeTuning()
+
+FOR_THIS_RUN = (
+    *("resume", "preset", "budget_s", "steps"),
+    *("target_score", "max_seg", "max_pose"),
+)
+"""Settings that only say when to end: a run may be resumed with others."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How long to train, what for, and when to stop.
+    """Settings that say how long to train, what for, and when to stop.
 
     Args:
         preset: how much effort: draft, fast, medium, slow.
@@ -22,8 +49,7 @@ class TrainSettings:
         steps: number of training steps instead of a wall time (repeatable on one machine).
         bytes: size to aim at; None chooses one from the clip.
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
-        augment: train against augmented copies of the stack as well.
-        guard_weight: weight of what such copies, and guards, add to the loss; 1 is the stack's own.
+        guard_weight: weight of what each guard adds to the loss; 1 is the stack's own.
         target_score: the score that is good enough: training stops when a file reaches it.
         max_seg: the seg distortion that is good enough; with other limits, all must hold.
         max_pose: the same for the pose distortion.
@@ -55,7 +81,6 @@ class TrainSettings:
     steps: int | None = None
     bytes: int | None = None
     pixel_weight: float = 0.0
-    augment: bool = False
     guard_weight: float = 0.5
     target_score: float | None = None
     max_seg: float | None = None
@@ -66,15 +91,15 @@ class TrainSettings:
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
-        """Check plain values and make settings of them.
+        """Check plain values and return settings made of them.
 
         Raises:
-            UserError: an unknown name or a value out of range.
+            UnsupportedSettingError: an unknown name or a value out of range.
         """
         known = {f.name for f in fields(cls)}
         for name in settings:
             if name not in known:
-                raise UserError(
+                raise UnsupportedSettingError(
                     f"{cls.CODEC} has no setting {name!r}; it has {', '.join(sorted(known))}"
                 )
         made = replace(cls(), **{k: v for k, v in settings.items() if v is not None})
@@ -83,52 +108,76 @@ class TrainSettings:
 
     def _check(self) -> None:
         if not isinstance(self.preset, str) or self.preset not in self.PRESETS:
-            raise UserError(f"unknown preset {self.preset!r}; one of {', '.join(self.PRESETS)}")
+            raise UnsupportedSettingError(
+                f"unknown preset {self.preset!r}; one of {', '.join(self.PRESETS)}"
+            )
         for name, (low, high) in self.BOUNDS.items():
             value = getattr(self, name)
             if value is None:
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not low <= value <= high:
-                raise UserError(
+                raise UnsupportedSettingError(
                     f"{self.CODEC}: {name} must be between {low} and {high}, not {value!r}"
                 )
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, bool) and not isinstance(value, bool):
-                raise UserError(f"{self.CODEC}: {field.name} must be true or false, not {value!r}")
+                raise UnsupportedSettingError(
+                    f"{self.CODEC}: {field.name} must be true or false, not {value!r}"
+                )
         for name in self.WHOLE:
             value = getattr(self, name)
             if value is not None and not isinstance(value, int):
-                raise UserError(f"{self.CODEC}: {name} must be a whole number, not {value!r}")
+                raise UnsupportedSettingError(
+                    f"{self.CODEC}: {name} must be a whole number, not {value!r}"
+                )
 
     @property
     def limits(self) -> Limits:
-        """What the user will settle for."""
+        """The limits of the user, with which training may end early."""
         return Limits(self.target_score, self.max_seg, self.max_pose, self.max_bytes)
 
     def aim(self, free: int) -> int:
-        """Size to aim at in bytes, where ``free`` is what would be chosen without settings."""
+        """Return the size to aim at in bytes; ``free`` is the size that suits without any wish."""
         wanted = self.bytes or free
-        return wanted if self.max_bytes is None else min(wanted, int(UNDER_CAP * self.max_bytes))
+        return (
+            wanted
+            if self.max_bytes is None
+            else min(wanted, int(TUNING.under_cap * self.max_bytes))
+        )
 
     def seconds(self, device: str = "cpu") -> float:
-        """Wall time of the whole encode on a device."""
+        """Return the wall time of the whole encode on a device, in seconds."""
         if self.budget_s is not None:
             return self.budget_s
         presets = self.GPU_PRESETS if device.startswith("cuda") else {}
         return presets.get(self.preset, self.PRESETS[self.preset])
 
     def chosen(self) -> dict[str, Any]:
-        """The settings that shape a file and are not the defaults."""
+        """Return the settings that shape a file and are not the defaults."""
         return {
             f.name: getattr(self, f.name)
             for f in fields(self)
             if f.name != "resume" and getattr(self, f.name) != f.default
         }
 
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that must agree for a run to be resumed."""
+        return {k: v for k, v in self.chosen().items() if k not in FOR_THIS_RUN}
+
     def stored(self, context: EncodeContext) -> dict[str, Any]:
-        """What the file says of how it was made."""
+        """Return the settings that the file keeps, with stack, seed and guards."""
         assert context.stack is not None
         made = self.chosen() | {"stack": context.stack.name, "seed": context.seed}
         return made | ({"guards": [g.name for g in context.guards]} if context.guards else {})
+
+
+def target_bytes(num_pairs: int, source_bytes: int) -> int:
+    """Return a size that suits a clip: ``factor * sqrt(pairs * source bytes)``.
+
+    More pairs need more bytes, and the more bytes the source has, the less each one weighs in the
+    score.
+    """
+    wanted = int(TUNING.factor * math.sqrt(num_pairs * source_bytes))
+    return max(TUNING.least, min(wanted, TUNING.most))

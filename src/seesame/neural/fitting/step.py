@@ -1,4 +1,4 @@
-"""What one step of training came to, for the progress line and for the log."""
+"""The figures of one training step, for the progress line and for the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Step:
     temperature: float
 
     def text(self, best: tuple[float, int] | None = None) -> str:
-        """For the progress line; ``best`` is the true score and the bytes of the best file."""
+        """Return words for the progress line; ``best`` is the best file's true score and bytes."""
         words = [f"loss {self.loss:.3f}"]
         if best is not None:
             words.append(f"best score {best[0]:.4f} in {best[1]:,} bytes")
@@ -41,7 +41,7 @@ class Step:
         return ", ".join(words)
 
     def values(self, number: int, share: float) -> dict[str, Any]:
-        """For the log: plain values. ``seg`` is of this batch alone."""
+        """Return plain values for the log. ``seg`` is of this batch alone."""
         seg = None
         if len(self.classes):
             seg = float((self.logits.argmax(1) != self.classes).float().mean())

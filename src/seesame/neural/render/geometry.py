@@ -18,19 +18,17 @@ from seesame.video.resize import resize_matrix
 
 MIDDLE, SPREAD = 127.5, 64.0
 """Grey levels of a network's output of 0, and of a step of 1."""
-MAX_SIDE = 2048
-"""The largest side of a rendered picture."""
 
 
 def render_side(source: int, wanted: int) -> int:
-    """Side that the decoder renders, for a source side and the side the stack reads."""
+    """Return the side that the decoder renders, for a source side and the side the stack reads."""
     return min(source, wanted)
 
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # whoever asks first, training can use it
 def enlarge_matrix(source: int, rendered: int) -> Tensor:
-    """The matrix ``float32 (source, rendered)`` that enlarges one axis.
+    """Return the matrix ``float32 (source, rendered)`` that enlarges one axis.
 
     Its product with the stack's resize matrix is the identity.
     """
@@ -58,7 +56,7 @@ def enlarge_matrix(source: int, rendered: int) -> Tensor:
 
 
 def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """``(..., h, w)`` to ``(..., height, width)``; the caller clamps and rounds."""
+    """Return ``(..., h, w)`` enlarged to ``(..., height, width)``; the caller clamps and rounds."""
     rows = enlarge_matrix(size[0], frames.shape[-2]).to(frames.device)
     columns = enlarge_matrix(size[1], frames.shape[-1]).to(frames.device)
     enlarged: Tensor = rows @ (frames @ columns.T)

@@ -11,7 +11,7 @@ N = TypeVar("N", bound=torch.nn.Module)
 
 
 def dequantised(network: N, weights: Mapping[str, Rows]) -> N:
-    """The network with these weights, as it decodes: frozen, channels last."""
+    """Give a network the weights of a file and return it as it decodes: frozen, channels last."""
     state = {
         key: torch.from_numpy(weights[key].values()).view(parameter.shape)
         for key, parameter in network.named_parameters()

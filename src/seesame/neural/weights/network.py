@@ -1,135 +1,211 @@
-"""A trainable network and latents with their quantisers, from floats to symbols."""
+"""A trainable network and its per-pair streams, with the quantisers of both."""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seesame.neural.weights.quantizer import RowQuantizer, as_rows, exponent_of, gaussian_bits
+from seesame.neural.weights.quantiser import RowQuantiser, exponent_of, gaussian_bits
 from seesame.neural.weights.rows import Rows
+from seesame.neural.weights.tensors import Optimiser, Specs
 
 Parameters = dict[str, Tensor]
-LATENTS = "latents"
-SHARE = 0.5
-LATENT_SHARE = 1 / 16
-"""First steps of weights and latents as shares of their rows' root mean squares."""
-SHARES = (0.05, 3.0)
-"""Bounds of the weights' share where a size is asked for."""
-BISECTIONS = 12
-SIDE_BITS = 3.0
-"""What a row's step and scale take."""
+Streams = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class QuantisingTuning:
+    """How quantisation starts, and what the estimate of a file's size assumes.
+
+    Args:
+        first_step: first step of each row of weights, as a share of the row's root mean square;
+            with 0.5 a weight costs about three bits at once.
+        first_stream_step: the same for streams, which carry far more for each value.
+        step_bounds: smallest and largest share that may be chosen to meet a size.
+        bisections: tries of that choice; 12 find the share to a part in a thousand.
+        side_bits: bits that the step and the scale of a row take.
+    """
+
+    first_step: float = 0.5
+    first_stream_step: float = 1 / 16
+    step_bounds: tuple[float, float] = (0.05, 3.0)
+    bisections: int = 12
+    side_bits: float = 3.0
+
+
+class Quantised(NamedTuple):
+    """The dequantised network parameters and streams ``(N, d)``, and the bits of both."""
+
+    parameters: Parameters
+    streams: Streams
+    bits: Tensor
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that one optimiser trains at one multiple of the learning rate."""
+
+    parameters: list[nn.Parameter]
+    optimiser: Optimiser
+    kind: str
+    """``weights``, ``streams`` or ``quantisers``."""
 
 
 class QuantisedNetwork(nn.Module, ABC):
-    """A network, a latent for each pair, and the quantisers of both.
+    """A network, its streams of values for each pair, and the quantisers of both.
 
-    Weights are kept as the rows that are quantised and coded, ``(R, n)`` each.
+    Weights are kept as the rows that are quantised and coded, ``(R, n)`` each. A stream holds the
+    values of all pairs, ``(N, d)``; a codec may have none, one or several.
 
     Args:
-        network: as it starts.
-        latents: ``(N, latent)``, as they start.
-        grid_cells: of a decoder's stem, see :func:`~seesame.neural.weights.quantizer.as_rows`.
+        network: the network as it starts; only its parameters are used.
+        specs: how each of its parameters is quantised, coded and trained, in the order of the file.
+        streams: the streams as they start, by name.
+
+    Raises:
+        ValueError: the declaration does not fit the network.
     """
 
     capturable = True
     """Whether a GPU's kernels may be captured: nothing is fetched from the host on the way."""
+    tuning = QuantisingTuning()
 
-    def __init__(self, network: nn.Module, latents: Tensor, grid_cells: int = 1) -> None:
+    def __init__(self, network: nn.Module, specs: Specs, streams: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.shapes = {name: p.shape for name, p in network.named_parameters()}
+        parameters = dict(network.named_parameters())
+        if {name: spec.shape for name, spec in specs.items()} != {
+            name: tuple(p.shape) for name, p in parameters.items()
+        }:
+            raise ValueError("the declared tensors are not those of the network")
+        self.specs = specs
         self.rows = nn.ParameterDict(
             {
-                row_key(n): as_rows(n, p.detach(), grid_cells).clone()
-                for n, p in network.named_parameters()
+                _key(name): parameters[name].detach().reshape(spec.row_shape).clone()
+                for name, spec in specs.items()
             }
         )
-        self.latents = nn.Parameter(latents)
-        self.quantizers: nn.ModuleDict | None = None
+        self.streams = nn.ParameterDict({name: nn.Parameter(x) for name, x in streams.items()})
+        self.quantisers: nn.ModuleDict | None = None
 
-    def start_quantising(
-        self, size: int | None = None, largest: bool = False
-    ) -> list[nn.Parameter]:
-        """Create the quantisers from the present weights; returns their parameters.
+    @torch.no_grad()
+    def set_tensor(self, name: str, value: Tensor) -> None:
+        """Give the parameter called ``name`` the values of a tensor with as many."""
+        self.rows[_key(name)].copy_(value.reshape(self.specs[name].row_shape))
+
+    def groups(self) -> list[ParameterGroup]:
+        """Return all weights and streams, by the optimiser that trains them."""
+        found: list[ParameterGroup] = []
+        kinds: tuple[Optimiser, ...] = ("adam", "normuon")
+        for kind in kinds:
+            of_kind = [self.rows[_key(n)] for n, s in self.specs.items() if s.optimiser == kind]
+            found.append(ParameterGroup(of_kind, kind, "weights"))
+        return [*found, ParameterGroup(list(self.streams.values()), "adam", "streams")]
+
+    def quantiser_group(self) -> ParameterGroup:
+        """Return the quantisers' own parameters, once quantisation has started."""
+        assert self.quantisers is not None, "quantisation has not started"
+        return ParameterGroup(list(self.quantisers.parameters()), "adam", "quantisers")
+
+    def start_quantising(self, size: int | None = None, largest: bool = False) -> None:
+        """Create the quantisers from the present weights.
 
         Args:
             size: bytes that the whole should take; without it steps are the usual share of the
                 weights' spread.
             largest: the size is a bound, and not an aim: steps are never finer than usual.
         """
+        tuning = self.tuning
         if size is None:
-            self._quantise(SHARE)
-        else:
-            low, high = SHARE if largest else SHARES[0], SHARES[1]
-            for _ in range(BISECTIONS):
-                middle = math.sqrt(low * high)
-                self._quantise(middle)
-                with torch.no_grad():
-                    too_large = float(self.quantised()[2]) > 8 * size
-                low, high = (middle, high) if too_large else (low, middle)
-        assert self.quantizers is not None
-        return list(self.quantizers.parameters())
+            self._quantise(tuning.first_step)
+            return
+        low, high = tuning.step_bounds
+        if largest:
+            low = tuning.first_step
+        for _ in range(tuning.bisections):
+            middle = math.sqrt(low * high)
+            self._quantise(middle)
+            with torch.no_grad():
+                too_large = float(self.quantised().bits) > 8 * size
+            low, high = (middle, high) if too_large else (low, middle)
 
     def _quantise(self, share: float) -> None:
-        made = {key: RowQuantizer(rows, share) for key, rows in self.rows.items()}
-        made[LATENTS] = RowQuantizer(self.latents.T, LATENT_SHARE)
-        self.quantizers = nn.ModuleDict(made)
+        weights = {f"row {key}": RowQuantiser(rows, share) for key, rows in self.rows.items()}
+        streams = {
+            f"stream {name}": RowQuantiser(values.T, self.tuning.first_stream_step)
+            for name, values in self.streams.items()
+        }
+        self.quantisers = nn.ModuleDict({**weights, **streams})
 
-    def quantised(self) -> tuple[Parameters, Tensor, Tensor]:
-        """Dequantised network parameters, latents ``(N, latent)``, and the bits of both.
+    def quantised(self) -> Quantised:
+        """Return the dequantised parameters and streams and their estimated bits.
 
         Before quantisation starts: the floats themselves, and 0 bits.
         """
-        if self.quantizers is None:
-            return self._shaped(dict(self.rows.items())), self.latents, self.latents.new_zeros(())
+        if self.quantisers is None:
+            nothing = next(iter(self.rows.values())).new_zeros(())
+            return Quantised(self._shaped(dict(self.rows.items())), dict(self.streams), nothing)
         values, powers, counts = {}, [], []
         for key, rows in self.rows.items():
-            values[key], symbols = self.quantizers[key](rows)
+            values[key], symbols = self.quantisers[f"row {key}"](rows)
             powers.append(symbols.square().mean(1))
             counts.append(torch.full((len(rows),), rows.shape[1], device=rows.device))
-        latents, symbols = self.quantizers[LATENTS](self.latents.T)
-        moved = torch.diff(symbols, dim=1, prepend=symbols.new_zeros(len(symbols), 1))
-        counts += 2 * [torch.full((len(symbols),), symbols.shape[1], device=symbols.device)]
-        powers += [symbols.square().mean(1), moved.square().mean(1)]
+        sizes = [sum(map(len, powers))]
+        streams = {}
+        for name, stream in self.streams.items():
+            rows, symbols = self.quantisers[f"stream {name}"](stream.T)
+            streams[name] = rows.T
+            moved = torch.diff(symbols, dim=1, prepend=symbols.new_zeros(len(symbols), 1))
+            for coded in (symbols, moved):
+                powers.append(coded.square().mean(1))
+                counts.append(torch.full((len(coded),), coded.shape[1], device=coded.device))
+                sizes.append(len(coded))
         bits = gaussian_bits(torch.cat(powers), torch.cat(counts))
-        weights, plain, moving = torch.split(
-            bits, [len(bits) - 2 * len(moved), len(moved), len(moved)]
-        )
-        total = weights.sum() + torch.minimum(plain, moving).sum()
-        total = total + SIDE_BITS * (len(weights) + len(moved))
-        return self._shaped(values), latents.T, total
+        weights, *parts = torch.split(bits, sizes)
+        total = weights.sum()
+        for plain, moving in zip(parts[::2], parts[1::2], strict=True):
+            total = total + torch.minimum(plain, moving).sum()
+        rows_of_all = sizes[0] + sum(sizes[1::2])
+        total = total + self.tuning.side_bits * rows_of_all
+        return Quantised(self._shaped(values), streams, total)
 
     def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
-        return {name: rows[row_key(name)].view(shape) for name, shape in self.shapes.items()}
+        return {name: rows[_key(name)].view(spec.shape) for name, spec in self.specs.items()}
 
     @abstractmethod
-    def decode(self, parameters: Parameters, latents: Tensor, pairs: Tensor) -> Tensor:
-        """Frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``.
+    def decode(self, parameters: Parameters, streams: Streams, pairs: Tensor) -> Tensor:
+        """Return frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``, not clamped.
 
         Args:
-            parameters: of the network.
-            latents: of all pairs, ``(N, latent)``.
+            parameters: of the network, by their names.
+            streams: the values of all pairs, ``(N, d)`` each.
             pairs: which.
         """
 
     @torch.no_grad()
-    def symbols(self) -> tuple[dict[str, Rows], Rows]:
-        """Symbols and exponents of the network's tensors and of the latents ``(latent, N)``."""
-        assert self.quantizers is not None, "quantisation has not started"
+    def symbols(self) -> tuple[dict[str, Rows], dict[str, Rows]]:
+        """Return symbols and exponents of the network's tensors and of the streams ``(d, N)``."""
+        assert self.quantisers is not None, "quantisation has not started"
         weights = {
-            name: _symbols(self.quantizers[row_key(name)], self.rows[row_key(name)])
-            for name in self.shapes
+            name: _symbols(self.quantisers[f"row {_key(name)}"], self.rows[_key(name)])
+            for name in self.specs
         }
-        return weights, _symbols(self.quantizers[LATENTS], self.latents.T)
+        streams = {
+            name: _symbols(self.quantisers[f"stream {name}"], values.T)
+            for name, values in self.streams.items()
+        }
+        return weights, streams
 
 
-def _symbols(quantizer: nn.Module, rows: Tensor) -> Rows:
-    assert isinstance(quantizer, RowQuantizer)
-    _, symbols = quantizer(rows)
-    exponents = exponent_of(quantizer.log_step)
+def _symbols(quantiser: nn.Module, rows: Tensor) -> Rows:
+    assert isinstance(quantiser, RowQuantiser)
+    _, symbols = quantiser(rows)
+    exponents = exponent_of(quantiser.log_step)
     return Rows(symbols.round().long().cpu().numpy(), exponents.long().cpu().numpy())
 
 
-def row_key(name: str) -> str:
-    """The key of a decoder parameter among the rows: module names may not hold dots."""
+def _key(name: str) -> str:
+    """Return the key of a parameter in a ParameterDict, whose keys may not hold dots."""
     return name.replace(".", "_")

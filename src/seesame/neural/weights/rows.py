@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seesame.neural.weights.quantizer import EXPONENTS
-
 Ints = NDArray[np.int64]
 
+EXPONENTS = 8
+"""Quantiser steps an octave, as many as the coder's scale index has."""
 MAX_EXPONENT = 30 * EXPONENTS
 
 
@@ -20,6 +20,6 @@ class Rows:
     exponents: Ints
 
     def values(self) -> NDArray[np.float32]:
-        """The dequantised rows ``(R, n)``."""
+        """Return the dequantised rows ``(R, n)``: each symbol times its row's step 2^(e/8)."""
         steps = np.exp2(self.exponents / EXPONENTS)
         return (self.symbols * steps[:, None]).astype(np.float32)

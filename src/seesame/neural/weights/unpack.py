@@ -1,15 +1,14 @@
 """Bytes to symbols: the WEIGHTS and LATENTS sections of layouts 1 and 2."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from seesame.bitstream.entropy import SymbolDecoder
 from seesame.bitstream.varint import Reader
 from seesame.neural.weights import layout1
-from seesame.neural.weights.arrays import Axes, Ints, decode_array, decode_list
+from seesame.neural.weights.arrays import Ints, decode_array, decode_list
 from seesame.neural.weights.predict import MAX_COEFFICIENT, restored
 from seesame.neural.weights.rows import MAX_EXPONENT, Rows
+from seesame.neural.weights.tensors import Specs
 
 LAYOUT = 2
 """The layout that the encoder writes."""
@@ -17,26 +16,32 @@ LAYOUT = 2
 
 def unpack_weights(
     payload: bytes,
-    shapes: Mapping[str, tuple[int, int]],
-    axes: Mapping[str, Axes],
+    specs: Specs,
     name: str,
     layout: int = LAYOUT,
     sizes: dict[str, int] | None = None,
 ) -> dict[str, Rows]:
-    """Read the WEIGHTS section; ``shapes`` are the row shapes in the decoder's own order.
+    """Read the WEIGHTS section: the symbols of each tensor that the network declares.
 
-    ``sizes``, where given, gets the bytes of each tensor; layout 1 does not tell them.
+    Args:
+        payload: the section.
+        specs: the network's tensors.
+        name: of the file, for messages.
+        layout: of the section, 1 or 2.
+        sizes: gets the bytes of each tensor, where given; layout 1 does not tell them.
 
     Raises:
         DamagedError: the data cannot have come from the encoder.
     """
     if layout == 1:
+        shapes = {key: spec.row_shape for key, spec in specs.items()}
         return layout1.unpack_weights(payload, shapes, name)
     coder = SymbolDecoder(payload, name)
     tensors = {}
-    for key, shape in shapes.items():
-        exponents = _decode_exponents(coder, shape[0], name)
-        tensors[key] = Rows(decode_array(coder, axes[key], name).reshape(shape), exponents)
+    for key, spec in specs.items():
+        exponents = _decode_exponents(coder, spec.rows, name)
+        symbols = decode_array(coder, spec.axes, name).reshape(spec.row_shape)
+        tensors[key] = Rows(symbols, exponents)
         if sizes is not None:
             sizes[key] = coder.used() - sum(sizes.values())
     coder.finish()
@@ -50,8 +55,8 @@ def _decode_exponents(coder: SymbolDecoder, count: int, name: str) -> Ints:
     return exponents
 
 
-def unpack_latents(payload: bytes, shape: tuple[int, int], name: str, layout: int = LAYOUT) -> Rows:
-    """Read the LATENTS section into rows ``(latent, pairs)``, at least one pair.
+def unpack_stream(payload: bytes, shape: tuple[int, int], name: str, layout: int = LAYOUT) -> Rows:
+    """Read a section that holds a stream: rows ``(d, N)``, a symbol for each of N pairs.
 
     Raises:
         DamagedError: the data cannot have come from the encoder.

@@ -1,4 +1,4 @@
-"""Quantisation with training in the loop, and the rate it costs.
+"""Quantisers that are trained with the network, and the rate that their symbols cost.
 
 Every tensor is split in rows (output channels). A row has a step δ = 2^(e/8) with an integer
 exponent e, and its symbols q = round(w/δ) are coded with a discrete Gaussian whose σ is the row's
@@ -12,17 +12,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-EXPONENTS = 8  # steps an octave, as the coder's scale index
+from seesame.neural.weights.rows import EXPONENTS
+
 LN2 = math.log(2.0)
 
 
 def straight_through(value: Tensor, target: Tensor) -> Tensor:
-    """``target`` in the forward pass, the gradient of ``value`` in the backward pass."""
+    """Return ``target``, with the gradient of ``value`` in the backward pass."""
     return value + (target - value).detach()
 
 
 def log_normaliser(sigma: Tensor) -> Tensor:
-    """ln Z(σ), Z = Σ_k exp(-k²/2σ²): by direct sum for small σ, else by Poisson summation."""
+    """Return ln Z(σ), Z = Σ_k exp(-k²/2σ²), by direct sum or, for large σ, Poisson summation."""
     small = sigma.clamp(max=0.8)
     direct = torch.ones_like(sigma)
     for k in range(1, 7):
@@ -34,7 +35,7 @@ def log_normaliser(sigma: Tensor) -> Tensor:
 
 
 def gaussian_bits(power: Tensor, count: Tensor) -> Tensor:
-    """Code length in bits of rows, each with its own best σ.
+    """Return the code length in bits of rows, each with its own best σ.
 
     σ is the maximum-likelihood one and held constant in the backward pass: at the optimum its
     own gradient is zero.
@@ -56,12 +57,12 @@ def gaussian_bits(power: Tensor, count: Tensor) -> Tensor:
 
 
 def exponent_of(log_step: Tensor) -> Tensor:
-    """Integer exponent ``e`` of a learned log2 step."""
+    """Return the integer exponent ``e`` of a learned log2 step."""
     return (log_step * EXPONENTS).round()
 
 
-class RowQuantizer(nn.Module):
-    """Learned steps of one tensor seen as rows.
+class RowQuantiser(nn.Module):
+    """The learned steps of one tensor, seen as rows.
 
     Args:
         rows: ``(R, n)`` values at the moment quantisation begins.
@@ -74,38 +75,13 @@ class RowQuantizer(nn.Module):
         self.log_step = nn.Parameter(torch.log2(spread * share))
 
     def step(self) -> Tensor:
-        """The steps ``(R, 1)`` on their grid, with gradient to the learned logarithm."""
+        """Return the steps ``(R, 1)`` on their grid, with gradient to the learned logarithm."""
         grid = exponent_of(self.log_step) / EXPONENTS
         return torch.exp2(straight_through(self.log_step, grid))[:, None]
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows to ``(quantised rows, symbols)``, both with straight-through gradient."""
+        """Return ``(quantised rows, symbols)`` of rows, both with straight-through gradient."""
         step = self.step()
         scaled = rows / step
         symbols = straight_through(scaled, scaled.round())
         return symbols * step, symbols
-
-
-def as_rows(name: str, tensor: Tensor, grid_cells: int) -> Tensor:
-    """A decoder tensor as rows: the stem by output channel, convolutions by output channel.
-
-    Each tensor's bias is one row.
-    """
-    if name.endswith("bias"):
-        return tensor.reshape(1, -1)
-    if name.startswith("stem"):
-        return tensor.reshape(tensor.shape[0] // grid_cells, -1)
-    return tensor.reshape(tensor.shape[0], -1)
-
-
-def as_axes(name: str, tensor: Tensor, grid_cells: int) -> tuple[int, int, int]:
-    """Three axes of a decoder tensor along which the scale of its symbols may vary.
-
-    Their product is the number of values, in C order: output channel, input channel and tap of a
-    convolution; channel, cell and latent value of the stem. A bias but the stem's has one axis.
-    """
-    if name.startswith("stem"):
-        return tensor.shape[0] // grid_cells, grid_cells, tensor[0].numel()
-    if name.endswith("bias"):
-        return 1, tensor.numel(), 1
-    return tensor.shape[0], tensor.shape[1], tensor[0, 0].numel()

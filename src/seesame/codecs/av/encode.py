@@ -1,0 +1,152 @@
+"""The encoder of the av family: a clip made smaller, filtered and coded by PyAV's encoders."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from seesame.bitstream.container import Container, Section, pack_config
+from seesame.codecs.av.head import SHARPEN_STEP, Head
+from seesame.codecs.av.options import AT_DECODE, AvSettings
+from seesame.codecs.av.pictures import BATCH, coded_pictures
+from seesame.codecs.av.planes import FORMATS, padded
+from seesame.codecs.av.settings import Member, check_together, noteworthy, parse_settings
+from seesame.codecs.av.stream import pack_stream
+from seesame.codecs.av.threads import usual_scheduling
+from seesame.context import EncodeContext
+from seesame.errors import DamagedError, MissingExtraError, UserError
+from seesame.video.clip import Clip
+
+_H264_SEI = 6
+
+
+def encode(
+    member: Member, clip: Clip, settings: Mapping[str, Any], context: EncodeContext
+) -> Container:
+    """Compress a clip; the same clip and settings give the same bytes.
+
+    Raises:
+        UserError: bad settings, or this PyAV was built without the encoder.
+        DamagedError: the clip ends early.
+    """
+    chosen = parse_settings(member, settings)
+    check_together(member, chosen)
+    width, height = scaled_size(clip.width, clip.height, chosen.scale)
+    amount = round(chosen.sharpen / SHARPEN_STEP)
+    head = Head(chosen.up, width, height, chosen.depth, amount, chosen.sharpen_size)
+    packets = _packets(clip, (height, width), member, chosen, context)
+    config = noteworthy(member, chosen)
+    return Container(
+        codec_id=member.codec_id,
+        width=clip.width,
+        height=clip.height,
+        fps=clip.fps,
+        num_frames=clip.num_frames,
+        source_bytes=clip.source_bytes,
+        sections={
+            Section.CONFIG: pack_config(config),
+            Section.STREAM: pack_stream(head, packets),
+        },
+    )
+
+
+def _packets(
+    clip: Clip, size: tuple[int, int], member: Member, chosen: AvSettings, context: EncodeContext
+) -> list[bytes]:
+    """Return the stream; that of an earlier encode where only the decoder would differ."""
+    memory = context.memory
+    if memory is None:
+        return _encode(clip, size, member, chosen, context)
+    coded = {k: v for k, v in asdict(chosen).items() if k not in AT_DECODE}
+    key = ("stream", member.name, json.dumps(coded, sort_keys=True))
+    packets = memory.recall(key, list)
+    if packets is None:
+        packets = _encode(clip, size, member, chosen, context)
+        memory.keep(key, sum(map(len, packets)), packets)
+    return packets
+
+
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """The size to code a clip at: unchanged at scale 1, else rounded to even numbers."""
+    if scale == 1:
+        return width, height
+    return _scaled(width, scale), _scaled(height, scale)
+
+
+def _scaled(side: int, scale: float) -> int:
+    return min(side, max(2, round(side * scale / 2) * 2))
+
+
+def _encode(
+    clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings, context: EncodeContext
+) -> list[bytes]:
+    """All packets in coding order."""
+    packets: list[bytes] = []
+    seen = 0
+    try:
+        encoder = _open_encoder(clip, size, member, settings)
+        for picture in coded_pictures(clip, size, settings, context):
+            picture.pts, picture.time_base = seen, encoder.time_base
+            packets += [bytes(packet) for packet in encoder.encode(picture)]
+            seen += 1
+            if seen % BATCH == 0 or seen == clip.num_frames:
+                share = min(1.0, seen / clip.num_frames)
+                context.progress(share, f"frame {seen} of {clip.num_frames}")
+        packets += [bytes(packet) for packet in encoder.encode(None)]
+    except av.error.FFmpegError as error:
+        raise UserError(f"{member.name} cannot encode this clip ({error.strerror})") from error
+    if seen != clip.num_frames:
+        raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
+    return [_without_ballast(packet, member) for packet in packets]
+
+
+def _open_encoder(
+    clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings
+) -> VideoCodecContext:
+    os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr by itself
+    try:
+        encoder = av.CodecContext.create(member.encoder, "w")
+    except (av.codec.codec.UnknownCodecError, ValueError) as error:
+        raise MissingExtraError(
+            f"this PyAV was built without {member.encoder}; install PyAV's own wheel"
+        ) from error
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.height, encoder.width = (padded(side) for side in size)
+    encoder.pix_fmt = FORMATS[settings.depth]
+    # Constant quality barely depends on the rate; encoders refuse extreme ones.
+    rate = min(max(clip.fps, Fraction(1)), Fraction(120)).limit_denominator(1001)
+    encoder.framerate, encoder.time_base = rate, 1 / rate
+    encoder.gop_size = settings.gop
+    encoder.thread_count = settings.threads
+    encoder.options = member.options(settings, clip.num_frames)
+    with usual_scheduling():
+        encoder.open()
+    return encoder
+
+
+def _without_ballast(packet: bytes, member: Member) -> bytes:
+    """Drop what no decoder needs: AV1's temporal delimiters, x264's note of its own settings."""
+    if member.name == "svtav1" and packet.startswith(b"\x12\x00"):
+        return packet[2:]
+    if member.name == "x264":
+        return b"".join(
+            unit for unit in _annex_b_units(packet) if unit.lstrip(b"\0")[1] & 31 != _H264_SEI
+        )
+    return packet
+
+
+def _annex_b_units(packet: bytes) -> list[bytes]:
+    """NAL units with their start codes (ITU-T H.264, annex B); joined they are the packet."""
+    starts = []
+    found = packet.find(b"\0\0\1")
+    while found >= 0:
+        starts.append(found - (found > 0 and packet[found - 1] == 0))
+        found = packet.find(b"\0\0\1", found + 3)
+    return [
+        packet[start:end] for start, end in zip(starts, [*starts[1:], len(packet)], strict=True)
+    ]

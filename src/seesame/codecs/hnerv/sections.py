@@ -1,0 +1,55 @@
+"""The sections of an hnerv file as symbols; torch is not needed to read them."""
+
+from dataclasses import dataclass
+
+from seesame.bitstream.container import Container, Section
+from seesame.codecs.hnerv.architecture import Architecture, unpack_architecture
+from seesame.errors import DamagedError
+from seesame.neural.render.bounds import check_render, check_stream, num_pairs
+from seesame.neural.weights.rows import Rows
+from seesame.neural.weights.unpack import unpack_stream, unpack_weights
+
+CODEC_ID = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Symbols:
+    """Everything that a file holds, before it is dequantised.
+
+    Args:
+        architecture: the decoder's shape.
+        layout: of the sections, 1 or 2.
+        weights: the decoder's tensors.
+        latents: ``(latent, N)``.
+    """
+
+    architecture: Architecture
+    layout: int
+    weights: dict[str, Rows]
+    latents: Rows
+
+
+def unpack_symbols(
+    container: Container, name: str = "the file", sizes: dict[str, int] | None = None
+) -> Symbols:
+    """Read a file's sections.
+
+    Args:
+        container: the file.
+        name: of the file, for messages.
+        sizes: gets the bytes of each tensor of the decoder, where given.
+
+    Raises:
+        DamagedError: a section is missing, impossible or does not decode.
+    """
+    for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
+        if section not in container.sections:
+            raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
+    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
+    check_render(architecture.render, container, name)
+    check_stream(container, architecture.latent, name)
+    packed = container.sections[Section.WEIGHTS]
+    weights = unpack_weights(packed, architecture.tensors(), name, layout, sizes)
+    shape = (architecture.latent, num_pairs(container))
+    latents = unpack_stream(container.sections[Section.LATENTS], shape, name, layout)
+    return Symbols(architecture, layout, weights, latents)
