@@ -87,7 +87,7 @@ def _decode(packets: list[bytes], member: Member, head: Head, num_frames: int) -
 def _decoded_pictures(
     packets: list[bytes], member: Member, size: tuple[int, int]
 ) -> Iterator[VideoFrame]:
-    """All pictures of the stream; every one of the four decoders gives them in playing order."""
+    """Yield all pictures of the stream; all four decoders give them in playing order."""
     try:
         decoder = av.CodecContext.create(member.decoder, "r")
     except (av.codec.codec.UnknownCodecError, ValueError) as error:

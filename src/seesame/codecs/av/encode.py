@@ -72,7 +72,7 @@ def _packets(
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """The size to code a clip at: unchanged at scale 1, else rounded to even numbers."""
+    """Return the size to code a clip at: unchanged at scale 1, else rounded to even numbers."""
     if scale == 1:
         return width, height
     return _scaled(width, scale), _scaled(height, scale)
@@ -85,7 +85,7 @@ def _scaled(side: int, scale: float) -> int:
 def _encode(
     clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings, context: EncodeContext
 ) -> list[bytes]:
-    """All packets in coding order."""
+    """Return all packets in coding order."""
     packets: list[bytes] = []
     seen = 0
     try:
@@ -130,7 +130,7 @@ def _open_encoder(
 
 
 def _without_ballast(packet: bytes, member: Member) -> bytes:
-    """Drop what no decoder needs: AV1's temporal delimiters, x264's note of its own settings."""
+    """Return a packet without AV1's temporal delimiters and x264's note of its own settings."""
     if member.name == "svtav1" and packet.startswith(b"\x12\x00"):
         return packet[2:]
     if member.name == "x264":
@@ -141,7 +141,7 @@ def _without_ballast(packet: bytes, member: Member) -> bytes:
 
 
 def _annex_b_units(packet: bytes) -> list[bytes]:
-    """NAL units with their start codes (ITU-T H.264, annex B); joined they are the packet."""
+    """Return NAL units with their start codes (ITU-T H.264, annex B), which make up the packet."""
     starts = []
     found = packet.find(b"\0\0\1")
     while found >= 0:

@@ -11,16 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PRESHARPEN_SIGMA = 1.0
-"""Of :func:`presharpen`, in pixels."""
+"""Sigma of :func:`presharpen`, in pixels."""
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """A Gaussian of ``sigma`` pixels, cut at three sigma, edges repeated; 0 changes nothing."""
+    """Return pictures blurred by a Gaussian that is cut at three sigma; edges are repeated.
+
+    A ``sigma`` of 0 pixels changes nothing.
+    """
     return _smooth(x, _gaussian(sigma, math.ceil(3 * sigma))) if sigma else x
 
 
 def fade_colour(x: Tensor, factor: float) -> Tensor:
-    """Multiply the colour differences of RGB, leaving luma (BT.601) as it is.
+    """Return RGB with multiplied colour differences, leaving luma (BT.601) as it is.
 
     Args:
         x: RGB.
@@ -34,12 +37,12 @@ def fade_colour(x: Tensor, factor: float) -> Tensor:
 
 
 def presharpen(x: Tensor, amount: float) -> Tensor:
-    """An unsharp mask: ``x + amount (x - blur(x, PRESHARPEN_SIGMA))``."""
+    """Return an unsharp mask: ``x + amount (x - blur(x, PRESHARPEN_SIGMA))``."""
     return x + amount * (x - blur(x, PRESHARPEN_SIGMA)) if amount else x
 
 
 def sharpen(x: Tensor, amount: float, size: int) -> Tensor:
-    """The decoder's unsharp mask: ``x + amount (x - G x)``.
+    """Return the decoder's unsharp mask: ``x + amount (x - G x)``.
 
     G is a separable Gaussian of ``size`` by ``size`` pixels with sigma ``size / 6``, its weights
     summing to 1, edges repeated.
@@ -53,7 +56,7 @@ def sharpen(x: Tensor, amount: float, size: int) -> Tensor:
 
 
 def _gaussian(sigma: float, radius: int) -> list[float]:
-    """The weights of the centre and of the pixels 1, 2 … ``radius`` beside it."""
+    """Return the weights of the centre and of the pixels 1, 2 … ``radius`` beside it."""
     weights = [math.exp(-((i / sigma) ** 2) / 2) for i in range(radius + 1)]
     total = weights[0] + 2 * sum(weights[1:])
     return [weight / total for weight in weights]

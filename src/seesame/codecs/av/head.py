@@ -38,7 +38,7 @@ class Head:
     sharpen_size: int = 9
 
     def pack(self) -> bytes:
-        """The varints."""
+        """Return the varints."""
         kernel = UP_KERNELS.index(self.up)
         kernel += _TEN_BITS if self.depth == 10 else 0
         numbers = [kernel, self.width, self.height]

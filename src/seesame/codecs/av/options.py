@@ -58,12 +58,8 @@ class AvSettings:
     """Factor on the colour differences before coding, 0..1."""
     presharpen: float = 0.0
     """Amount of an unsharp mask (sigma 1) before coding, 0..5."""
-    first_blur: float = 0.0
-    """Sigma of one more Gaussian over the first frame of each pair, 0..20."""
     first_qp: int = 0
     """Added to the quantiser of the first frame of each pair, -20..20; x264."""
-    roi: float = 0.0
-    """Sigma of a Gaussian where the stack does not look, 0..20."""
     roi_qp: int = 0
     """Added to the quantiser where the stack does not look, 0..20; x264 and x265."""
     sharpen: float = 0.0

@@ -1,7 +1,7 @@
-"""What an encoder of the av family gets: pictures made smaller, filtered, in YUV.
+"""The pictures that an encoder of the av family gets: made smaller, filtered, in YUV.
 
 They depend on few of the settings. A search, which encodes the same clip again and again, keeps
-those of its last encodes, and is spared the source's decoding and the filters.
+those of its last encodes in a memory, so that the source is not decoded and filtered again.
 """
 
 from collections.abc import Iterator
@@ -12,38 +12,38 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from seesame.codecs.av import filters as av_filters
+from seesame.codecs.av import filters
 from seesame.codecs.av.options import AvSettings
 from seesame.codecs.av.planes import padded, pictures
 from seesame.codecs.av.regions import with_regions
-from seesame.codecs.av.roi import BLOCK, Focus, offsets, soften
+from seesame.codecs.av.roi import BLOCK, Focus, offsets
 from seesame.context import EncodeContext
 from seesame.video.clip import Clip
 from seesame.video.resize import resize, to_float
 
 BATCH = 16
 """Frames read at a time."""
-PREPARING = ("down", "depth", "blur", "chroma", "presharpen", "first_blur")
+PREPARING = ("down", "depth", "blur", "chroma", "presharpen")
 """Settings that change the pictures; those of regions, which need the stack, are never kept."""
 
 
 def coded_pictures(
     clip: Clip, size: tuple[int, int], settings: AvSettings, context: EncodeContext
 ) -> Iterator[VideoFrame]:
-    """All pictures in order, without times.
+    """Yield all pictures in order, without times.
 
     Args:
         clip: the source.
         size: ``(height, width)`` to code at.
         settings: the codec's.
-        context: with the stack, for regions, and where pictures may be kept.
+        context: with the stack, for regions, and a memory for pictures.
 
     Raises:
         DamagedError: the clip ends early or is damaged.
         UserError: regions without a stack.
     """
     memory = context.memory
-    if settings.roi or settings.roi_qp or memory is None:
+    if settings.roi_qp or memory is None:
         yield from _made(clip, size, settings, context)
         return
     chosen = asdict(settings)
@@ -54,25 +54,25 @@ def coded_pictures(
         return
     samples = 3 * padded(size[0]) * padded(size[1]) // 2
     total = clip.num_frames * samples * (1 if settings.depth == 8 else 2)
-    keep = memory.fits(total)
+    fits = memory.fits(total)
     fresh = []
     for picture in _made(clip, size, settings, context):
-        if keep:
+        if fits:
             fresh.append(picture)
         yield picture
-    if keep and len(fresh) == clip.num_frames:
+    if fits and len(fresh) == clip.num_frames:
         memory.keep(key, total, fresh)
 
 
 def _made(
     clip: Clip, size: tuple[int, int], settings: AvSettings, context: EncodeContext
 ) -> Iterator[VideoFrame]:
-    focus = Focus(context) if settings.roi or settings.roi_qp else None
+    focus = Focus(context) if settings.roi_qp else None
     seen = 0
     for batch in clip.batches(BATCH):
         frames = to_float(batch)
         keep = None if focus is None else focus(frames, seen, size)
-        small = _prepared(frames, seen, size, settings, keep)
+        small = _prepared(frames, size, settings)
         quantiser = None if keep is None else offsets(keep, settings.roi_qp)
         for number, picture in enumerate(pictures(small, settings.depth)):
             if quantiser is not None:
@@ -82,18 +82,10 @@ def _made(
         seen += len(batch)
 
 
-def _prepared(
-    frames: Tensor, start: int, size: tuple[int, int], settings: AvSettings, keep: Tensor | None
-) -> Tensor:
-    """What the encoder gets of some frames, the first of which has the number ``start``."""
+def _prepared(frames: Tensor, size: tuple[int, int], settings: AvSettings) -> Tensor:
+    """Return the pictures that the encoder gets of some frames."""
     with torch.no_grad():
         small = resize(frames, size, settings.down)
-        if keep is not None and settings.roi:
-            small = soften(small, keep, settings.roi)
-        if settings.first_blur:
-            first = slice(start % 2, None, 2)
-            small = small.clone()  # it may be the frames themselves
-            small[first] = av_filters.blur(small[first], settings.first_blur)
-        small = av_filters.blur(small, settings.blur)
-        small = av_filters.presharpen(small, settings.presharpen)
-        return av_filters.fade_colour(small, settings.chroma)
+        small = filters.blur(small, settings.blur)
+        small = filters.presharpen(small, settings.presharpen)
+        return filters.fade_colour(small, settings.chroma)

@@ -1,4 +1,4 @@
-"""Regions of a picture with a quantiser of their own, as encoders hear of them.
+"""Regions of a picture with a quantiser of their own, as encoders are told of them.
 
 FFmpeg's filter ``addroi`` puts regions beside a frame's pixels, from where libx264 and libx265 take
 an offset for the quantiser of each block.
@@ -14,14 +14,14 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 QUANTISERS = 51
-"""What an offset of 1 stands for, in steps of the quantiser."""
+"""The steps of the quantiser that an offset of 1 stands for."""
 
 Region = tuple[int, int, int, int, int]
 """Column, row, width and height in blocks, and the offset."""
 
 
 def regions(offsets: NDArray[np.int64]) -> list[Region]:
-    """Rectangles of equal offset that cover all blocks whose offset is not 0.
+    """Return rectangles of equal offset that cover all blocks whose offset is not 0.
 
     Args:
         offsets: ``(rows, columns)``.
@@ -41,7 +41,7 @@ def regions(offsets: NDArray[np.int64]) -> list[Region]:
 
 
 def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Start, length and value of each run of equal values other than 0."""
+    """Yield start, length and value of each run of equal values other than 0."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1), len(values)]
     for start, end in itertools.pairwise(edges):
         if values[start]:
@@ -49,7 +49,7 @@ def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
 
 
 def with_regions(picture: VideoFrame, offsets: NDArray[np.int64], block: int) -> VideoFrame:
-    """A picture with regions beside it; the pixels are the same.
+    """Return a picture with regions as side data; the pixels are the same.
 
     Args:
         picture: with its time stamp.

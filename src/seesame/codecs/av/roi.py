@@ -1,4 +1,4 @@
-"""Where in a picture the stack looks, so that the rest may be blurred or get fewer bits.
+"""The places in a picture that matter to the stack, so that the rest may get fewer bits.
 
 A place matters as much as the outputs of the nets change with its pixels: simple gradients
 (Simonyan et al. 2013, "Deep inside convolutional networks", section 3).
@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.codecs.av.filters import blur
 from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.neural.fitting.objective import margins
@@ -18,15 +17,15 @@ from seesame.perception.stack import Stack
 from seesame.video.resize import resize
 
 BLOCK = 16
-"""Side of the blocks that are kept or blurred, in coded pixels."""
+"""Side of the blocks that get a quantiser of their own, in coded pixels."""
 TEMPERATURE = 0.5
-"""Of the smooth disagreement, in logits: pixels with margins far above it count for nothing."""
+"""Temperature of the smooth disagreement, in logits: larger margins count for nothing."""
 AT_ONCE = 2
 """Pairs that go through the nets at a time, which bounds the memory."""
 
 
 class Focus:
-    """Finds where the stack looks in frames.
+    """Finds the places in frames that matter to a stack.
 
     Args:
         context: its stack judges, on its device.
@@ -37,15 +36,15 @@ class Focus:
 
     def __init__(self, context: EncodeContext) -> None:
         if context.stack is None:
-            raise UserError("roi_qp asks a perception stack where it looks, and none was given")
+            raise UserError("roi_qp asks a perception stack what matters to it, and none was given")
         if not context.stack.differentiable:
             raise UserError(
-                f"stack {context.stack.name} has no gradients, which roi needs; use roi=0"
+                f"stack {context.stack.name} has no gradients, which roi_qp needs; use roi_qp=0"
             )
         self.stack, self.device = context.stack, context.device
 
     def __call__(self, frames: Tensor, start: int, size: tuple[int, int]) -> Tensor:
-        """How much of each coded pixel is to be kept.
+        """Return how much of each coded pixel is to be kept.
 
         Args:
             frames: some frames at source size, float ``(B, 3, H, W)``.
@@ -66,14 +65,8 @@ class Focus:
         return keep
 
 
-def soften(small: Tensor, keep: Tensor, sigma: float) -> Tensor:
-    """Blend pictures ``(B, 3, h, w)`` with their blurred versions, where ``keep`` is below 1."""
-    soft = blur(small, sigma)
-    return soft + keep * (small - soft)
-
-
 def offsets(keep: Tensor, most: int) -> NDArray[np.int64]:
-    """What to add to the quantiser of each block of coded pixels.
+    """Return what to add to the quantiser of each block of coded pixels.
 
     Args:
         keep: ``(B, 1, h, w)`` in 0..1.
@@ -89,7 +82,7 @@ def offsets(keep: Tensor, most: int) -> NDArray[np.int64]:
 
 
 def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
-    """How much the judged outputs change with each pixel of whole pairs.
+    """Return how much the judged outputs change with each pixel of whole pairs.
 
     For the second frame of a pair, the gradient of the smooth disagreement
     ``sum(sigmoid(-margin / TEMPERATURE))``, where the margin is the lead of the arg-max class; for
@@ -124,7 +117,7 @@ def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
 
 
 def kept(sensitive: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much of each pixel is kept, 0..1, at ``size``.
+    """Return how much of each pixel is kept, 0..1, at ``size``.
 
     The largest sensitivity of each block of about :data:`BLOCK` pixels, in units of the frame's
     mean block and at most 1; blocks take over their neighbours' if that is more, and pixels
@@ -143,7 +136,7 @@ def kept(sensitive: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _magnitude(squares: Tensor) -> Tensor:
-    """``(B, 3, H, W)`` to ``(B, 1, H, W)`` with mean 1, or 0 where there is nothing."""
+    """Return lengths over channels, ``(B, 1, H, W)``, with mean 1, or 0 where all are 0."""
     length = squares.sum(1, keepdim=True).sqrt()
     mean = length.mean((2, 3), keepdim=True)
     return torch.where(mean > 0, length / mean.clamp_min(1e-30), 0.0)

@@ -36,8 +36,6 @@ _OF_ALL: dict[str, Allowed] = {
     "blur": Range(0.0, 20.0),
     "chroma": Range(0.0, 1.0),
     "presharpen": Range(0.0, 5.0),
-    "first_blur": Range(0.0, 20.0),
-    "roi": Range(0.0, 20.0),
     "sharpen": Range(0.0, MAX_SHARPEN * SHARPEN_STEP),
     "sharpen_size": SHARPEN_SIZES,
 }

@@ -48,7 +48,7 @@ class Captured(Generic[T]):
         return self._graph.pool()
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> T:
-        """The results, which the next call overwrites."""
+        """Return the results, which the next call overwrites."""
         for name, held in self._inputs.items():
             held.copy_(inputs[name], non_blocking=True)
         self._graph.replay()
@@ -80,7 +80,7 @@ class Replay(Generic[T]):
         self._seen: dict[Hashable, int] = {}
         self._captured: dict[Hashable, tuple[Captured[T], Captured[None]]] = {}
         self.refused = ""
-        """Why nothing can be captured; empty while it can."""
+        """The reason why nothing can be captured; empty while it can."""
 
     def forget(self) -> None:
         """Capture anew: the tensors that steps change are no longer the same ones."""
@@ -93,7 +93,7 @@ class Replay(Generic[T]):
         work: Callable[[Mapping[str, Tensor]], T],
         inputs: Mapping[str, Tensor],
     ) -> T:
-        """A step's first part.
+        """Run a step's first part and return its results.
 
         Args:
             kind: what decides which kernels run, in the second part as well.
@@ -117,7 +117,7 @@ class Replay(Generic[T]):
         return self._beside(lambda: work(inputs))
 
     def second(self, factor: float) -> None:
-        """The second part of the step whose first part was the last one."""
+        """Run the second part of the step whose first part was the last one."""
         inputs = self._inputs(factor)
         if self._kind in self._captured:
             self._captured[self._kind][1](inputs)

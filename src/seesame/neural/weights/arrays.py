@@ -3,12 +3,12 @@
 An array ``(A, B, C)`` is coded with tables whose scale index, an eighth of an octave a step, is a
 base plus an offset for each element of each chosen axis: sigma factorises over the axes, as in
 NVRC (Kwan et al. 2024, "NVRC: Neural Video Representation Compression"). The table's shape is a
-Gaussian, a mixture of Gaussians of neighbouring scales, or a Laplace. Values that favour every
-P-th integer, as weights do that were trained for low complexity, have the table modulated with
-period P. And a table may learn on the way, from this start.
+Gaussian, a mixture of Gaussians of neighbouring scales, or a Laplace. A table may be modulated with
+a period P, for values that favour every P-th integer: files may hold such tables, but the encoder
+no longer makes them. And a table may learn on the way, from this start.
 
-:mod:`seesame.neural.weights.choose_coding` chooses the parameters; ``docs/format.md`` describes
-the bytes.
+:mod:`seesame.neural.weights.choose_coding` chooses the parameters; ``docs/format.md`` describes the
+bytes.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ STRENGTHS = (4, 6, 8, 10, 12, 14, 16)
 
 @dataclass(frozen=True)
 class Coding:
-    """How an array is coded.
+    """The parameters with which an array is coded.
 
     Args:
         bits: the symbols lie within ``±(2**bits - 1)``, 0..15.
@@ -77,11 +77,11 @@ class Coding:
 
     @property
     def plain(self) -> bool:
-        """Whether all symbols have one scale."""
+        """True where all symbols have one scale."""
         return all(o is None for o in self.offsets)
 
     def scales(self, axes: Axes) -> Ints:
-        """Scale index of each symbol, ``(A * B * C,)``."""
+        """Return the scale index of each symbol, ``(A * B * C,)``."""
         index = np.full(axes, self.base, np.int64)
         for axis, offsets in enumerate(self.offsets):
             if offsets is not None:
@@ -89,11 +89,11 @@ class Coding:
         return index.clip(0, 255).ravel()
 
     def table(self, scale: int) -> Counts:
-        """The table of the symbols with this scale index."""
+        """Return the table of the symbols with this scale index."""
         return _table(scale, self.limit, self.shape, self.modulation, self.period)
 
     def groups(self, axes: Axes) -> Iterator[tuple[int, Ints | slice]]:
-        """Each scale index that occurs, ascending, with the places that have it, in order."""
+        """Yield each scale index that occurs, ascending, with the places that have it, in order."""
         if self.plain:
             yield self.base, slice(None)
             return
@@ -131,19 +131,19 @@ def _table(scale: int, limit: int, shape: int, modulation: tuple[int, ...], peri
 
 
 def distances(limit: int, period: int) -> Ints:
-    """Distance of each of -limit..limit from the nearest multiple of the period."""
+    """Return the distance of each of -limit..limit from the nearest multiple of the period."""
     places = np.arange(-limit, limit + 1)
     return np.minimum(places % period, -places % period)
 
 
 def scaled_axes(axes: Axes) -> list[int]:
-    """The axes that may have offsets: those along which an element is not a single symbol."""
+    """Return the axes that may have offsets: those whose elements are not single symbols."""
     size = axes[0] * axes[1] * axes[2]
     return [axis for axis in range(3) if 1 < axes[axis] < size]
 
 
 def encode_natural(coder: SymbolEncoder, value: int) -> None:
-    """A number from 0 to 65535: its length in bits, then the bits below the highest."""
+    """Code a number from 0 to 65535: its length in bits, then the bits below the highest."""
     bits = value.bit_length()
     coder.uniform([bits], 17)
     if bits > 1:
@@ -159,7 +159,7 @@ def decode_natural(coder: SymbolDecoder) -> int:
 
 
 def middle_of(values: Ints) -> int:
-    """The median, or where a value lies more than 32767 away, the middle between the extremes."""
+    """Return the median, or the middle of the extremes where one is more than 32767 away."""
     middle = int(np.median(values))
     if np.abs(values - middle).max() > LARGEST:
         middle = int(values.min() + values.max()) // 2
@@ -167,7 +167,7 @@ def middle_of(values: Ints) -> int:
 
 
 def encode_list(coder: SymbolEncoder, values: Ints) -> None:
-    """A list of like numbers in ±32767: a middle one, then the differences from it."""
+    """Code a list of like numbers in ±32767: a middle one, then the differences from it."""
     middle = middle_of(values)
     encode_natural(coder, 2 * middle if middle >= 0 else -2 * middle - 1)
     if len(values) == 1:

@@ -1,10 +1,10 @@
-"""The encoder's choice of how to code an array, by the length of the code.
+"""The encoder's choice of an array's coding, by the length of the code.
 
 Floats are harmless here: only the encoder runs this. Lengths are those of tables worked out in
 floats by the formulas that the integer tables follow, right to a small part of a bit.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +17,6 @@ from seesame.neural.weights.arrays import (
     LAPLACE,
     LIST_SCALE,
     MAX_LEARNED,
-    MAX_PERIOD,
     MAX_WORK,
     NUM_SHAPES,
     SHARES,
@@ -26,7 +25,6 @@ from seesame.neural.weights.arrays import (
     Axes,
     Coding,
     Ints,
-    distances,
     middle_of,
     scaled_axes,
 )
@@ -34,24 +32,40 @@ from seesame.neural.weights.arrays import (
 Floats = NDArray[np.float64]
 Offsets = tuple[Ints | None, Ints | None, Ints | None]
 
-STEPS = np.arange(-8, 9)
-"""Changes of an offset that one pass tries."""
-PASSES = 3
-HEADER_BITS = 14
-LEARNABLE = 512
-"""Fewest symbols that are worth the encoder's time to try learning."""
-MAX_LEARNING = 32
-"""Most tables that learn: many small ones learn little, slowly."""
-WIDE = 12
-"""Symbols of more bits are no usual ones, and have one Gaussian table."""
+
+@dataclass(frozen=True)
+class CodingTuning:
+    """How hard the encoder looks for the shortest code.
+
+    Args:
+        steps: changes of an offset that one pass tries, to either side, in scale indices.
+        passes: over the offsets of all axes, where several axes have offsets.
+        base_steps: common changes of all scales that are tried with each shape, to either side.
+        header_bits: bits of the parameters that every array has.
+        learnable: fewest symbols that are worth the time to try tables that learn.
+        max_learning: most tables that learn: many small ones learn little, slowly.
+        wide: symbols of more bits are no usual ones, and have one Gaussian table.
+    """
+
+    steps: int = 8
+    passes: int = 3
+    base_steps: int = 6
+    header_bits: int = 14
+    learnable: int = 512
+    max_learning: int = 32
+    wide: int = 12
+
+
+TUNING = CodingTuning()
+STEPS = np.arange(-TUNING.steps, TUNING.steps + 1)
 
 
 def fit(array: Ints) -> Coding:
-    """The coding of an array ``(A, B, C)`` of symbols in ±32767 in the fewest bits.
+    """Return the coding of an array ``(A, B, C)`` of symbols in ±32767 in the fewest bits.
 
     First the scales, with Gaussians: axes are added one by one while an axis saves more than its
-    offsets cost, which are fitted by alternating minimisation of the code length. Then the shape,
-    the period and the learning. ``estimate`` of the result is its length in bits.
+    offsets cost, which are fitted by alternating minimisation of the code length. Then the shape
+    and the learning. ``estimate`` of the result is its length in bits.
 
     Raises:
         ValueError: a symbol is out of range.
@@ -62,24 +76,23 @@ def fit(array: Ints) -> Coding:
         return coding
     if coding.bits > 15:
         raise ValueError(f"symbols reach {sizes.max()}, more than 32767")
-    if coding.bits > WIDE:
+    if coding.bits > TUNING.wide:
         base = scale_for(array, coding.limit)
         bits = cost_bits(array, gaussian_counts(base, coding.limit), coding.limit)
         return replace(coding, base=base, estimate=bits + _side_bits(coding))
     coding = _fit_axes(sizes, coding)
     coding = _fit_shape(sizes, coding)
-    coding = _fit_period(sizes, coding)
     return _fit_strength(array, coding)
 
 
 def array_bits(array: Ints) -> float:
-    """Length in bits of an array ``(A, B, C)`` coded as :func:`fit` chooses."""
+    """Return the length in bits of an array ``(A, B, C)`` coded as :func:`fit` chooses."""
     return fit(array).estimate
 
 
 @lru_cache(maxsize=8)
 def _lengths(limit: int, shape: int) -> Floats:
-    """Code lengths in bits ``(256, limit + 1)`` of magnitudes, for every scale index."""
+    """Return code lengths in bits ``(256, limit + 1)`` of magnitudes, for every scale index."""
     widths = 2.0 ** (np.arange(256) / 8 - 4)[:, None]
     ratio = np.arange(limit + 1) / widths
     density = np.exp(-ratio if shape == LAPLACE else -0.5 * ratio**2)
@@ -96,7 +109,7 @@ def _lengths(limit: int, shape: int) -> Floats:
 
 
 def list_bits(values: Ints) -> float:
-    """Length in bits of :func:`~seesame.neural.weights.arrays.encode_list`."""
+    """Return the length in bits of :func:`~seesame.neural.weights.arrays.encode_list`."""
     middle = middle_of(values)
     bits = 4.1 + max(0, (2 * abs(middle)).bit_length() - 1)
     if len(values) == 1:
@@ -110,11 +123,11 @@ def list_bits(values: Ints) -> float:
 
 
 def _side_bits(coding: Coding) -> float:
-    return 4 + HEADER_BITS + sum(list_bits(o) for o in coding.offsets if o is not None)
+    return 4 + TUNING.header_bits + sum(list_bits(o) for o in coding.offsets if o is not None)
 
 
 def _histogram(sizes: Ints, coding: Coding) -> Ints:
-    """How often each magnitude stands at each scale index: ``(256, limit + 1)``."""
+    """Return how often each magnitude stands at each scale index: ``(256, limit + 1)``."""
     width = coding.limit + 1
     places = coding.scales(_axes(sizes)) * width + sizes.ravel()
     return np.bincount(places, minlength=256 * width).reshape(256, width)
@@ -145,7 +158,7 @@ def _fit_axes(sizes: Ints, coding: Coding) -> Coding:
 
 
 def _with_axis(sizes: Ints, coding: Coding, axis: int, lengths: Floats) -> Coding:
-    """The coding with offsets along one axis more, all offsets fitted in turn."""
+    """Return the coding with offsets along one axis more, all offsets fitted in turn."""
     chosen = [i for i in range(3) if i == axis or coding.offsets[i] is not None]
     offsets = [
         np.zeros(n, np.int64) if o is None else o
@@ -154,7 +167,7 @@ def _with_axis(sizes: Ints, coding: Coding, axis: int, lengths: Floats) -> Codin
     others = tuple(i for i in range(3) if i != axis)
     power = np.square(sizes).mean(axis=others) + 1e-3
     offsets[axis] = np.round(4 * np.log2(power / power.mean())).astype(np.int64)
-    for _ in range(PASSES if len(chosen) > 1 else 1):
+    for _ in range(TUNING.passes if len(chosen) > 1 else 1):
         for i in chosen:
             offsets[i] = _refined(sizes, coding.base, offsets, i, lengths)
     base = coding.base
@@ -171,7 +184,7 @@ def _with_axis(sizes: Ints, coding: Coding, axis: int, lengths: Floats) -> Codin
 
 
 def _refined(sizes: Ints, base: int, offsets: list[Ints], axis: int, lengths: Floats) -> Ints:
-    """Offsets of one axis that minimise the symbols' code length plus their own."""
+    """Return offsets of one axis that minimise the symbols' code length plus their own."""
     index: Ints = np.full(sizes.shape, base, np.int64)
     for i, o in enumerate(offsets):
         index += np.expand_dims(o, tuple(j for j in range(3) if j != i))
@@ -188,14 +201,14 @@ def _refined(sizes: Ints, base: int, offsets: list[Ints], axis: int, lengths: Fl
 
 
 def _fit_shape(sizes: Ints, coding: Coding) -> Coding:
-    """The shape, and a common change of all scales with it."""
+    """Return the best shape, and a common change of all scales with it."""
     histogram = _histogram(sizes, coding)
     used = np.flatnonzero(histogram.any(axis=1))
     best = coding
     side = _side_bits(coding)
     for shape in range(NUM_SHAPES):
         lengths = _lengths(coding.limit, shape)
-        for step in range(-6, 7):
+        for step in range(-TUNING.base_steps, TUNING.base_steps + 1):
             base = coding.base + step
             if 0 <= base <= 255:
                 moved = lengths[(used + step).clip(0, 255)]
@@ -205,37 +218,14 @@ def _fit_shape(sizes: Ints, coding: Coding) -> Coding:
     return best
 
 
-def _fit_period(sizes: Ints, coding: Coding) -> Coding:
-    """A modulation of the table, if magnitudes favour the multiples of a number."""
-    histogram = _histogram(sizes, coding)
-    used = np.flatnonzero(histogram.any(axis=1))
-    seen = histogram[used]
-    # Shares of the magnitudes under the plain tables; all but zero stand for two symbols.
-    density = 2.0 ** -_lengths(coding.limit, coding.shape)[used]
-    density[:, 1:] *= 2
-    best = coding
-    for period in range(2, min(MAX_PERIOD, coding.limit) + 1):
-        classes = distances(coding.limit, period)[coding.limit :]
-        member = np.eye(period // 2 + 1)[classes]
-        found, share = seen.sum(0) @ member, density @ member
-        wanted = found / np.maximum(seen.sum(1) @ share, 1e-9)
-        weights = np.round(256 * wanted / wanted.max()).clip(1, 256)
-        saved = found @ np.log2(weights) - seen.sum(1) @ np.log2(share @ weights)
-        bits = coding.estimate - float(saved) + 2.8 + 8 * len(weights)
-        if bits < best.estimate:
-            modulation = tuple(int(w) for w in weights)
-            best = replace(coding, period=period, modulation=modulation, estimate=bits)
-    return best
-
-
 def _fit_strength(array: Ints, coding: Coding) -> Coding:
-    """Whether the tables should learn, and how fast."""
+    """Return the coding with tables that learn, if that saves bits."""
     best = coding
-    if coding.limit > MAX_LEARNED or array.size < LEARNABLE:
+    if coding.limit > MAX_LEARNED or array.size < TUNING.learnable:
         return coding
     symbols = (array.ravel() + coding.limit).astype(np.int32)
     groups = [(symbols[p], coding.table(s)) for s, p in coding.groups(_axes(array))]
-    if len(groups) > MAX_LEARNING:
+    if len(groups) > TUNING.max_learning:
         return coding
     side = coding.estimate - _static_bits(groups)
     for strength in reversed(STRENGTHS):  # from nearly fixed tables to quick ones

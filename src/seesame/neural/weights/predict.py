@@ -17,15 +17,14 @@ SHIFT = 4
 ONE = 1 << SHIFT
 MAX_COEFFICIENT = 4 * ONE
 
-FIRSTS = np.arange(0, 25)
-SECONDS = np.arange(-12, 13)
-"""Weights that the encoder tries."""
+FIRSTS, SECONDS = np.arange(0, 25), np.arange(-12, 13)
+"""The weights a and b that the encoder tries for each row, in sixteenths."""
 COMMON = (14, 15, 16)
-"""Weights that the encoder tries for all rows at once."""
+"""The weights a that the encoder tries for all rows at once."""
 
 
 def missed(symbols: Ints, weights: Ints) -> Ints:
-    """Rows ``(d, N)`` less their prediction with ``weights (d, 2)``."""
+    """Return rows ``(d, N)`` less their prediction with ``weights (d, 2)``."""
     last, before = _before(symbols)
     total = weights[:, :1] * last + weights[:, 1:] * before
     rest: Ints = symbols - (total + ONE // 2 >> SHIFT)
@@ -33,14 +32,14 @@ def missed(symbols: Ints, weights: Ints) -> Ints:
 
 
 def _before(symbols: Ints) -> tuple[Ints, Ints]:
-    """The symbols one and two places before each."""
+    """Return the symbols one and two places before each."""
     last, before = np.zeros_like(symbols), np.zeros_like(symbols)
     last[:, 1:], before[:, 2:] = symbols[:, :-1], symbols[:, :-2]
     return last, before
 
 
 def restored(rest: Ints, weights: Ints, name: str) -> Ints:
-    """Rows ``(d, N)`` from what :func:`missed` left of them.
+    """Return rows ``(d, N)`` from what :func:`missed` left of them.
 
     Raises:
         DamagedError: a symbol beyond ±32767.
@@ -64,7 +63,7 @@ def _restored(rest: list[int], first: int, second: int, name: str) -> list[int]:
 
 
 def candidates(symbols: Ints) -> Iterator[Ints]:
-    """Choices of weights ``(d, 2)`` for rows ``(d, N)`` that are worth a try.
+    """Yield choices of weights ``(d, 2)`` for rows ``(d, N)`` that are worth a try.
 
     None at all; a common one; the best first one of each row; the best two of each row. What is
     left of the rows keeps within ±32767.
@@ -80,7 +79,7 @@ def candidates(symbols: Ints) -> Iterator[Ints]:
 
 
 def _best(symbols: Ints, seconds: Ints) -> Ints:
-    """Weights of each row with the least code length, that of the weights included."""
+    """Return the weights of each row with the least code length, that of the weights included."""
     pairs = np.array([(a, b) for a in FIRSTS for b in seconds])
     last, before = _before(symbols)
     bits = np.stack(
@@ -98,7 +97,7 @@ def _best(symbols: Ints, seconds: Ints) -> Ints:
 
 
 def _row_bits(rows: Ints) -> NDArray[np.float64]:
-    """Code lengths of rows but for a constant: the mean of a Laplace's and a Gaussian's."""
+    """Return code lengths of rows, but for a constant: a Laplace's and a Gaussian's mean."""
     laplace = np.log2(np.abs(rows).mean(axis=1) + 0.1)
     gaussian = 0.5 * np.log2(np.square(rows).mean(axis=1) + 0.1)
     bits: NDArray[np.float64] = rows.shape[1] * (laplace + gaussian) / 2
