@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,12 +29,25 @@ if TYPE_CHECKING:
     from seesame.video.clip import Clip
 
 RUN_FILE = "run.jsonl"
-"""In the work folder."""
+"""The name of the log in the work folder."""
 VERSION = 1
-LEAST_SECONDS = 1.0
-"""Between two lines of steps."""
-EVERY_SHARE = 1e-3
-"""Of a run's time so far, between two lines: a run of days must not write for every second."""
+
+
+@dataclass(frozen=True)
+class LogTuning:
+    """How often training steps are logged.
+
+    Args:
+        least_s: seconds between two lines at least.
+        every_share: share of a run's time so far between two lines: a run of days must not write
+            for every second.
+    """
+
+    least_s: float = 1.0
+    every_share: float = 1e-3
+
+
+TUNING = LogTuning()
 
 
 class RunLog:
@@ -82,20 +96,20 @@ class RunLog:
                     file.close()
 
     def stage(self, name: str) -> None:
-        """What the encode does from now on; a line where that is new."""
+        """Say what the encode does from now on; a line is written where that is new."""
         if name != self._stage:
             self._stage, self._due = name, 0.0
             self.write("stage", stage=name)
 
     def step(self, values: Callable[[], Mapping[str, Any]]) -> None:
-        """One training step; ``values`` is only called where a line is due."""
+        """Log one training step; ``values`` is only called where a line is due."""
         now = time.monotonic()
         if self._files and now >= self._due:
             self.write("step", **values())
-            self._due = now + max(LEAST_SECONDS, EVERY_SHARE * (now - self.start))
+            self._due = now + max(TUNING.least_s, TUNING.every_share * (now - self.start))
 
     def candidate(self, score: "Score", size: int, excess: float, best: bool) -> int:
-        """A judged file of ``size`` bytes; returns its number, from 1.
+        """Log a judged file of ``size`` bytes; return its number, from 1.
 
         Args:
             score: its true figures.
@@ -119,7 +133,7 @@ class RunLog:
 
 
 def _opened(path: Path, resume: bool) -> BinaryIO:
-    """A log to append to: what a kill tore is ended, so that it spoils no line but itself."""
+    """Open a log to append to: what a kill tore is ended, so that it spoils no line but itself."""
     file = path.open("ab" if resume else "wb", buffering=0)
     if resume and file.tell():
         with path.open("rb") as reader:
@@ -131,7 +145,7 @@ def _opened(path: Path, resume: bool) -> BinaryIO:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON has."""
+    """Return a value that JSON has."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -150,7 +164,7 @@ def logged(
     steps: int | None,
     resume: bool,
 ) -> Iterator[RunLog]:
-    """The log of one encode, begun and, where it fails, ended.
+    """Yield the log of one encode, begun and, where it fails, ended.
 
     It is kept in ``context.log``, and in the work folder for as long as a checkpoint is beside it:
     what is done, or cannot be resumed, leaves nothing behind.

@@ -1,11 +1,13 @@
 """Parts of a clip, each a file of its own."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_stack import FakeStack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,3 +172,49 @@ def test_the_golden_file_decodes_as_ever() -> None:
     assert container.config()["parts"] == [X264, SVTAV1]
     shown = frames(SegmentsCodec().decode(container))
     assert np.abs(shown.astype(float) - source().frames).mean(axis=(1, 2, 3)).max() < 1.9
+
+
+class Counted(ArrayClip):
+    """Counts the frames that were decoded of it."""
+
+    decoded = 0
+
+    def batches(self, batch_size: int) -> Iterator[Frames]:
+        for batch in super().batches(batch_size):
+            self.decoded += len(batch)
+            yield batch
+
+
+def test_the_source_is_decoded_once_for_all_parts() -> None:
+    """Not from its first frame for every part."""
+    clip = Counted(np.repeat(source().frames, 12, axis=0)[:128], Fraction(25), 10**6)
+    part = {**X264, "frames": 4}
+    made = SegmentsCodec().encode(clip, {"parts": [part] * 32}, EncodeContext())
+    assert clip.decoded == 128
+    shown = frames(SegmentsCodec().decode(made), 16)
+    assert np.abs(shown.astype(float) - clip.frames).mean(axis=(1, 2, 3)).max() < 1.9
+
+
+def test_a_part_whose_codec_reads_twice_gets_the_same_frames() -> None:
+    """Hybrid reads its part several times; the parts beside it are not disturbed."""
+    settings = {"network": False, "sidecar": False, "steps": 1, "base": "x264", "base.crf": 20}
+    hybrid = {"frames": 5, "codec": "hybrid", "settings": settings | {"base.scale": 1}}
+    parts = [{**X264, "frames": 2}, {**X264, "frames": 4}, hybrid]
+    context = EncodeContext(FakeStack())
+    made = SegmentsCodec().encode(source(), {"parts": parts}, context)
+    shown = frames(SegmentsCodec().decode(made))
+    assert np.abs(shown.astype(float) - source().frames).mean(axis=(1, 2, 3)).max() < 1.9
+
+
+def test_a_clip_that_ends_early_is_refused() -> None:
+    clip = source()
+    clip.frames = clip.frames[:9]
+    with pytest.raises(DamagedError, match="promises 5 frames, but gave 3"):
+        SegmentsCodec().encode(clip, {"parts": [X264, SVTAV1]}, EncodeContext())
+
+
+def test_a_stack_is_needed_where_a_part_needs_one() -> None:
+    codec = SegmentsCodec()
+    assert not codec.needs_stack({"parts": [X264, SVTAV1]})
+    assert codec.needs_stack({"parts": [X264, {**SVTAV1, "codec": "hnerv"}]})
+    assert not codec.needs_stack({"parts": "nonsense"})

@@ -6,7 +6,7 @@ import numpy as np
 
 from seesame.bitstream.entropy import SymbolEncoder, scale_for
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.hnerv.model import Architecture
+from seesame.codecs.hnerv.architecture import Architecture
 from seesame.neural.weights.layout1 import BIAS
 from seesame.neural.weights.rows import Ints, Rows
 

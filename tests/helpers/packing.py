@@ -1,11 +1,10 @@
-"""What the tests of both layouts share: tensors to pack, and those in the golden files."""
+"""Shared by the tests of both layouts: tensors to pack, and those in the golden files."""
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.representation import row_shapes
+from seesame.codecs.hnerv.architecture import Architecture
 from seesame.neural.weights.arrays import LARGEST
 from seesame.neural.weights.rows import MAX_EXPONENT, Rows
 
@@ -34,7 +33,8 @@ def same(left: Rows, right: Rows) -> None:
 def golden_parts() -> tuple[dict[str, Rows], Rows]:
     """The symbols in the golden file, from a formula rather than a generator of noise."""
     weights = {}
-    for i, (name, (count, size)) in enumerate(row_shapes(SMALL).items()):
+    for i, (name, spec) in enumerate(SMALL.tensors().items()):
+        count, size = spec.row_shape
         ramp = np.arange(count * size, dtype=np.int64).reshape(count, size) + i
         symbols = (ramp * 7919 + ramp * ramp) % 23 - 11
         weights[name] = Rows(symbols, -20 - np.arange(count, dtype=np.int64) % 5)

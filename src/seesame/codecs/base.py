@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -47,3 +47,16 @@ class Codec(Protocol):
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
         """Return the bytes that belong to each frame; empty where that cannot be told."""
         return ()
+
+
+def container_for(clip: "Clip", codec_id: int, sections: Mapping[Section, bytes]) -> Container:
+    """Return a file of a clip: a header with its size, rate and length, and some sections."""
+    return Container(
+        codec_id=codec_id,
+        width=clip.width,
+        height=clip.height,
+        fps=clip.fps,
+        num_frames=clip.num_frames,
+        source_bytes=clip.source_bytes,
+        sections=dict(sections),
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.base import Codec
+from seesame.codecs.base import Codec, container_for
 from seesame.errors import DamagedError, UnsupportedSettingError, UserError
 
 if TYPE_CHECKING:
@@ -56,14 +56,8 @@ class CopyCodec(Codec):
             raise UserError(f"{path}: {clip.source_bytes} bytes are too many for an .ssm file")
         stream = pack_varint(len(suffix)) + suffix.encode("ascii") + path.read_bytes()
         context.progress(1.0, "copied")
-        return Container(
-            codec_id=self.codec_id,
-            width=clip.width,
-            height=clip.height,
-            fps=clip.fps,
-            num_frames=clip.num_frames,
-            source_bytes=clip.source_bytes,
-            sections={Section.CONFIG: pack_config({}), Section.STREAM: stream},
+        return container_for(
+            clip, self.codec_id, {Section.CONFIG: pack_config({}), Section.STREAM: stream}
         )
 
     def decode(self, container: Container, device: str = "cpu") -> "Clip":

@@ -7,7 +7,7 @@ from typing import cast
 from seesame.codecs.base import Codec
 from seesame.errors import DamagedError, UserError
 
-_WHERE = {
+CODECS = {
     "copy": (0, "seesame.codecs.copy:CopyCodec", ()),
     "x264": (1, "seesame.codecs.av.codec:AvCodec", ("x264",)),
     "x265": (2, "seesame.codecs.av.codec:AvCodec", ("x265",)),
@@ -22,7 +22,7 @@ _WHERE = {
 
 def codec_names() -> tuple[str, ...]:
     """Return all known names, by codec id; nothing is imported."""
-    return tuple(_WHERE)
+    return tuple(CODECS)
 
 
 def get_codec(name: str) -> Codec:
@@ -31,8 +31,8 @@ def get_codec(name: str) -> Codec:
     Raises:
         UserError: no such codec; the message lists the known names.
     """
-    if name not in _WHERE:
-        raise UserError(f"unknown codec {name!r}; known codecs: {', '.join(_WHERE)}")
+    if name not in CODECS:
+        raise UserError(f"unknown codec {name!r}; known codecs: {', '.join(CODECS)}")
     return _load(name)
 
 
@@ -42,7 +42,7 @@ def codec_by_id(codec_id: int) -> Codec:
     Raises:
         DamagedError: no codec has this id.
     """
-    for name, (known, _, _) in _WHERE.items():
+    for name, (known, _, _) in CODECS.items():
         if known == codec_id:
             return _load(name)
     raise DamagedError(
@@ -52,12 +52,12 @@ def codec_by_id(codec_id: int) -> Codec:
 
 def codecs() -> list[Codec]:
     """Return all codecs, by codec id."""
-    return [_load(name) for name in _WHERE]
+    return [_load(name) for name in CODECS]
 
 
 @cache
 def _load(name: str) -> Codec:
-    codec_id, where, arguments = _WHERE[name]
+    codec_id, where, arguments = CODECS[name]
     module, attribute = where.split(":")
     codec = cast(Codec, getattr(import_module(module), attribute)(*arguments))
     if (codec.name, codec.codec_id) != (name, codec_id):

@@ -10,7 +10,7 @@ from typing import Any
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
-from seesame.codecs.base import Codec
+from seesame.codecs.base import Codec, container_for
 from seesame.codecs.registry import codec_by_id, codec_names, get_codec
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UnsupportedSettingError
@@ -63,14 +63,8 @@ class SegmentsCodec(Codec):
             data = get_codec(part.codec).encode(span, part.settings, inner).to_bytes(contest=True)
             stream += pack_varint(len(data)) + data
             start += part.frames
-        return Container(
-            codec_id=self.codec_id,
-            width=clip.width,
-            height=clip.height,
-            fps=clip.fps,
-            num_frames=clip.num_frames,
-            source_bytes=clip.source_bytes,
-            sections={Section.CONFIG: pack_config(settings), Section.STREAM: stream},
+        return container_for(
+            clip, self.codec_id, {Section.CONFIG: pack_config(settings), Section.STREAM: stream}
         )
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.av.codec import AvCodec, scaled_size
+from seesame.codecs.av.codec import AvCodec
+from seesame.codecs.av.encode import scaled_size
 from seesame.codecs.av.planes import rgb_to_yuv420
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
@@ -171,10 +172,10 @@ def test_scaled_sizes_are_even_and_never_larger() -> None:
         ("vp9", {"presharpen": "1"}, "presharpen must be a number"),
         ("vp9", {"sharpen": 0.33}, "sharpen must be a multiple of 0.05, not 0.33"),
         ("vp9", {"sharpen_size": 8}, "sharpen_size must be one of 3, 5, 7"),
-        ("x264", {"roi": 2}, "roi asks a perception stack"),
-        ("x264", {"down": "sinc"}, "down must be one of bilinear, area"),
-        ("x264", {"up": None}, "up must be one of bilinear, area"),
-        ("x264", {"up": ["area"]}, "up must be one of bilinear, area"),
+        ("x264", {"roi_qp": 2}, "roi_qp asks a perception stack"),
+        ("x264", {"down": "sinc"}, "down must be one of bicubic, lanczos"),
+        ("x264", {"up": None}, "up must be one of bicubic, lanczos"),
+        ("x264", {"up": ["area"]}, "up must be one of bicubic, lanczos"),
     ],
 )
 def test_bad_settings_are_refused(name: str, settings: dict[str, Any], message: str) -> None:

@@ -55,7 +55,6 @@ def test_whatever_changes_the_pictures_makes_them_anew(clip: Counted) -> None:
             {"blur": 1.0},
             {"chroma": 0.5},
             {"presharpen": 0.5},
-            {"first_blur": 0.5},
             {"depth": 10},
         )
     ):

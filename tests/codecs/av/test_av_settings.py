@@ -91,7 +91,6 @@ def error(found: Frames, source: Frames) -> np.ndarray:
                 {"blur": 0.7},
                 {"chroma": 0.4},
                 {"presharpen": 0.5},
-                {"first_blur": 0.7},
                 {"sharpen": 0.5},
             )
         ],
@@ -123,7 +122,7 @@ def test_rates_are_obeyed(name: str) -> None:
 
 
 @pytest.mark.parametrize("bframes", [0, 3])
-@pytest.mark.parametrize("settings", [{"first_qp": 12}, {"first_blur": 1.5}])
+@pytest.mark.parametrize("settings", [{"first_qp": 12}])
 def test_first_frames_may_be_worse(settings: dict[str, Any], bframes: int) -> None:
     source = moving(24)
     plain, worse = (

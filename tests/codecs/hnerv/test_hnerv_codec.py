@@ -14,11 +14,12 @@ from fake_stack import FakeStack, tiny_clip
 
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.hnerv.codec import CODEC_ID, HnervCodec
-from seesame.codecs.hnerv.model import Architecture, pack_architecture
+from seesame.codecs.hnerv.architecture import Architecture, pack_architecture
+from seesame.codecs.hnerv.codec import HnervCodec
+from seesame.codecs.hnerv.sections import CODEC_ID
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
-from seesame.metric.evaluator import evaluate
+from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.neural.fitting.checkpoint import NAME
 from seesame.video.clip import ArrayClip, Clip, Frames
 
@@ -191,8 +192,42 @@ def test_another_clip_s_checkpoint_is_refused(tmp_path: Path) -> None:
     stack.has_pose = False  # so that the classes alone tell the clips apart
     encode(tiny_clip(8), progress=interrupt, work=tmp_path, stack=stack)
     settings = {**SETTINGS, "resume": True}
-    with pytest.raises(UserError, match="another clip"):
+    with pytest.raises(UserError, match="an encode with another source;"):
         encode(tiny_clip(8, seed=9), settings, work=tmp_path, stack=stack)
+    with pytest.raises(UserError, match="an encode with another settings;"):
+        encode(tiny_clip(8), {**settings, "pixel_weight": 0.5}, work=tmp_path, stack=stack)
+    # How long to train, and when to stop, may be another.
+    encode(tiny_clip(8), {**settings, "steps": 60, "max_seg": 0.9}, work=tmp_path, stack=stack)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
+    notes: list[str] = []
+    settings = {**SETTINGS, "steps": 4, "resume": True}
+    encode(tiny_clip(4), settings, work=tmp_path / "a.work", note=notes.append)
+    assert len(notes) == 1
+    assert "no checkpoint there" in notes[0]
+
+
+class Counting(FakeStack):
+    """Counts the second frames that it has judged without training."""
+
+    judged_frames = 0
+
+    def segment(self, rgb: torch.Tensor) -> torch.Tensor:
+        if torch.is_inference_mode_enabled():
+            self.judged_frames += len(rgb)
+        return super().segment(rgb)
+
+
+def test_outputs_that_are_known_are_not_made_again() -> None:
+    clip, settings = tiny_clip(40), {**SETTINGS, "steps": 2}
+    outputs = reference_outputs(clip, FakeStack())
+    first, second = Counting(), Counting()
+    made = encode(clip, settings, stack=first)[1]
+    assert encode(clip, settings, stack=second, outputs=outputs)[1] == made
+    # All 20 pairs less those few on which the networks are timed.
+    assert second.judged_frames <= first.judged_frames - 20 + 8
 
 
 def without_gradients() -> FakeStack:
@@ -204,7 +239,7 @@ def without_gradients() -> FakeStack:
 @pytest.mark.parametrize(
     ("settings", "context", "num_frames", "word"),
     [
-        ({}, {"stack": None}, 4, "--stack"),
+        ({}, {"stack": None}, 4, "none was given"),
         ({}, {"stack": without_gradients()}, 4, "no gradients"),
         ({"stesp": 3}, {}, 4, "stesp"),
         ({"preset": "turbo"}, {}, 4, "turbo"),

@@ -1,21 +1,16 @@
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_stack import FakeStack
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seesame.codecs.hnerv.config import (
-    PRESETS,
     HnervSettings,
-    Schedule,
     design,
     latent_values,
-    target_bytes,
 )
 from seesame.errors import UserError
+from seesame.neural.fitting.settings import target_bytes
 from seesame.video.clip import ArrayClip
 
 
@@ -26,13 +21,13 @@ def clip_of(num_frames: int, size: tuple[int, int], source_bytes: int) -> ArrayC
 
 
 def test_the_presets_rise() -> None:
-    assert list(PRESETS.values()) == sorted(PRESETS.values())
-    for name, seconds in PRESETS.items():
+    assert list(HnervSettings.PRESETS.values()) == sorted(HnervSettings.PRESETS.values())
+    for name, seconds in HnervSettings.PRESETS.items():
         assert HnervSettings.from_mapping({"preset": name}).seconds() == seconds
 
 
 def test_presets_take_less_time_on_a_gpu() -> None:
-    for name, seconds in PRESETS.items():
+    for name, seconds in HnervSettings.PRESETS.items():
         chosen = HnervSettings.from_mapping({"preset": name})
         assert chosen.seconds("cuda") == chosen.seconds("cuda:0") < 0.5 * seconds
         assert chosen.seconds("mps") == seconds
@@ -70,47 +65,6 @@ def test_none_means_the_default() -> None:
 def test_wrong_settings_are_named(settings: dict[str, Any], word: str) -> None:
     with pytest.raises(UserError, match=word):
         HnervSettings.from_mapping(settings)
-
-
-def test_the_schedule_blends_between_its_phases() -> None:
-    schedule = Schedule()
-    for phase in schedule.phases:
-        assert dataclasses.astuple(schedule.at(phase.start)) == pytest.approx(
-            dataclasses.astuple(phase)
-        )
-    for left, right in zip(schedule.phases, schedule.phases[1:], strict=False):
-        middle = schedule.at((left.start + right.start) / 2)
-        for name in ("pixel", "entropy", "margin", "smooth", "rate"):
-            mean = (getattr(left, name) + getattr(right, name)) / 2
-            assert getattr(middle, name) == pytest.approx(mean)
-    assert schedule.at(7.0) == schedule.phases[-1]
-
-
-def test_the_schedule_ends_with_the_score() -> None:
-    """At the end nothing but the score's own terms is left, at their true weights."""
-    last = Schedule().phases[-1]
-    assert (last.pixel, last.entropy, last.margin) == (0, 0, 0)
-    assert (last.smooth, last.rate) == (100, 1)
-
-
-def test_bits_are_paid_for_as_soon_as_weights_are_quantised() -> None:
-    schedule = Schedule()
-    assert 0 < schedule.at(schedule.quantise_from).rate < 1
-    assert schedule.quantise_from < schedule.evaluate_from < 1
-
-
-def test_the_schedule_prints_itself() -> None:
-    lines = str(Schedule()).splitlines()
-    assert len(lines) == len(Schedule().phases) + 2
-    assert "quantised from" in lines[-1]
-
-
-@given(st.floats(10, 1e6), st.floats(0.001, 1e5))
-def test_judging_takes_its_share_of_the_time_only(seconds: float, one: float) -> None:
-    schedule = Schedule()
-    times = schedule.affordable(seconds, one)
-    assert 1 <= times <= schedule.evaluations
-    assert times == 1 or times * one <= schedule.evaluation_share * seconds
 
 
 @pytest.mark.parametrize("size", [(540, 960), (360, 640), (874, 1164), (256, 128), (21, 35)])

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from seesame.codecs.hnerv.architecture import Architecture
 from seesame.codecs.hnerv.first_guess import (
-    POSE_SPREAD,
+    TUNING,
     class_shares,
     guess,
     pair_latents,
     picture_latents,
     regression,
 )
-from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
 
 
@@ -63,7 +63,7 @@ def test_poses_are_latent_values_of_their_own() -> None:
     poses = torch.tensor([[1.0, 50.0], [2.0, 10.0], [3.0, 30.0], [9.0, 30.0]])
     latents = pair_latents(*looks(4), poses, 8)
     assert latents.shape == (4, 8)
-    wanted = POSE_SPREAD * (poses - poses.mean(0)) / poses.std(0, correction=0)
+    wanted = TUNING.pose_spread * (poses - poses.mean(0)) / poses.std(0, correction=0)
     torch.testing.assert_close(latents[:, :2], wanted)
     assert latents[:, 2].any()
 
@@ -98,8 +98,8 @@ def test_the_guess_is_far_closer_than_a_grey_or_a_mean_picture() -> None:
     frames, classes = moving_square(12)
     rep = Representation(Architecture((32, 64), 6, (16, 16, 12, 12, 12)), 12)
     guess(rep, frames, classes, torch.zeros(12, 0))
-    parameters, latents, _ = rep.quantised()
-    error = (rep.decode(parameters, latents, torch.arange(len(latents))) - frames).square().mean()
+    parameters, streams, _ = rep.quantised()
+    error = (rep.decode(parameters, streams, torch.arange(len(frames))) - frames).square().mean()
     mean = (frames.float().mean(0) - frames).square().mean()
     assert float(error.detach()) < 0.5 * float(mean)
 

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from seesame.codecs.hnerv.model import MAX_CHANNELS, STAGES, Architecture, Decoder
-from seesame.codecs.hnerv.representation import Representation, row_shapes, tensor_axes
-from seesame.neural.render.geometry import MAX_SIDE
-from seesame.neural.weights.pack import pack_latents, pack_weights
+from seesame.codecs.hnerv.architecture import MAX_CHANNELS, STAGES, Architecture
+from seesame.codecs.hnerv.model import Decoder
+from seesame.codecs.hnerv.representation import LATENTS, Representation
+from seesame.neural.render.bounds import MAX_SIDE
+from seesame.neural.weights.pack import pack_stream, pack_weights
 
 SMALL = Architecture((32, 64), 3, (8, 7, 6, 5, 4))
 
@@ -25,7 +26,6 @@ def test_the_count_of_parameters() -> None:
     stages = sum(a * 4 * b * 9 + 4 * b for a, b in [(8, 7), (7, 6), (6, 5), (5, 4), (4, 6)])
     assert SMALL.parameters() == stem + stages
     assert SMALL.parameters() == sum(p.numel() for p in Decoder(SMALL).parameters())
-    assert SMALL.parameters() == sum(a * b for a, b in row_shapes(SMALL).values())
 
 
 def test_a_latent_gives_its_own_pair() -> None:
@@ -81,14 +81,15 @@ def test_first_latents_are_finite_and_of_unit_size(pairs: int, latent: int) -> N
 def test_quantised_frames_are_near_the_floats() -> None:
     torch.manual_seed(0)
     rep = Representation(SMALL, 4)
-    parameters, latents, bits = rep.quantised()
+    parameters, streams, bits = rep.quantised()
     assert float(bits) == 0
-    floats = rep.decode(parameters, latents, torch.arange(len(latents))).detach()
-    for quantizer in rep.start_quantising():
-        quantizer.data -= 6
-    parameters, latents, bits = rep.quantised()
+    floats = rep.decode(parameters, streams, torch.arange(4)).detach()
+    rep.start_quantising()
+    for steps in rep.quantiser_group().parameters:
+        steps.data -= 6
+    parameters, streams, bits = rep.quantised()
     assert float(bits.detach()) > SMALL.parameters()
-    rounded = rep.decode(parameters, latents, torch.arange(len(latents))).detach()
+    rounded = rep.decode(parameters, streams, torch.arange(4)).detach()
     torch.testing.assert_close(rounded, floats, atol=1.5, rtol=0)
     assert not torch.equal(rounded, floats)
 
@@ -97,14 +98,16 @@ def test_rows_hold_what_the_quantised_decoder_uses() -> None:
     torch.manual_seed(0)
     rep = Representation(SMALL, 4)
     rep.start_quantising()
-    parameters, latents, _ = rep.quantised()
-    weights, latent_rows = rep.symbols()
-    assert {n: r.symbols.shape for n, r in weights.items()} == row_shapes(SMALL)
+    parameters, streams, _ = rep.quantised()
+    weights, rows = rep.symbols()
+    assert {n: r.symbols.shape for n, r in weights.items()} == {
+        n: s.row_shape for n, s in SMALL.tensors().items()
+    }
     for name, found in weights.items():
         used = parameters[name].detach().reshape(found.symbols.shape)
         torch.testing.assert_close(torch.from_numpy(found.values()), used, rtol=1e-6, atol=0)
-    used = latents.detach().T
-    torch.testing.assert_close(torch.from_numpy(latent_rows.values()), used, rtol=1e-6, atol=0)
+    used = streams[LATENTS].detach().T
+    torch.testing.assert_close(torch.from_numpy(rows[LATENTS].values()), used, rtol=1e-6, atol=0)
 
 
 def test_the_rate_reaches_every_parameter() -> None:
@@ -121,7 +124,7 @@ def test_the_rate_reaches_every_parameter() -> None:
 
 
 def size_of(rep: Representation) -> float:
-    return float(rep.quantised()[2].detach()) / 8
+    return float(rep.quantised().bits.detach()) / 8
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.2])
@@ -151,6 +154,6 @@ def test_the_rate_of_the_loss_is_what_the_file_takes(width: int, pairs: int) -> 
     widths = tuple(width * part // 20 for part in (22, 20, 18, 16, 14))
     rep = Representation(Architecture((192, 256), 20, widths), pairs)
     rep.start_quantising()
-    weights, latents = rep.symbols()
-    written = len(pack_weights(weights, tensor_axes(rep.architecture))) + len(pack_latents(latents))
+    weights, streams = rep.symbols()
+    written = len(pack_weights(weights, rep.specs)) + len(pack_stream(streams[LATENTS]))
     assert written == pytest.approx(size_of(rep), rel=0.01)

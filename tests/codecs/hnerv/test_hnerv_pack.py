@@ -11,30 +11,30 @@ from packing import SMALL, golden_parts, rows, same
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.bitstream.varint import pack_varint
+from seesame.codecs.hnerv.architecture import Architecture, pack_architecture, unpack_architecture
 from seesame.codecs.hnerv.decode import unpack
-from seesame.codecs.hnerv.model import Architecture, pack_architecture, unpack_architecture
-from seesame.codecs.hnerv.representation import row_shapes, tensor_axes
 from seesame.errors import DamagedError
 from seesame.neural.weights.arrays import LARGEST, STRENGTHS, Coding, encode_array, encode_list
-from seesame.neural.weights.pack import pack_latents, pack_weights
+from seesame.neural.weights.pack import pack_stream, pack_weights
 from seesame.neural.weights.predict import missed
 from seesame.neural.weights.rows import MAX_EXPONENT, Rows
-from seesame.neural.weights.unpack import unpack_latents, unpack_weights
+from seesame.neural.weights.tensors import TensorSpec
+from seesame.neural.weights.unpack import unpack_stream, unpack_weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hnerv"
 
 
-def axes_of(tensors: dict[str, Rows]) -> dict[str, tuple[int, int, int]]:
-    return {name: (*t.symbols.shape, 1) for name, t in tensors.items()}
+def specs_of(tensors: dict[str, Rows]) -> dict[str, TensorSpec]:
+    shapes = {name: t.symbols.shape for name, t in tensors.items()}
+    return {name: TensorSpec(shape, shape[0], (*shape, 1)) for name, shape in shapes.items()}
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(rows(), min_size=1, max_size=4))
 def test_weights_come_back(tensors: list[Rows]) -> None:
     named = {str(i): t for i, t in enumerate(tensors)}
-    shapes = {name: t.symbols.shape for name, t in named.items()}
-    axes = axes_of(named)
-    found = unpack_weights(pack_weights(named, axes), shapes, axes, "w")
+    specs = specs_of(named)
+    found = unpack_weights(pack_weights(named, specs), specs, "w")
     assert list(found) == list(named)
     for name, tensor in named.items():
         same(found[name], tensor)
@@ -43,33 +43,31 @@ def test_weights_come_back(tensors: list[Rows]) -> None:
 @settings(max_examples=30, deadline=None)
 @given(rows())
 def test_latents_come_back(latents: Rows) -> None:
-    same(unpack_latents(pack_latents(latents), latents.symbols.shape, "l"), latents)
+    same(unpack_stream(pack_stream(latents), latents.symbols.shape, "l"), latents)
 
 
 def test_the_largest_latents_come_back() -> None:
     symbols = LARGEST * np.array([[1, -1, 1, 1, -1], [-1, 1, 0, 1, 1], [1, 1, 1, 1, 1]])
     latents = Rows(symbols, np.array([MAX_EXPONENT, -MAX_EXPONENT, 0]))
-    same(unpack_latents(pack_latents(latents), symbols.shape, "l"), latents)
+    same(unpack_stream(pack_stream(latents), symbols.shape, "l"), latents)
 
 
 def test_slow_latents_are_predicted() -> None:
     walk = np.random.default_rng(0).integers(-2, 3, (4, 300)).cumsum(axis=1) + 50
     noise = np.random.default_rng(1).integers(-50, 50, (4, 300))
     exponents = np.zeros(4, np.int64)
-    slow, wild = pack_latents(Rows(walk, exponents)), pack_latents(Rows(noise, exponents))
+    slow, wild = pack_stream(Rows(walk, exponents)), pack_stream(Rows(noise, exponents))
     # log2(5) and log2(100) bits a step at best.
     assert len(slow) < 4 * 300 * 2.55 / 8
     assert len(wild) < 4 * 300 * 7.1 / 8
     mixed = Rows(np.concatenate([walk, noise]), np.zeros(8, np.int64))
-    same(unpack_latents(pack_latents(mixed), (8, 300), "l"), mixed)
+    same(unpack_stream(pack_stream(mixed), (8, 300), "l"), mixed)
     # A swing follows from two symbols before, hardly from one.
     swing = np.round(300 * np.sin(np.arange(300) / 3 + np.arange(4)[:, None])).astype(np.int64)
-    swinging = pack_latents(Rows(swing, exponents))
+    swinging = pack_stream(Rows(swing, exponents))
     assert len(swinging) < 4 * 300 * 6.5 / 8
-    same(unpack_latents(swinging, (4, 300), "l"), Rows(swing, exponents))
-    same(
-        unpack_latents(pack_latents(Rows(swing, exponents)), (4, 300), "l"), Rows(swing, exponents)
-    )
+    same(unpack_stream(swinging, (4, 300), "l"), Rows(swing, exponents))
+    same(unpack_stream(pack_stream(Rows(swing, exponents)), (4, 300), "l"), Rows(swing, exponents))
 
 
 def test_predictions_are_rounded_down() -> None:
@@ -135,12 +133,11 @@ def test_other_layouts_are_refused(layout: int) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
-    shapes = {"a": (3, 7), "b": (1, 4)}
-    axes = {"a": (3, 7, 1), "b": (1, 2, 2)}
+    specs = {"a": TensorSpec((3, 7), 3, (3, 7, 1)), "b": TensorSpec((4,), 1, (1, 2, 2))}
     for read in (
         lambda: unpack_architecture(payload, "x"),
-        lambda: unpack_weights(payload, shapes, axes, "x"),
-        lambda: unpack_latents(payload, (3, 5), "x"),
+        lambda: unpack_weights(payload, specs, "x"),
+        lambda: unpack_stream(payload, (3, 5), "x"),
     ):
         with suppress(DamagedError):
             read()
@@ -152,29 +149,28 @@ def test_a_cut_section_never_passes_for_the_whole(data: st.DataObject) -> None:
     """It is refused, or decodes to other symbols (the checksum's part)."""
     rng = np.random.default_rng(3)
     named = {"a": Rows(rng.integers(-9, 10, (4, 40)), rng.integers(-40, 0, 4))}
-    axes = {"a": (4, 5, 8)}
-    payload = pack_weights(named, axes)
+    specs = {"a": TensorSpec((4, 40), 4, (4, 5, 8))}
+    payload = pack_weights(named, specs)
     cut = data.draw(st.integers(0, len(payload) - 1))
     for damaged in (payload[:cut], payload + b"\1"):
         with suppress(DamagedError):
-            found = unpack_weights(damaged, {"a": (4, 40)}, axes, "w")["a"]
+            found = unpack_weights(damaged, specs, "w")["a"]
             assert not np.array_equal(found.symbols, named["a"].symbols)
 
 
 GOLDEN_WEIGHTS, GOLDEN_LATENTS = golden_parts()
 WHOLE = (
-    pack_weights(GOLDEN_WEIGHTS, tensor_axes(SMALL)),
-    pack_latents(GOLDEN_LATENTS),
+    pack_weights(GOLDEN_WEIGHTS, SMALL.tensors()),
+    pack_stream(GOLDEN_LATENTS),
 )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_flipped_bits_decode_or_are_refused(data: st.DataObject) -> None:
-    axes, shapes = tensor_axes(SMALL), row_shapes(SMALL)
     readers = (
-        lambda p: unpack_weights(p, shapes, axes, "w"),
-        lambda p: unpack_latents(p, (3, 4), "l"),
+        lambda p: unpack_weights(p, SMALL.tensors(), "w"),
+        lambda p: unpack_stream(p, (3, 4), "l"),
     )
     for payload, read in zip(WHOLE, readers, strict=True):
         place = data.draw(st.integers(0, 8 * min(60, len(payload)) - 1))
@@ -186,19 +182,19 @@ def test_flipped_bits_decode_or_are_refused(data: st.DataObject) -> None:
 
 def test_another_shape_is_refused() -> None:
     named = {"a": Rows(np.random.default_rng(3).integers(-9, 10, (4, 40)), np.arange(4))}
-    payload = pack_weights(named, axes_of(named))
+    payload = pack_weights(named, specs_of(named))
     with pytest.raises(DamagedError):
-        unpack_weights(payload, {"a": (4, 80)}, {"a": (4, 80, 1)}, "w")
+        unpack_weights(payload, {"a": TensorSpec((4, 80), 4, (4, 80, 1))}, "w")
 
 
 @pytest.mark.parametrize("exponent", [MAX_EXPONENT + 1, -MAX_EXPONENT - 1])
 def test_a_step_out_of_range_is_refused(exponent: int) -> None:
     tensor = Rows(np.ones((1, 2), np.int64), np.array([exponent]))
-    payload = pack_weights({"a": tensor}, {"a": (1, 2, 1)})
+    payload = pack_weights({"a": tensor}, {"a": TensorSpec((1, 2), 1, (1, 2, 1))})
     with pytest.raises(DamagedError, match="step"):
-        unpack_weights(payload, {"a": (1, 2)}, {"a": (1, 2, 1)}, "w")
+        unpack_weights(payload, {"a": TensorSpec((1, 2), 1, (1, 2, 1))}, "w")
     with pytest.raises(DamagedError, match="step"):
-        unpack_latents(pack_latents(tensor), (1, 2), "l")
+        unpack_stream(pack_stream(tensor), (1, 2), "l")
 
 
 @pytest.mark.parametrize(
@@ -212,27 +208,27 @@ def test_impossible_predictions_are_refused(first: int, second: int, start: int,
     rest = np.full((1, 999, 1), start)
     encode_array(coder, rest.clip(-LARGEST, LARGEST), Coding(15, 255))
     if not what:
-        assert unpack_latents(coder.to_bytes(), (1, 1000), "l").symbols.max() == LARGEST
+        assert unpack_stream(coder.to_bytes(), (1, 1000), "l").symbols.max() == LARGEST
         return
     with pytest.raises(DamagedError, match=what):
-        unpack_latents(coder.to_bytes(), (1, 1000), "l")
+        unpack_stream(coder.to_bytes(), (1, 1000), "l")
 
 
 def test_a_large_file_unpacks_quickly() -> None:
     rng = np.random.default_rng(5)
     shape = (200, 1000)
     named = {"a": Rows(np.round(rng.normal(0, 6, shape)).astype(np.int64), np.arange(200) % 7)}
-    axes = {"a": (200, 100, 10)}
-    payload = pack_weights(named, axes)
+    specs = {"a": TensorSpec(shape, 200, (200, 100, 10))}
+    payload = pack_weights(named, specs)
     start = time.process_time()
-    same(unpack_weights(payload, {"a": shape}, axes, "w")["a"], named["a"])
+    same(unpack_weights(payload, specs, "w")["a"], named["a"])
     assert time.process_time() - start < 2
 
 
 def golden_sections() -> dict[Section, bytes]:
     """The golden sections, with a coding of another kind for each tensor."""
     weights, latents = golden_parts()
-    axes = tensor_axes(SMALL)
+    axes = {name: spec.axes for name, spec in SMALL.tensors().items()}
     coder = SymbolEncoder()
     for i, (name, tensor) in enumerate(weights.items()):
         array = tensor.symbols.reshape(axes[name])
@@ -271,10 +267,10 @@ def test_the_golden_file_decodes_for_ever() -> None:
     weights, latents = golden_parts()
     sections = container.sections
     assert unpack_architecture(sections[Section.MODEL], "m") == (SMALL, 2)
-    found = unpack_weights(sections[Section.WEIGHTS], row_shapes(SMALL), tensor_axes(SMALL), "w")
+    found = unpack_weights(sections[Section.WEIGHTS], SMALL.tensors(), "w")
     for name, tensor in weights.items():
         same(found[name], tensor)
-    same(unpack_latents(sections[Section.LATENTS], (3, 4), "l"), latents)
+    same(unpack_stream(sections[Section.LATENTS], (3, 4), "l"), latents)
     for section, payload in golden_sections().items():
         assert sections[section] == payload
     decoder, values = unpack(container)

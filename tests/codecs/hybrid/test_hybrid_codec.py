@@ -1,6 +1,7 @@
 import dataclasses
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from fake_stack import FakeStack, tiny_clip
 
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.bitstream.varint import pack_varint
-from seesame.codecs.av.codec import AvClip, AvCodec
+from seesame.codecs.av.codec import AvCodec
+from seesame.codecs.av.decode import AvClip
 from seesame.codecs.hybrid.codec import HybridCodec
-from seesame.codecs.hybrid.model import Design, PostNetwork, unpack_design
+from seesame.codecs.hybrid.design import Design, unpack_design
+from seesame.codecs.hybrid.model import PostNetwork
 from seesame.codecs.registry import codec_by_id
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
@@ -198,6 +201,21 @@ def test_ctrl_c_writes_the_best_so_far() -> None:
     assert frames(HybridCodec().decode(container)).shape == (12, 64, 128, 3)
 
 
+def test_another_base_is_not_resumed(tmp_path: Path) -> None:
+    def interrupt(share: float, text: str) -> None:
+        if share > 0.5:
+            signal.raise_signal(signal.SIGINT)
+
+    settings = {**SETTINGS, "sidecar": False}
+    work = tmp_path / "a.work"
+    encode(source(), settings, progress=interrupt, work=work)
+    changed = {**settings, "resume": True, "base.crf": 40}
+    with pytest.raises(UserError, match="an encode with another settings, base;"):
+        encode(source(), changed, work=work)
+    encode(source(), {**settings, "resume": True}, work=work)
+    assert not work.exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -220,7 +238,7 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
 
 
 def test_a_stack_is_needed() -> None:
-    with pytest.raises(UserError, match="name one with --stack"):
+    with pytest.raises(UserError, match="none was given"):
         encode(source(2), stack=None)
     blind = FakeStack()
     blind.differentiable = False

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seesame.bitstream.container import Container, Section
+from seesame.bitstream.container import Container
 from seesame.codecs.hybrid.codec import HybridCodec
-from seesame.codecs.hybrid.model import Design
-from seesame.codecs.hybrid.pack import row_shapes, tensor_axes, unpack_network
-from seesame.neural.render.clip import unpack_corrections
-from seesame.neural.weights.unpack import unpack_weights
+from seesame.codecs.hybrid.design import Design
+from seesame.codecs.hybrid.sections import unpack_symbols
+from seesame.neural.corrections.sidecar import read_sidecar
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "hybrid" / "small.ssm"
 CODES = "03f9e053dd443952"
@@ -106,19 +105,14 @@ def digest(*arrays: np.ndarray) -> str:
 
 def test_symbols_stay_the_same() -> None:
     container = Container.read(GOLDEN)
-    found = unpack_network(container)
+    found = unpack_symbols(container)
     assert found is not None
     assert found.design == Design((32, 64), 3, 8, 4)
     assert digest(found.codes.symbols, found.codes.exponents) == CODES
-    weights = unpack_weights(
-        container.sections[Section.WEIGHTS],
-        row_shapes(found.design),
-        tensor_axes(found.design),
-        "it",
-    )
+    weights = found.weights
     assert digest(*(r.symbols for r in weights.values())) == SYMBOLS
     assert digest(*(r.exponents for r in weights.values())) == EXPONENTS
-    corrections = unpack_corrections(container)
+    corrections = read_sidecar(container)
     assert corrections is not None
     assert digest(corrections.values) == SIDECAR
 

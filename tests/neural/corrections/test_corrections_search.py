@@ -1,29 +1,37 @@
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fake_stack import FakeStack, tiny_clip
+from torch.overrides import TorchFunctionMode
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
-from seesame.codecs.hnerv import file as module
 from seesame.codecs.hnerv.codec import HnervCodec
 from seesame.codecs.hnerv.decode import unpack
-from seesame.codecs.hnerv.file import corrected
+from seesame.codecs.hnerv.file import HnervFile
+from seesame.codecs.hnerv.file import corrected as corrected_file
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, evaluate, reference_outputs
+from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.prices import Prices
-from seesame.neural.corrections.search import Plan
-from seesame.neural.corrections.sidecar import FIELDS, KINDS, Corrections, apply, pack_sidecar
+from seesame.neural.corrections.search import CorrectionSearch, Plan
+from seesame.neural.corrections.sidecar import (
+    FIELDS,
+    KINDS,
+    Corrections,
+    pack_sidecar,
+    read_sidecar,
+)
 from seesame.neural.corrections.slopes import Weights, linearise
-from seesame.neural.render.clip import unpack_corrections
-from seesame.neural.weights.pack import pack_latents
+from seesame.neural.weights.pack import pack_stream
 from seesame.neural.weights.rows import Rows
-from seesame.neural.weights.unpack import unpack_latents
+from seesame.neural.weights.unpack import unpack_stream
 
 CLIP = tiny_clip(11)
 SETTINGS = {"steps": 60, "latent": 4, "bytes": 2000, "sidecar": False}
@@ -46,6 +54,16 @@ def outputs() -> ReferenceOutputs:
     return dataclasses.replace(reference_outputs(CLIP, FakeStack()), source_bytes=10**8)
 
 
+def corrected(
+    container: Container,
+    outputs: ReferenceOutputs,
+    stack: FakeStack,
+    plan: Plan,
+    stop: Callable[[], bool] = lambda: False,
+) -> Container:
+    return corrected_file(container, CorrectionSearch(outputs, stack, plan, stop))
+
+
 PLANS = [
     Plan(rounds=2),
     Plan(rounds=2, kinds=()),
@@ -62,7 +80,7 @@ def test_every_search_lowers_the_true_score(
     assert score(found, outputs, stack) < score(trained, outputs, stack)
     same = found.sections[Section.LATENTS] == trained.sections[Section.LATENTS]
     assert same == (not plan.latents)
-    corrections = unpack_corrections(found)
+    corrections = read_sidecar(found)
     used = {kind for kind, n in corrections.counts().items() if n} if corrections else set()
     assert used <= set(plan.kinds)
     if corrections:
@@ -130,17 +148,63 @@ def test_an_encode_corrects_and_never_makes_worse(monkeypatch: pytest.MonkeyPatc
     outputs = reference_outputs(clip, FakeStack())
     assert score(made, outputs, FakeStack()) < score(plain, outputs, FakeStack())
 
-    def spoil(container: Container, *rest: object) -> Container:
+    def spoil(file: HnervFile, container: Container, search: CorrectionSearch) -> Container:
         bad = Corrections.none(6)
         bad.values[:, 1, 4] = 100
         payload = {Section.SIDECAR: pack_sidecar(bad)}
         return dataclasses.replace(container, sections=container.sections | payload)
 
-    monkeypatch.setattr(module, "corrected", spoil)
+    monkeypatch.setattr(HnervFile, "corrections", spoil)
     kept = HnervCodec().encode(clip, settings, EncodeContext(stack=FakeStack()))
     for section in (Section.WEIGHTS, Section.LATENTS):
         assert kept.sections[section] == plain.sections[section]
     assert Section.SIDECAR not in kept.sections
+
+
+class Breaks(FakeStack):
+    """Its pose network fails once slopes are asked for, as on a device that lacks an operation."""
+
+    def pose(self, pairs: torch.Tensor) -> torch.Tensor:
+        values = super().pose(pairs)
+        if values.requires_grad and len(pairs) > 3:  # training takes three pairs at a time
+            raise RuntimeError("aten::float64 is not implemented\non this device")
+        return values
+
+
+def test_a_search_that_fails_does_not_lose_what_was_trained() -> None:
+    clip, notes = tiny_clip(12), list[str]()
+    settings = {**SETTINGS, "sidecar": True}
+    context = EncodeContext(stack=Breaks(), note=notes.append)
+    made = HnervCodec().encode(clip, settings, context)
+    plain = HnervCodec().encode(clip, SETTINGS, EncodeContext(stack=FakeStack()))
+    assert made.sections[Section.WEIGHTS] == plain.sections[Section.WEIGHTS]
+    assert Section.SIDECAR not in made.sections
+    assert len(notes) == 1
+    assert "aten::float64 is not implemented on this device" in notes[0]
+
+
+class NoFloat64(TorchFunctionMode):
+    """A device without float64, as Apple's GPUs: only what came to the CPU may become float64."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is torch.Tensor.double and not getattr(args[0], "on_cpu", False):
+            raise TypeError("this device has no float64")
+        made = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.cpu:
+            made = made.clone()
+            made.on_cpu = True
+        return made
+
+
+def test_slopes_need_no_float64_on_the_device(
+    trained: Container, outputs: ReferenceOutputs
+) -> None:
+    decoder, latents = unpack(trained)
+    none = torch.zeros(2, 2, len(FIELDS), dtype=torch.int8)
+    wanted = (outputs.classes[:2], outputs.poses[:2, :2])
+    with NoFloat64():
+        slopes = linearise(decoder, FakeStack(), latents[:2], none, wanted, Weights(1, 1), None)
+    assert slopes.linear.dtype == np.float64
 
 
 def test_the_file_s_frames_are_corrected(trained: Container) -> None:
@@ -183,15 +247,15 @@ def test_prices_are_near_what_the_coder_takes() -> None:
     values = Corrections.none(4000).values
     values[::5, 0, 0] = random.integers(-5, 6, 800)
     prices = Prices(values, symbols, known=True)
-    rows = unpack_latents(pack_latents(Rows(symbols.T, np.zeros(4, int))), (4, 4000), "l")
+    rows = unpack_stream(pack_stream(Rows(symbols.T, np.zeros(4, int))), (4, 4000), "l")
     pairs = np.arange(0, 4000, 2)
     moves = np.zeros((2000, 4), np.int64)
     moves[:, 2] = np.sign(symbols[pairs, 2])
     new = rows.symbols.T.copy()
     new[pairs] += moves
     exponents = np.zeros(4, int)
-    grown = len(pack_latents(Rows(new.T, exponents)))
-    grown -= len(pack_latents(Rows(symbols.T, exponents)))
+    grown = len(pack_stream(Rows(new.T, exponents)))
+    grown -= len(pack_stream(Rows(symbols.T, exponents)))
     told = prices.change(pairs, (values, symbols), (values[pairs], new[pairs])).sum() / 8
     assert told == pytest.approx(grown, rel=0.35)
     size = len(pack_sidecar(Corrections(values)))

@@ -7,13 +7,13 @@ from hypothesis.extra import numpy as hnp
 
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.errors import DamagedError
+from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.sidecar import (
     FIELDS,
     KINDS,
     LIMIT,
     MAX_PAIRS,
     Corrections,
-    apply,
     pack_sidecar,
     unpack_sidecar,
     without,

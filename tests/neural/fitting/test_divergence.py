@@ -1,15 +1,15 @@
-"""The guard against divergence."""
+"""Protection against divergence."""
 
 import torch
 from torch import nn
 
-from seesame.neural.fitting.divergence import SNAPSHOT_STEPS, Guard
+from seesame.neural.fitting.divergence import TUNING, Divergence
 
 
-def run() -> tuple[nn.Linear, torch.optim.Adam, Guard]:
+def run() -> tuple[nn.Linear, torch.optim.Adam, Divergence]:
     net = nn.Linear(2, 2)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.1)
-    return net, optimiser, Guard(net, optimiser)
+    return net, optimiser, Divergence(net, optimiser)
 
 
 def test_a_falling_loss_is_left_alone() -> None:
@@ -20,7 +20,7 @@ def test_a_falling_loss_is_left_alone() -> None:
 
 def test_a_divergence_goes_back_to_the_last_good_state() -> None:
     net, _, guard = run()
-    for _ in range(SNAPSHOT_STEPS):
+    for _ in range(TUNING.snapshot_steps):
         guard.watch(1.0)
     kept = net.weight.detach().clone()
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_a_divergence_goes_back_to_the_last_good_state() -> None:
 
 def test_a_loss_that_is_not_a_number_goes_back_at_once() -> None:
     net, _, guard = run()
-    for _ in range(SNAPSHOT_STEPS):
+    for _ in range(TUNING.snapshot_steps):
         guard.watch(1.0)
     kept = net.weight.detach().clone()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_a_loss_that_is_not_a_number_goes_back_at_once() -> None:
 def test_nothing_kept_is_nothing_to_go_back_to() -> None:
     _, _, guard = run()
     assert not guard.watch(float("nan"))
-    for _ in range(SNAPSHOT_STEPS):
+    for _ in range(TUNING.snapshot_steps):
         guard.watch(1.0)
     guard.restart()
     assert not guard.watch(float("nan"))

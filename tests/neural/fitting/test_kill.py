@@ -1,11 +1,9 @@
-"""A training encode that is killed, in a process of its own; ``bench/killing.py`` does the work."""
+"""A training encode that is killed, in a process of its own."""
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
+import killing
 import pytest
 
 from seesame.neural.fitting.checkpoint import NAME
@@ -13,26 +11,16 @@ from seesame.neural.fitting.checkpoint import NAME
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 150
 STACK = """
+from dataclasses import replace
+
 from fake_stack import FakeStack
 
 import seesame.neural.fitting.loop as train
 
-train.CHECKPOINT_SECONDS = 0.3
+train.TUNING = replace(train.TUNING, checkpoint_s=0.3)
 stack = FakeStack()
 """
 """The tests' stack; training saves its state often enough for runs of seconds."""
-
-
-@pytest.fixture(scope="module")
-def killing() -> ModuleType:
-    """The module ``bench/killing.py``."""
-    spec = importlib.util.spec_from_file_location("killing", ROOT / "bench" / "killing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["killing"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -45,7 +33,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_killed_encode_goes_on_and_leaves_nothing_half_written(
-    killing: ModuleType, environment: dict[str, str], drive: Path, tmp_path: Path
+    environment: dict[str, str], drive: Path, tmp_path: Path
 ) -> None:
     flags = ["--stack", "quick_stack:stack", "--set", f"steps={STEPS}", "--set", "latent=6"]
     flags += ["--bytes", "3000", "--device", "cpu"]
@@ -63,7 +51,7 @@ def test_a_killed_encode_goes_on_and_leaves_nothing_half_written(
     assert not out.with_name("a.work").exists()
 
 
-def test_what_is_half_written_is_found(killing: ModuleType, tmp_path: Path) -> None:
+def test_what_is_half_written_is_found(tmp_path: Path) -> None:
     out = tmp_path / "a.ssm"
     assert killing.disk_faults(out) == []
     (tmp_path / "a.work").mkdir()

@@ -2,28 +2,12 @@ import numpy as np
 import pytest
 import torch
 from fake_stack import FakeStack, tiny_clip
+from small_training import small_training as training
 
-from seesame.codecs.hnerv.config import HnervSettings, Schedule
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.representation import Representation
-from seesame.context import EncodeContext
-from seesame.errors import UserError
-from seesame.metric.evaluator import reference_outputs
-from seesame.neural.fitting.loop import Candidate, Clock, Training
-from seesame.neural.fitting.losses import Material
-from seesame.neural.fitting.tapped import TappedClip
+from seesame.codecs.hnerv.config import HnervSettings
+from seesame.neural.fitting.loop import Candidate, Clock, RateControl
+from seesame.neural.fitting.source import SourcePairs
 from seesame.video.resize import resize_frames
-
-
-def training(num_frames: int = 8, stack: FakeStack | None = None) -> Training:
-    stack = stack or FakeStack()
-    clip = TappedClip(tiny_clip(num_frames), (32, 64))
-    outputs = reference_outputs(clip, stack)
-    torch.manual_seed(0)
-    pairs = -(-num_frames // 2)
-    rep = Representation(Architecture((32, 64), 3, (5, 4, 4, 4, 4)), pairs)
-    material = Material(clip.pairs(), outputs, clip.source_bytes)
-    return Training(rep, material, stack, HnervSettings(), Schedule(), EncodeContext(stack=stack))
 
 
 def never() -> bool:
@@ -33,10 +17,10 @@ def never() -> bool:
 @pytest.mark.parametrize("num_frames", [8, 9])
 def test_the_material_is_the_clip_at_render_size(num_frames: int) -> None:
     source = tiny_clip(num_frames)
-    tapped = TappedClip(source, (32, 64))
-    passed = np.concatenate(list(tapped.batches(3)))
+    pairs = SourcePairs(source, (32, 64))
+    passed = np.concatenate(list(pairs.batches(3)))
     np.testing.assert_array_equal(passed, source.frames)
-    frames = tapped.pairs().flatten(0, 1).permute(0, 2, 3, 1).numpy()
+    frames = pairs.pairs().flatten(0, 1).permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(frames[:num_frames], resize_frames(passed, (32, 64), "area"))
     assert len(frames) == num_frames + num_frames % 2
     np.testing.assert_array_equal(frames[-1], frames[num_frames - 1])
@@ -61,12 +45,12 @@ def test_steps_and_seconds_give_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_epoch_shows_every_pair() -> None:
     run = training(20)
-    batches, size = run._batches(), run.schedule.batch_pairs
+    batches, size = run.batches(), run.schedule.batch_pairs
     assert 10 % size  # the last batch of an epoch is filled up
     for _ in range(3):
         epoch = torch.cat([next(batches) for _ in range(-(-10 // size))])
         assert set(epoch.tolist()) == set(range(10))
-    small = next(training(4)._batches())
+    small = next(training(4).batches())
     assert sorted(small.tolist()) == [0, 1]
 
 
@@ -81,26 +65,26 @@ def test_the_best_file_wins_and_ties_go_to_the_later() -> None:
     run = training()
     assert run.run(Clock(1.0, 20), judge, 4, never, None).data == b"\2"
     assert len(made) == 4
-    assert run.rep.quantizers is not None
+    assert run.network.quantisers is not None
 
 
 def test_the_rate_follows_what_the_coder_wrote() -> None:
-    run, sizes = training(), []
-    run.context.progress = lambda share, text: sizes.append(text)
+    sizes: list[str] = []
+    run = training(progress=lambda share, text: sizes.append(text))
 
     def judge() -> Candidate:
-        estimated = float(run.rep.quantised()[2].detach()) / 8
-        return Candidate(1.0, b"x", payload=round(0.5 * estimated))
+        estimated = float(run.network.quantised().bits.detach()) / 8
+        return Candidate(1.0, b"x", trained=round(0.5 * estimated))
 
     run.run(Clock(1.0, 20), judge, 2, never, None)
-    assert run.coding == pytest.approx(0.5, abs=0.01)
+    assert run.rate.coding == pytest.approx(0.5, abs=0.01)
     shown = [int(text.split()[-2].replace(",", "")) for text in sizes if "bytes" in text]
     assert shown[-1] == pytest.approx(0.5 * shown[0], rel=0.2)
 
 
 def test_quantisation_starts_where_the_schedule_says() -> None:
-    run, shares = training(), {False: [], True: []}
-    run.context.progress = lambda share, text: shares["bytes" in text].append(share)
+    shares: dict[bool, list[float]] = {False: [], True: []}
+    run = training(progress=lambda share, text: shares["bytes" in text].append(share))
     run.run(Clock(1.0, 20), lambda: Candidate(0.0, b""), 1, never, None)
     assert max(shares[False]) < run.schedule.quantise_from <= min(shares[True])
     assert len(shares[False]) + len(shares[True]) == 20
@@ -110,12 +94,12 @@ def test_stopping_at_once_still_gives_a_file() -> None:
     run = training()
     judged = run.run(Clock(1.0, 20), lambda: Candidate(1.0, b"x"), 4, lambda: True, None)
     assert judged.data == b"x"
-    assert run.rep.quantizers is not None
+    assert run.network.quantisers is not None
 
 
 def test_the_rate_of_learning_warms_up_and_falls() -> None:
     run = training()
-    rates = [run._rate_of_learning(s) for s in (0.0, 0.02, 0.5, 0.9, 1.0)]
+    rates = [run.learning_rate(s) for s in (0.0, 0.02, 0.5, 0.9, 1.0)]
     peak = run.schedule.peak_rate
     assert 0 < rates[0] < 0.1 * peak
     assert rates[1] == pytest.approx(peak, rel=0.06)
@@ -123,29 +107,37 @@ def test_the_rate_of_learning_warms_up_and_falls() -> None:
     assert rates[4] == pytest.approx(0.02 * peak, rel=0.01)
 
 
+def weights(settings: HnervSettings, size: float, first: float, count: int) -> list[float]:
+    """The rate's weights while the size stays what it is."""
+    control = RateControl(settings)
+    control.weight(1.0, first)
+    control.size = size
+    return [control.weight(1.0, first + i / 500) for i in range(count)]
+
+
 def test_the_rate_weighs_more_while_the_size_is_above_the_aim() -> None:
-    run = training()
-    run.settings = HnervSettings(bytes=1000)
-    assert run._rate_weight(0.0, 2000.0, 0.4) == 0
-    weights = [run._rate_weight(1.0, 2000.0, 0.4 + i / 500) for i in range(50)]
-    assert weights == sorted(weights)
-    assert weights[-1] > 1
-    lower = [run._rate_weight(1.0, 500.0, 0.5 + i / 500) for i in range(150)]
-    assert lower == sorted(lower, reverse=True)
-    assert lower[-1] < 1
-    run.settings = HnervSettings()
-    assert run._rate_weight(0.7, 2000.0, 0.9) == 0.7
+    above = weights(HnervSettings(bytes=1000), 2000.0, 0.4, 50)
+    assert above == sorted(above)
+    assert above[-1] > 1
+    below = weights(HnervSettings(bytes=1000), 500.0, 0.5, 150)
+    assert below == sorted(below, reverse=True)
+    assert below[-1] < 1
+    assert set(weights(HnervSettings(), 2000.0, 0.9, 10)) == {1.0}
+
+
+def test_a_rate_that_is_not_scheduled_stays_off() -> None:
+    control = RateControl(HnervSettings(bytes=1000))
+    control.size = 2000.0
+    assert control.weight(0.0, 0.4) == 0
 
 
 def test_an_odd_last_pair_trains_on_pixels_only() -> None:
     run = training(9)
-    assert len(run.material.frames) == 5
-    assert len(run.material.outputs.classes) == 4
-    batches, moved = run._batches(), torch.zeros(5)
+    batches, moved = run.batches(), torch.zeros(5)
     for _ in range(6):
-        run._step(next(batches), 0.05)
-        assert run.rep.latents.grad is not None
-        moved += run.rep.latents.grad.abs().sum(1)
+        run.step(next(batches), 0.05)
+        assert run.network.streams["latents"].grad is not None
+        moved += run.network.streams["latents"].grad.abs().sum(1)
     assert bool((moved > 0).all())
 
 
@@ -153,22 +145,15 @@ def test_a_stack_without_pose_trains() -> None:
     stack = FakeStack()
     stack.has_pose = False
     run = training(stack=stack)
-    run._step(next(run._batches()), 0.5)
-    assert run.pose_term.mean is None
-
-
-def test_a_stack_without_gradients_is_refused() -> None:
-    stack = FakeStack()
-    stack.differentiable = False
-    with pytest.raises(UserError, match="gradients"):
-        training(stack=stack)
+    made = run.step(next(run.batches()), 0.5)
+    assert made.pose is None
+    assert "pose" not in made.terms
 
 
 def limited(excess: list[float]) -> tuple[Candidate, list[Candidate]]:
     """A run whose files exceed their limits so far; the file it gives, and all it judged."""
-    run, waiting = training(), iter(excess)
+    run, waiting = training(settings=HnervSettings(max_seg=0.1)), iter(excess)
     made: list[Candidate] = []
-    run.settings = HnervSettings(max_seg=0.1)
 
     def judge() -> Candidate:
         made.append(Candidate(1.0 - 0.1 * len(made), bytes([len(made)]), next(waiting)))
@@ -190,7 +175,5 @@ def test_the_file_that_keeps_limits_best_wins_over_a_better_score() -> None:
 
 
 def test_a_largest_size_weighs_only_while_it_is_exceeded() -> None:
-    run = training()
-    run.settings = HnervSettings(max_bytes=1000)
-    assert run._rate_weight(1.0, 500.0, 0.5) == 1.0
-    assert run._rate_weight(1.0, 2000.0, 0.6) > 1.0
+    assert set(weights(HnervSettings(max_bytes=1000), 500.0, 0.5, 10)) == {1.0}
+    assert weights(HnervSettings(max_bytes=1000), 2000.0, 0.6, 10)[-1] > 1.0

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from seesame.neural.fitting.muon import NorMuon, orthogonal
+from seesame.neural.fitting.optimiser import NorMuon, orthogonal
 
 
 def random_matrix(rows: int, columns: int) -> torch.Tensor:

@@ -5,12 +5,11 @@ import torch
 from fake_stack import FakeStack
 from torch import Tensor
 
-from seesame.codecs.hnerv.config import Phase
-from seesame.codecs.hnerv.model import Architecture
+from seesame.codecs.hnerv.architecture import Architecture
 from seesame.codecs.hnerv.representation import Representation
-from seesame.neural.fitting.objective import PoseTerm, margins, pixel_term, seen_bytes, seg_term
+from seesame.neural.fitting.objective import RunningRoot, margins, pixel_term, seen_bytes, seg_term
 
-ALL = Phase(0.0, pixel=0.1, entropy=20.0, margin=10.0, smooth=100.0, rate=1.0)
+ALL = {"entropy": 20.0, "margin": 10.0, "smooth": 100.0}
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -31,17 +30,17 @@ def test_margins_are_negative_exactly_where_the_class_changes() -> None:
 def test_the_smooth_term_nears_the_score() -> None:
     logits = random(2, 5, 40, 40)
     classes = random(2, 5, 40, 40, seed=1).argmax(1)
-    phase = Phase(0, 0, 0, 0, 100.0, 0)
     share = float((logits.argmax(1) != classes).float().mean())
-    assert float(seg_term(logits, classes, phase, 1e-4)) == pytest.approx(100 * share, rel=1e-3)
+    assert float(seg_term(logits, classes, {"smooth": 100.0}, 1e-4)) == pytest.approx(
+        100 * share, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", ["entropy", "margin", "smooth"])
 def test_every_seg_term_falls_when_the_class_gains(name: str) -> None:
-    weights = {"pixel": 0.0, "entropy": 0.0, "margin": 0.0, "smooth": 0.0, "rate": 0.0, name: 1.0}
     logits = random(1, 4, 6, 6).requires_grad_()
     classes = random(1, 4, 6, 6, seed=1).argmax(1)
-    seg_term(logits, classes, Phase(0.0, **weights), 0.5).backward()
+    seg_term(logits, classes, {name: 1.0}, 0.5).backward()
     assert logits.grad is not None
     own = logits.grad.gather(1, classes[:, None])
     assert bool((own < 0).all())
@@ -51,12 +50,12 @@ def test_every_seg_term_falls_when_the_class_gains(name: str) -> None:
 
 def test_no_weights_no_seg_term() -> None:
     logits = random(1, 4, 6, 6)
-    assert float(seg_term(logits, logits.argmax(1), Phase(0, 1, 0, 0, 0, 1), 0.5)) == 0
+    assert float(seg_term(logits, logits.argmax(1), {"pixel": 1.0, "rate": 1.0}, 0.5)) == 0
 
 
 def test_the_first_pose_term_is_the_score_s_own() -> None:
     values, reference = random(7, 6).requires_grad_(), random(7, 6, seed=1)
-    term = PoseTerm()(values, reference)
+    term = RunningRoot()(values, reference)
     exact = (10 * (values - reference).square().mean()).sqrt()
     assert float(term.detach()) == pytest.approx(float(exact.detach()), rel=1e-5)
     (found,) = torch.autograd.grad(term, values)
@@ -65,7 +64,7 @@ def test_the_first_pose_term_is_the_score_s_own() -> None:
 
 
 def test_the_pose_gradient_is_the_root_s_at_the_running_mean() -> None:
-    term = PoseTerm(decay=0.9)
+    term = RunningRoot(decay=0.9)
     reference = torch.zeros(4, 2)
     term(torch.full((4, 2), 3.0), reference)  # p = 9
     values = torch.full((4, 2), 1.0, requires_grad=True)  # p = 1
@@ -79,7 +78,7 @@ def test_the_pose_gradient_is_the_root_s_at_the_running_mean() -> None:
 
 def test_a_perfect_pose_has_a_finite_gradient() -> None:
     values = torch.zeros(3, 6, requires_grad=True)
-    PoseTerm()(values, torch.zeros(3, 6)).backward()
+    RunningRoot()(values, torch.zeros(3, 6)).backward()
     assert values.grad is not None
     assert bool(values.grad.isfinite().all())
 
@@ -98,17 +97,17 @@ def test_either_term_alone_reaches_latents_weights_and_steps(term: str) -> None:
         for parameter in rep.rows.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     rep.start_quantising()
-    parameters, latents, _ = rep.quantised()
-    frames = rep.decode(parameters, latents, torch.arange(len(latents)))
+    parameters, streams, _ = rep.quantised()
+    frames = rep.decode(parameters, streams, torch.arange(3))
     if term == "seg":
         logits = stack.segment(frames[:, 1])
         loss = seg_term(logits, random(*logits.shape).argmax(1), ALL, 0.5)
     else:
         values = stack.pose(frames)[:, : stack.judged]
-        loss = PoseTerm()(values, random(*values.shape))
+        loss = RunningRoot()(values, random(*values.shape))
     loss.backward()
-    assert rep.latents.grad is not None
-    assert bool((rep.latents.grad.abs().sum(1) > 0).all())
+    assert rep.streams["latents"].grad is not None
+    assert bool((rep.streams["latents"].grad.abs().sum(1) > 0).all())
     for name, parameter in rep.named_parameters():
         assert parameter.grad is not None, name
         assert bool((parameter.grad != 0).any()), name

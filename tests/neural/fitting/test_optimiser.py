@@ -2,23 +2,26 @@ import copy
 
 import pytest
 import torch
+from small_training import small_network
 
-from seesame.codecs.hnerv.model import Architecture
 from seesame.codecs.hnerv.representation import Representation
-from seesame.neural.fitting.optimiser import LATENT_SCALE, MUON_SCALE, Optimiser
+from seesame.neural.fitting.optimiser import TUNING, Optimiser
+from seesame.neural.weights.network import QuantisedNetwork
+from seesame.neural.weights.tensors import TensorSpec
+
+CPU = torch.device("cpu")
 
 
 def made() -> tuple[Representation, Optimiser]:
-    torch.manual_seed(0)
-    rep = Representation(Architecture((32, 64), 3, (5, 4, 4, 4, 4)), 4)
-    return rep, Optimiser(dict(rep.rows.items()), rep.latents)
+    rep = small_network(4)
+    return rep, Optimiser(rep.groups(), CPU)
 
 
 def descend(rep: Representation, optimiser: Optimiser, times: int = 3) -> None:
     for _ in range(times):
-        parameters, latents, _ = rep.quantised()
+        parameters, streams, _ = rep.quantised()
         optimiser.zero_grad()
-        rep.decode(parameters, latents, torch.arange(len(latents))).square().mean().backward()  # type: ignore[no-untyped-call]
+        rep.decode(parameters, streams, torch.arange(4)).square().mean().backward()  # type: ignore[no-untyped-call]
         optimiser.set_rate(1e-2)
         optimiser.step(torch.ones(()))
 
@@ -51,25 +54,53 @@ def test_a_factor_scales_the_gradients() -> None:
     assert all(bool((gradient == 0.5).all()) for gradient in optimiser.gradients)
 
 
-def test_rates_are_scaled() -> None:
-    _, optimiser = made()
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("stem.weight", 1.0),
+        ("stages.1.weight", TUNING.muon_rate * TUNING.muon_step),
+        ("latents", TUNING.stream_rate),
+    ],
+)
+def test_rates_are_scaled(name: str, size: float) -> None:
+    """The first step of Adam has the size of the rate, that of NorMuon a part of it."""
+    rep, optimiser = made()
+    named = {key.replace("_", "."): p for key, p in rep.rows.items()} | dict(rep.streams.items())
+    before = named[name].detach().clone()
+    for parameter in optimiser.parameters:
+        parameter.grad = torch.randn_like(parameter)
     optimiser.set_rate(0.1)
-    rates = [g["lr"] for one in optimiser._both.values() for g in one.param_groups]
-    assert rates == pytest.approx([0.1, 0.1 * LATENT_SCALE, 0.1 * MUON_SCALE])
+    optimiser.step(torch.ones(()))
+    moved = (named[name].detach() - before).square().mean().sqrt()
+    assert float(moved) == pytest.approx(0.1 * size, rel=1e-3)
+
+
+def test_a_network_need_not_have_hidden_convolutions() -> None:
+    class Scaled(QuantisedNetwork):
+        def decode(self, parameters, streams, pairs):  # type: ignore[no-untyped-def]
+            return parameters["weight"]
+
+    layer = torch.nn.Linear(3, 2, bias=False)
+    spec = {"weight": TensorSpec((2, 3), 2, (2, 3, 1))}
+    optimiser = Optimiser(Scaled(layer, spec, {}).groups(), CPU)
+    assert [tuple(p.shape) for p in optimiser.parameters] == [(2, 3)]
+    with pytest.raises(ValueError, match="not those of the network"):
+        Scaled(torch.nn.Linear(4, 2), spec, {})
 
 
 def test_quantiser_steps_join() -> None:
     rep, optimiser = made()
-    optimiser.add(rep.start_quantising())
+    rep.start_quantising()
+    optimiser.add(rep.quantiser_group())
     assert sorted(map(id, optimiser.parameters)) == sorted(map(id, rep.parameters()))
 
 
-def test_moments_go_to_tensors_and_back() -> None:
+def test_moments_are_given_and_taken_back() -> None:
     rep, optimiser = made()
     descend(rep, optimiser)
     other = copy.deepcopy(rep)
-    fresh = Optimiser(dict(other.rows.items()), other.latents)
-    fresh.load_tensors({k: v.clone() for k, v in optimiser.tensors().items()})
+    fresh = Optimiser(other.groups(), CPU)
+    fresh.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     descend(rep, optimiser)
     descend(other, fresh)
     for left, right in zip(rep.parameters(), other.parameters(), strict=True):

@@ -5,19 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from fake_stack import FakeStack, tiny_clip
+from fake_stack import FakeStack
+from small_training import small_training
 from torch import Tensor
 
-from seesame.codecs.hnerv.config import HnervSettings, Schedule
-from seesame.codecs.hnerv.model import Architecture
-from seesame.codecs.hnerv.representation import Representation
-from seesame.context import EncodeContext
-from seesame.metric.evaluator import reference_outputs
 from seesame.neural.fitting import replay
 from seesame.neural.fitting.loop import Candidate, Clock, Training
-from seesame.neural.fitting.losses import Material
 from seesame.neural.fitting.replay import WARM_UP
-from seesame.neural.fitting.tapped import TappedClip
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -61,32 +55,28 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[OnCpu]:
     return OnCpu.made
 
 
-def training(stack: FakeStack, num_frames: int = 12, device: str = "cpu") -> Training:
-    clip = TappedClip(tiny_clip(num_frames), (32, 64))
-    outputs = reference_outputs(clip, stack, device=device)
-    torch.manual_seed(0)
-    pairs = -(-num_frames // 2)
-    rep = Representation(Architecture((32, 64), 3, (5, 4, 4, 4, 4)), pairs)
-    material = Material(clip.pairs(), outputs, clip.source_bytes)
-    context = EncodeContext(stack=stack, device=device)
-    run = Training(rep, material, stack, HnervSettings(), Schedule(), context)
+def training(
+    stack: FakeStack, num_frames: int = 12, device: str = "cpu", told: list[str] | None = None
+) -> Training:
+    said = [] if told is None else told
+    run = small_training(num_frames, stack, device, progress=lambda _, text: said.append(text))
     run.low_precision = False
     return run
 
 
 def trained(run: Training, steps: int = 30) -> list[float]:
     """The losses of a run that starts to quantise on the way."""
-    batches, losses = run._batches(), []
+    batches, losses = run.batches(), []
     for i in range(steps):
         if i == steps // 2:
-            run._start_quantising()
-        losses.append(run._step(next(batches), 0.2 + 0.7 * i / steps).loss)
+            run.start_quantising()
+        losses.append(run.step(next(batches), 0.2 + 0.7 * i / steps).loss)
     return losses
 
 
 def assert_same(left: Training, right: Training) -> None:
     for (name, wanted), found in zip(
-        left.rep.named_parameters(), right.rep.parameters(), strict=True
+        left.network.named_parameters(), right.network.parameters(), strict=True
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-3, msg=name)
 
@@ -134,18 +124,18 @@ def test_every_number_of_a_replayed_step_is_read_anew(on_cpu: list[OnCpu], num_f
 def test_a_kind_of_step_is_captured_after_a_warm_up_and_forgotten(on_cpu: list[OnCpu]) -> None:
     run = training(FakeStack())
     run.replay.capturing = True
-    batches = run._batches()
+    batches = run.batches()
     for _ in range(WARM_UP):
-        run._step(next(batches), 0.2)
+        run.step(next(batches), 0.2)
     assert not on_cpu
-    run._step(next(batches), 0.2)
+    run.step(next(batches), 0.2)
     assert len(on_cpu) == 2
-    run._step(next(batches), 0.6)  # other terms count
+    run.step(next(batches), 0.6)  # other terms count
     assert len(on_cpu) == 2
-    run._start_quantising()
+    run.start_quantising()
     assert not run.replay._captured
     for _ in range(WARM_UP + 1):
-        run._step(next(batches), 0.2)
+        run.step(next(batches), 0.2)
     assert len(on_cpu) == 4
 
 
@@ -155,9 +145,9 @@ def test_what_cannot_be_captured_is_told_and_goes_on(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(replay, "Captured", refuse)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    plain, run, told = training(FakeStack()), training(FakeStack()), list[str]()
+    told: list[str] = []
+    plain, run = training(FakeStack()), training(FakeStack(), told=told)
     run.replay.capturing = True
     assert trained(run) == trained(plain)
-    run.context.progress = lambda share, text: told.append(text)
     run.run(Clock(1.0, 8), lambda: Candidate(1.0, b"x"), 1, lambda: False, None)
     assert told[-1].endswith(", step by step (operation not permitted)")

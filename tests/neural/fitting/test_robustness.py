@@ -1,7 +1,4 @@
-"""Terms of the loss for other eyes."""
-
-from dataclasses import replace
-from functools import partial
+"""Loss terms for further stacks."""
 
 import numpy as np
 import pytest
@@ -9,20 +6,18 @@ import torch
 from fake_stack import FakeStack, tiny_clip
 from torch import Tensor
 
-from seesame.codecs.hnerv.config import HnervSettings, Phase
 from seesame.codecs.registry import get_codec
 from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.evaluator import evaluate, reference_outputs
-from seesame.neural.fitting.objective import seg_term
-from seesame.neural.fitting.robustness import AugmentedCopies, SecondStack, transfer_terms
+from seesame.neural.fitting.losses import LossWeights, Observed
+from seesame.neural.fitting.robustness import GuardTerm, guard_terms
 
-PHASE = Phase(0.0, pixel=0.0, entropy=0.0, margin=0.0, smooth=100.0, rate=1.0)
-SMOOTH = partial(seg_term, phase=PHASE, temperature=0.1)
+WEIGHTS = LossWeights({"smooth": 100.0}, temperature=0.1, coding=1.0, low=False)
 
 
 class Turned(FakeStack):
-    """Other eyes: they look at other colours, and more closely."""
+    """Another stack: it judges by other colours, and more closely."""
 
     name = "turned"
 
@@ -30,53 +25,41 @@ class Turned(FakeStack):
         return super().segment(rgb.roll(1, 1) - 0.5 * rgb)
 
 
-def pair(seed: int = 0, size: tuple[int, int] = (32, 64)) -> Tensor:
-    frames = tiny_clip(2, size, seed).frames
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float()
-
-
-def test_augmented_copies_ask_for_nothing_where_frames_are_the_source() -> None:
-    term = AugmentedCopies(FakeStack(), seed=0)
-    values = [float(term(pair(), pair(), 0, SMOOTH)) for _ in range(5)]
-    other = [float(term(pair(1), pair(), 0, SMOOTH)) for _ in range(5)]
-    assert max(values) < 0.2 * min(other)
-
-
-def test_a_transformation_is_the_same_for_both_frames_and_keeps_size_and_range() -> None:
-    term = AugmentedCopies(FakeStack(), seed=3)
-    for _ in range(20):
-        change = term.change(torch.Size((32, 64)))
-        same = change(pair())
-        torch.testing.assert_close(change(pair()), same)
-        assert same.shape == (1, 2, 3, 32, 64)
-        assert float(same.min()) >= 0
-        assert float(same.max()) <= 255
-        assert not torch.allclose(same, pair(), atol=1)
-
-
-def test_transformations_follow_the_seed() -> None:
-    first, second, third = (
-        AugmentedCopies(FakeStack(), seed).change(torch.Size((32, 64)))(pair())
-        for seed in (7, 7, 8)
+def observed(frames: np.ndarray, number: int) -> Observed:
+    """A batch of the one pair with this number, of which guards read ``pairs`` and ``seen``."""
+    seen = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float().requires_grad_(True)
+    nothing = torch.zeros(1, 0)
+    return Observed(
+        pairs=torch.tensor([number]),
+        frames=seen,
+        target=seen.detach(),
+        seen=seen,
+        logits=nothing,
+        classes=nothing,
+        poses=None,
+        wanted_poses=nothing,
+        bits=None,
     )
-    torch.testing.assert_close(first, second)
-    assert not torch.allclose(first, third)
 
 
-def test_a_second_stack_sees_what_it_would_see_in_the_file() -> None:
-    clip = tiny_clip(4)
-    stack = Turned((20, 40))
+def test_a_guard_judges_frames_as_it_would_read_them_from_the_file() -> None:
+    clip, stack = tiny_clip(4), Turned((20, 40))
     outputs = reference_outputs(clip, stack)
-    term = SecondStack(stack, outputs, (64, 128))
-    seen = pair(1, (64, 128)).requires_grad_(True)
-    value = term(seen, seen, 1, SMOOTH)
+    term = GuardTerm(stack, outputs, (64, 128), 1.0)
+    other = observed(tiny_clip(2, (64, 128), 1).frames, 1)
+    value = term(other, WEIGHTS)
+    assert value is not None
     value.backward()
-    assert seen.grad is not None
-    assert float(seen.grad.abs().max()) > 0
-    wrong = (stack.segment(seen.detach()[:, 1]).argmax(1) != outputs.classes[1:]).float().mean()
-    assert float(value.detach()) >= 0.8 * 100 * float(wrong)
-    exact = torch.from_numpy(clip.frames[2:]).permute(0, 3, 1, 2)[None].float()
-    assert float(SecondStack(stack, outputs, (64, 128))(exact, exact, 1, SMOOTH)) < 5
+    assert other.seen.grad is not None
+    assert float(other.seen.grad.abs().max()) > 0
+    wrong = (stack.segment(other.seen.detach()[:, 1]).argmax(1) != outputs.classes[1:]).float()
+    assert float(value.detach()) >= 0.8 * 100 * float(wrong.mean())
+    exact = GuardTerm(stack, outputs, (64, 128), 1.0)(observed(clip.frames[2:], 1), WEIGHTS)
+    half = GuardTerm(stack, outputs, (64, 128), 0.5)(observed(clip.frames[2:], 1), WEIGHTS)
+    assert exact is not None
+    assert half is not None
+    assert float(exact.detach()) < 5
+    assert float(half.detach()) == pytest.approx(0.5 * float(exact.detach()))
 
 
 @pytest.mark.parametrize("codec", ["hnerv", "hybrid"])
@@ -99,10 +82,10 @@ def test_a_guard_s_outputs_are_kept_better(codec: str) -> None:
 def test_guards_that_cannot_be_are_refused() -> None:
     stack, blind, turned = FakeStack(), Turned(), Turned()
     blind.differentiable = False
-    settings = replace(HnervSettings(), augment=True)
+    clip = tiny_clip(4)
     with pytest.raises(UserError, match="no gradients"):
-        transfer_terms(tiny_clip(4), stack, settings, EncodeContext(stack, guards=(blind,)))
+        guard_terms(clip, 0.5, EncodeContext(stack, guards=(blind,)))
     with pytest.raises(UserError, match="same name"):
-        transfer_terms(tiny_clip(4), stack, settings, EncodeContext(stack, guards=(turned,) * 2))
-    found = transfer_terms(tiny_clip(4), stack, settings, EncodeContext(stack, guards=(turned,)))
-    assert [term.name for term in found] == ["augmented", "guard turned"]
+        guard_terms(clip, 0.5, EncodeContext(stack, guards=(turned, turned)))
+    found = guard_terms(clip, 0.5, EncodeContext(stack, guards=(turned,)))
+    assert [term.name for term in found] == ["guard turned"]

@@ -23,8 +23,7 @@ SETTINGS = {"steps": 12, "latent": 4, "bytes": 2000, "sidecar": False}
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step is reported."""
-    monkeypatch.setattr(runlog, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(runlog, "EVERY_SHARE", 0.0)
+    monkeypatch.setattr(runlog, "TUNING", runlog.LogTuning(least_s=0.0, every_share=0.0))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -38,8 +37,12 @@ def of(kind: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.usefixtures("often")
 def test_the_log_tells_the_run(tmp_path: Path) -> None:
     clip, log, shown = tiny_clip(6), tmp_path / "run.jsonl", []
-    context = EncodeContext(FakeStack(), work=tmp_path / "a.work", log=log)
-    context.progress = lambda share, text: shown.append(text)
+    context = EncodeContext(
+        FakeStack(),
+        work=tmp_path / "a.work",
+        log=log,
+        progress=lambda share, text: shown.append(text),
+    )
     container = HnervCodec().encode(clip, SETTINGS, context)
     assert not (tmp_path / "a.work").exists()
     found = lines(log)
@@ -50,7 +53,7 @@ def test_the_log_tells_the_run(tmp_path: Path) -> None:
     assert [one["bytes"] is None for one in steps] == [one["share"] < 0.35 for one in steps]
     assert steps[-1]["loss"] == pytest.approx(sum(steps[-1]["terms"].values()), rel=1e-5)
     stages = [one["stage"] for one in of("stage", found)]
-    assert stages[:4] == ["looking at the source", "training", "quantised", "judging"]
+    assert stages[:4] == ["reading the source", "training", "quantised", "judging"]
     (last,) = of("end", found)
     kept = next(one for one in of("candidate", found) if one["number"] == last["number"])
     data = container.to_bytes()
@@ -103,7 +106,7 @@ def test_hybrid_s_base_is_a_candidate(tmp_path: Path) -> None:
     found = lines(log)
     assert [one["stage"] for one in of("stage", found)][:3] == [
         "encoding the base",
-        "looking at the source",
+        "reading the source",
         "judging the base",
     ]
     assert len(of("candidate", found)) >= 2

@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
+from fake_stack import FakeStack
 
-from seesame.neural.render.geometry import enlarge, enlarge_matrix, render_side
+from seesame.neural.render.geometry import enlarge, enlarge_matrix, render_size
+from seesame.video.clip import ArrayClip
 from seesame.video.resize import resize
 
 STACK = (192, 256)
@@ -9,7 +12,8 @@ SIZES = [(540, 960), (360, 640), (874, 1164), (256, 128), (311, 517), (448, 597)
 
 
 def rendered(source: tuple[int, int], stack: tuple[int, int] = STACK) -> tuple[int, int]:
-    return render_side(source[0], stack[0]), render_side(source[1], stack[1])
+    clip = ArrayClip(np.broadcast_to(np.zeros(3, np.uint8), (1, *source, 3)))
+    return render_size(clip, FakeStack(stack))
 
 
 def smooth(size: tuple[int, int]) -> torch.Tensor:

@@ -10,9 +10,8 @@ from packing import SMALL, golden_parts, rows, same
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.entropy import SymbolEncoder
+from seesame.codecs.hnerv.architecture import unpack_architecture
 from seesame.codecs.hnerv.decode import unpack
-from seesame.codecs.hnerv.model import unpack_architecture
-from seesame.codecs.hnerv.representation import row_shapes
 from seesame.errors import DamagedError
 from seesame.neural.weights.layout1 import BIAS, unpack_latents, unpack_weights
 from seesame.neural.weights.rows import MAX_EXPONENT, Rows
@@ -112,7 +111,11 @@ def test_the_golden_file_decodes_for_ever() -> None:
     weights, latents = golden_parts()
     sections = container.sections
     assert unpack_architecture(sections[Section.MODEL], "m") == (SMALL, 1)
-    found = unpack_weights(sections[Section.WEIGHTS], row_shapes(SMALL), "w")
+    found = unpack_weights(
+        sections[Section.WEIGHTS],
+        {name: spec.row_shape for name, spec in SMALL.tensors().items()},
+        "w",
+    )
     for name, tensor in weights.items():
         same(found[name], tensor)
     same(unpack_latents(sections[Section.LATENTS], (3, 4), "l"), latents)
@@ -123,7 +126,7 @@ def test_the_golden_file_decodes_for_ever() -> None:
     decoder, values = unpack(container)
     np.testing.assert_array_equal(values.numpy(), latents.values().T)
     state = dict(decoder.named_parameters())
-    assert list(state) == list(row_shapes(SMALL))
+    assert list(state) == list({name: spec.row_shape for name, spec in SMALL.tensors().items()})
     np.testing.assert_array_equal(
         state["stages.1.bias"].numpy(), weights["stages.1.bias"].values().ravel()
     )

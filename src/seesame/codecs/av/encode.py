@@ -18,6 +18,7 @@ from seesame.codecs.av.planes import FORMATS, padded
 from seesame.codecs.av.settings import Member, check_together, noteworthy, parse_settings
 from seesame.codecs.av.stream import pack_stream
 from seesame.codecs.av.threads import usual_scheduling
+from seesame.codecs.base import container_for
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, MissingExtraError, UserError
 from seesame.video.clip import Clip
@@ -41,14 +42,10 @@ def encode(
     head = Head(chosen.up, width, height, chosen.depth, amount, chosen.sharpen_size)
     packets = _packets(clip, (height, width), member, chosen, context)
     config = noteworthy(member, chosen)
-    return Container(
-        codec_id=member.codec_id,
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        num_frames=clip.num_frames,
-        source_bytes=clip.source_bytes,
-        sections={
+    return container_for(
+        clip,
+        member.codec_id,
+        {
             Section.CONFIG: pack_config(config),
             Section.STREAM: pack_stream(head, packets),
         },

@@ -40,9 +40,9 @@ class HnervCodec(Codec):
 
     def decode(self, container: Container, device: str = "cpu") -> "Clip":
         """Return the decoded clip. Raises DamagedError when the sections do not fit together."""
-        from seesame.codecs.hnerv.decode import HnervClip
+        from seesame.codecs.hnerv.decode import open_file
 
-        return HnervClip(container, device)
+        return open_file(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:
         """Describe the sidecar. Raises DamagedError when it is damaged."""

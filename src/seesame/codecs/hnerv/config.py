@@ -8,7 +8,7 @@ from seesame.codecs.hnerv.architecture import Architecture
 from seesame.errors import UnsupportedSettingError, UserError
 from seesame.neural.fitting.settings import TUNING as SIZES
 from seesame.neural.fitting.settings import TrainSettings, target_bytes
-from seesame.neural.render.geometry import render_side
+from seesame.neural.render.geometry import render_size
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -71,10 +71,7 @@ def latent_values(num_pairs: int, wanted: int) -> int:
 
 def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     """Return the decoder's shape: render size from the stack, widths from the bytes to spend."""
-    render = (
-        render_side(clip.height, stack.input_size[0]),
-        render_side(clip.width, stack.input_size[1]),
-    )
+    render = render_size(clip, stack)
     num_pairs = -(-clip.num_frames // 2)
     wanted = settings.aim(target_bytes(num_pairs, clip.source_bytes))
     latent = settings.latent or latent_values(num_pairs, wanted)

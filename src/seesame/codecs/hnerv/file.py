@@ -1,16 +1,15 @@
 """The hnerv codec's part of an encode: its decoder, its file, its corrections."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from seesame.bitstream.container import Container, Section, pack_config
+from seesame.codecs.base import container_for
 from seesame.codecs.hnerv.architecture import pack_architecture
 from seesame.codecs.hnerv.config import HnervSettings, design
-from seesame.codecs.hnerv.decode import HnervClip
+from seesame.codecs.hnerv.decode import open_file
 from seesame.codecs.hnerv.first_guess import guess
 from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.representation import LATENTS, Representation
@@ -49,11 +48,6 @@ class HnervFile(TrainedFile):
         self._warm = None if settings.init is None else Start.read(Path(settings.init))
         if self._warm is not None:
             self.architecture = self._warm.architecture(self.architecture)
-        self.render = self.architecture.render
-
-    def identity(self) -> Mapping[str, Any]:
-        """See :class:`~seesame.neural.fitting.trained_file.TrainedFile`."""
-        return {"decoder": repr(self.architecture)}
 
     def build(self, frames: Tensor, outputs: ReferenceOutputs) -> Representation:
         """Make the decoder, and guess it and the latents before any training."""
@@ -70,14 +64,10 @@ class HnervFile(TrainedFile):
         weights, streams = network.symbols()
         config = {k: v for k, v in self.settings.stored(self.context).items() if k != "init"}
         clip = self.clip
-        return Container(
-            codec_id=CODEC_ID,
-            width=clip.width,
-            height=clip.height,
-            fps=clip.fps,
-            num_frames=clip.num_frames,
-            source_bytes=clip.source_bytes,
-            sections={
+        return container_for(
+            clip,
+            CODEC_ID,
+            {
                 Section.CONFIG: pack_config(config),
                 Section.MODEL: pack_architecture(self.architecture),
                 Section.WEIGHTS: pack_weights(weights, network.specs),
@@ -87,11 +77,7 @@ class HnervFile(TrainedFile):
 
     def open(self, container: Container) -> Clip:
         """Return the clip that a file decodes to."""
-        return HnervClip(container, self.context.device)
-
-    def trained_bytes(self, container: Container) -> int:
-        """Return the bytes of weights and latents."""
-        return sum(len(container.sections[s]) for s in (Section.WEIGHTS, Section.LATENTS))
+        return open_file(container, self.context.device)
 
     def corrections(self, container: Container, search: CorrectionSearch) -> Container:
         """Search corrections of single frames, and better symbols of the latents."""

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.architecture import Architecture, unpack_architecture
-from seesame.errors import DamagedError
-from seesame.neural.render.bounds import check_render, check_stream, num_pairs
+from seesame.neural.render.bounds import check_render, check_stream, num_pairs, section
 from seesame.neural.weights.rows import Rows
 from seesame.neural.weights.unpack import unpack_stream, unpack_weights
 
@@ -42,14 +41,14 @@ def unpack_symbols(
     Raises:
         DamagedError: a section is missing, impossible or does not decode.
     """
-    for section in (Section.MODEL, Section.WEIGHTS, Section.LATENTS):
-        if section not in container.sections:
-            raise DamagedError(f"{name} is damaged: its {section.name} section is missing")
-    architecture, layout = unpack_architecture(container.sections[Section.MODEL], name)
+    model, packed, stream = (
+        section(container, which, name)
+        for which in (Section.MODEL, Section.WEIGHTS, Section.LATENTS)
+    )
+    architecture, layout = unpack_architecture(model, name)
     check_render(architecture.render, container, name)
     check_stream(container, architecture.latent, name)
-    packed = container.sections[Section.WEIGHTS]
     weights = unpack_weights(packed, architecture.tensors(), name, layout, sizes)
     shape = (architecture.latent, num_pairs(container))
-    latents = unpack_stream(container.sections[Section.LATENTS], shape, name, layout)
+    latents = unpack_stream(stream, shape, name, layout)
     return Symbols(architecture, layout, weights, latents)

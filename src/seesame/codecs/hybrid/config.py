@@ -10,7 +10,7 @@ from seesame.codecs.hybrid.design import MAX_CODE, MAX_DEPTH, MAX_WIDTH, Design
 from seesame.errors import UnsupportedSettingError
 from seesame.neural.fitting.schedule import Phase, Schedule
 from seesame.neural.fitting.settings import TrainSettings
-from seesame.neural.render.geometry import render_side
+from seesame.neural.render.geometry import render_size
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -132,10 +132,7 @@ class HybridSettings(TrainSettings):
 
 def design(clip: Clip, stack: Stack, settings: HybridSettings) -> Design:
     """Return the shape of the network between base and corrections for a clip."""
-    render = (
-        render_side(clip.height, stack.input_size[0]),
-        render_side(clip.width, stack.input_size[1]),
-    )
+    render = render_size(clip, stack)
     if not settings.network:
         return Design(render)
     wide = settings.width or network_width(clip.source_bytes)

@@ -79,9 +79,10 @@ class HybridClip(RenderedClip):
         self._found = found
         self._codes = torch.from_numpy(found.codes.values().T.copy())
         if found.network is not None:
-            found.network.to(self._device)
+            found.network.to(self.device)
 
-    def _pairs(self) -> Iterator[Tensor]:
+    def render_pairs(self) -> Iterator[Tensor]:
+        """See :class:`~seesame.neural.render.clip.RenderedClip`."""
         done = 0
         for base in base_pairs(self._base):
             codes = self._codes[done : done + len(base)]
@@ -92,10 +93,10 @@ class HybridClip(RenderedClip):
     def _render(self, codes: Tensor, base: Tensor) -> Tensor:
         """Return frames ``(B, 2, 3, h, w)`` of base pictures of other size, not clamped."""
         size, kernel = self._found.design.render, self._base.kernel
-        pictures = at_render_size(base.to(self._device), size, kernel)
+        pictures = at_render_size(base.to(self.device), size, kernel)
         if self._found.network is None:
             return pictures
-        frames: Tensor = self._found.network(codes.to(self._device), pictures)
+        frames: Tensor = self._found.network(codes.to(self.device), pictures)
         return frames
 
 

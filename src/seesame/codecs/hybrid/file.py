@@ -92,7 +92,7 @@ class HybridFile(TrainedFile):
     ) -> None:
         super().__init__(clip, stack, settings, context, log)
         self.design = design(clip, stack, settings)
-        self.render, self.trains = self.design.render, self.design.network
+        self.trains = self.design.network
         log.stage("encoding the base")
         base = encode_base(clip, settings, self.design, context)
         config = settings.stored(context)
@@ -119,7 +119,7 @@ class HybridFile(TrainedFile):
     def identity(self) -> Mapping[str, Any]:
         """See :class:`~seesame.neural.fitting.trained_file.TrainedFile`."""
         base = sha256(self.plain.sections[Section.STREAM]).hexdigest()
-        return {"network": repr(self.design), "base": base}
+        return {"base": base}
 
     def build(self, frames: Tensor, outputs: ReferenceOutputs) -> PostRepresentation:
         """Return the network as it starts: it changes nothing in the base's pictures."""
@@ -150,11 +150,6 @@ class HybridFile(TrainedFile):
     def open(self, container: Container) -> Clip:
         """Return the clip that a file decodes to."""
         return open_file(container, self.context.device)
-
-    def trained_bytes(self, container: Container) -> int:
-        """Return the bytes of weights and codes."""
-        trained = (Section.WEIGHTS, Section.LATENTS)
-        return sum(len(container.sections.get(s, b"")) for s in trained)
 
     def corrections(self, container: Container, search: CorrectionSearch) -> Container:
         """Search corrections of single frames, and better symbols of the codes."""

@@ -189,7 +189,8 @@ class Training:
         self._random = torch.Generator().manual_seed(context.seed)
         self._loss_of = LossOf(network, material, stack, self._device, terms)
         self._usual_norm = 0.0
-        self._low_precision = _low_precision(self._device)
+        self.low_precision = _low_precision(self._device)
+        """Whether the networks run in bfloat16 at first."""
         self._optimiser = Optimiser(network.groups(), self._device)
         self._divergence = Divergence(network, self._optimiser)
         capturing = self._device.type == "cuda" and self._loss_of.capturable
@@ -256,12 +257,12 @@ class Training:
         first = self.schedule.look_from if limited else self.schedule.evaluate_from
         marks = [m for m in np.linspace(first, 1.0, max(evaluations, 1))[:-1] if m > clock.share()]
         saved = time.monotonic()
-        for batch in self._batches():
+        for batch in self.batches():
             share = clock.share()
             if share >= 1.0 or stop():
                 break
             if share >= self.schedule.quantise_from and self.network.quantisers is None:
-                self._start_quantising()
+                self.start_quantising()
             self._log.stage(self.schedule.stage(share))
             if marks and share >= marks[0]:
                 marks.pop(0)
@@ -269,7 +270,7 @@ class Training:
                     best = _better(best, self._measured(evaluate()))
                 if limited and not best.excess:
                     return best
-            made = self._step(batch, share)
+            made = self.step(batch, share)
             clock.count += 1
             self._report(made, share, best, clock.count)
             if checkpoint is not None and time.monotonic() - saved > TUNING.checkpoint_s:
@@ -280,11 +281,11 @@ class Training:
         if checkpoint is not None and stop():
             checkpoint.save(self)
         if self.network.quantisers is None:
-            self._start_quantising()
+            self.start_quantising()
         self._log.stage("judging")
         return _better(best, evaluate())
 
-    def _batches(self) -> Iterator[Tensor]:
+    def batches(self) -> Iterator[Tensor]:
         """Yield batches of pair numbers without end, every pair once an epoch."""
         gpu = self._device.type == "cuda"
         most = self.schedule.gpu_batch_pairs if gpu else self.schedule.batch_pairs
@@ -310,21 +311,21 @@ class Training:
             self.rate.coding = 8 * found.trained / float(self.network.quantised().bits)
         return found
 
-    def _start_quantising(self) -> None:
+    def start_quantising(self) -> None:
         """Make weights whole multiples of steps from now on, at first near the size to aim at."""
         settings = self.settings
         asked = settings.bytes or settings.max_bytes
         self.network.start_quantising(asked and settings.aim(asked), largest=settings.bytes is None)
         self._add_quantisers()
 
-    def _rate_of_learning(self, share: float) -> float:
+    def learning_rate(self, share: float) -> float:
         """Return the learning rate: a short rise, then a cosine."""
         least, rise = TUNING.last_rate, TUNING.warm_up
         fall = least + (1 - least) * 0.5 * (1 + float(np.cos(np.pi * share)))
         peak = self._divergence.gentleness * self.schedule.peak_rate
         return peak * min(1.0, share / rise + 0.05) * fall
 
-    def _step(self, pairs: Tensor, share: float) -> Step:
+    def step(self, pairs: Tensor, share: float) -> Step:
         """Take one step over pairs ``(B,)``, which are numbered on the CPU."""
         batch, weights = self._loss_of.read(pairs), self._weights(share)
         numbers = torch.tensor(list(weights.numbers().values()), device=self._device)
@@ -335,7 +336,7 @@ class Training:
         )
         total, bits, norm, pose = figures.tolist()
         self.rate.size = bits / 8
-        rate = self._rate_of_learning(share)
+        rate = self.learning_rate(share)
         if math.isfinite(norm):
             self._optimiser.set_rate(rate)
             self.replay.second(self._clipping(norm))
@@ -358,7 +359,7 @@ class Training:
         terms["pixel"] = max(terms.get("pixel", 0.0), self.settings.pixel_weight)
         terms["rate"] = self.rate.weight(terms.get("rate", 0.0), share)
         hot, cold = self.schedule.temperature
-        low = self._low_precision and share < self.schedule.exact_from
+        low = self.low_precision and share < self.schedule.exact_from
         return LossWeights(terms, hot + (cold - hot) * share, self.rate.coding, low)
 
     def _gradients(self, batch: Mapping[str, Tensor], weights: LossWeights) -> tuple[Loss, Tensor]:

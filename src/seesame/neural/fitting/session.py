@@ -300,6 +300,7 @@ class _Session:
             "stack": self.file.stack.fingerprint,
             "guards": [guard.fingerprint for guard in self.context.guards],
             "settings": self.settings.shaping(),
+            "network": {name: spec.axes for name, spec in self.network.specs.items()},
             "seed": self.context.seed,
             "form of the checkpoint": STATE,
             **self.file.identity(),

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.context import EncodeContext
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.neural.corrections.search import CorrectionSearch
 from seesame.neural.fitting.losses import Term
 from seesame.neural.fitting.schedule import Schedule
 from seesame.neural.fitting.settings import TrainSettings
+from seesame.neural.render.geometry import render_size
 from seesame.neural.weights.network import QuantisedNetwork
 from seesame.perception.stack import Stack
 from seesame.runlog import RunLog
@@ -34,9 +35,11 @@ class TrainedFile(ABC):
     """
 
     settings_type: ClassVar[type[TrainSettings]]
+    trained_sections: ClassVar[tuple[Section, ...]] = (Section.WEIGHTS, Section.LATENTS)
+    """The sections that training changes, so that the loss counts their bytes."""
     schedule: ClassVar[Schedule] = Schedule()
     render: tuple[int, int]
-    """``(height, width)`` at which pairs are rendered; set by the subclass."""
+    """``(height, width)`` at which pairs are rendered."""
     first: Container | None = None
     """A file that needs no training, where there is one: it is judged and corrected first."""
     first_share: float = 1.0
@@ -55,15 +58,19 @@ class TrainedFile(ABC):
         log: RunLog,
     ) -> None:
         self.clip, self.stack, self.settings, self.context = clip, stack, settings, context
+        self.render = render_size(clip, stack)
 
     @property
     def train_settings(self) -> TrainSettings:
         """The settings that training goes by: the user's, unless a part of the file is fixed."""
         return self.settings
 
-    @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """Return plain values that must agree for a checkpoint to be resumed: shapes, a base."""
+        """Return more plain values that must agree for a checkpoint to be resumed.
+
+        Clip, stack, settings and the network's tensors are compared in any case.
+        """
+        return {}
 
     @abstractmethod
     def build(self, frames: Tensor, outputs: ReferenceOutputs) -> QuantisedNetwork:
@@ -86,9 +93,9 @@ class TrainedFile(ABC):
     def open(self, container: Container) -> Clip:
         """Return the clip that a file decodes to."""
 
-    @abstractmethod
     def trained_bytes(self, container: Container) -> int:
         """Return the bytes of everything in a file that is trained, and so in the loss's rate."""
+        return sum(len(container.sections.get(s, b"")) for s in self.trained_sections)
 
     def corrections(self, container: Container, search: CorrectionSearch) -> Container:
         """Return a file with the corrections that a search finds; the same file for none.

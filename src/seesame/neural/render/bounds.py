@@ -1,6 +1,6 @@
 """Bounds on what a file may ask a decoder to render; torch is not needed to check them."""
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.errors import DamagedError
 
 MAX_SIDE = 2048
@@ -9,6 +9,13 @@ MAX_STREAM_SYMBOLS = 1 << 24
 """The most symbols of a stream."""
 MAX_ENLARGEMENT = 64
 """A file that asks for more was not made by the encoder; it would only cost memory."""
+
+
+def section(container: Container, which: Section, name: str = "the file") -> bytes:
+    """Return a section's bytes. Raises DamagedError where a file lacks it."""
+    if which not in container.sections:
+        raise DamagedError(f"{name} is damaged: its {which.name} section is missing")
+    return container.sections[which]
 
 
 def num_pairs(container: Container) -> int:

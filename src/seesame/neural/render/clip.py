@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesame.bitstream.container import Container
 from seesame.neural.corrections.apply import apply
@@ -26,11 +26,11 @@ class RenderedClip(ABC):
         self.width, self.height = container.width, container.height
         self.num_frames, self.source_bytes = container.num_frames, container.source_bytes
         self.fps: Fraction = container.fps
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._corrections = read_sidecar(container)
 
     @abstractmethod
-    def _pairs(self) -> Iterator[Tensor]:
+    def render_pairs(self) -> Iterator[Tensor]:
         """Yield frames ``(B, 2, 3, h, w)`` before correction, batch after batch.
 
         Nothing may be yielded inside inference mode: a generator left unfinished would leave it
@@ -43,7 +43,7 @@ class RenderedClip(ABC):
 
     def _rendered(self) -> Iterator[Frames]:
         left, done = self.num_frames, 0
-        for pairs in self._pairs():
+        for pairs in self.render_pairs():
             with torch.inference_mode():
                 frames = self._corrected(pairs, done).flatten(0, 1).clamp(0, 255)
             # One frame at a time: at source size a batch of floats would be large.
@@ -60,3 +60,27 @@ class RenderedClip(ABC):
             return frames
         values = self._corrections.values[start : start + len(frames)]
         return apply(frames, torch.from_numpy(values))
+
+
+class NetworkClip(RenderedClip):
+    """A clip that a network renders from one stream of values for each pair.
+
+    Args:
+        container: the file.
+        device: where the network runs; it is moved there.
+        network: from values ``(B, d)`` to frames ``(B, 2, 3, h, w)``, not clamped.
+        values: of all pairs, ``(N, d)``.
+    """
+
+    def __init__(
+        self, container: Container, device: str, network: nn.Module, values: Tensor
+    ) -> None:
+        super().__init__(container, device)
+        self._network, self._values = network.to(self.device), values
+
+    def render_pairs(self) -> Iterator[Tensor]:
+        """See :class:`RenderedClip`."""
+        for part in torch.split(self._values, DECODE_PAIRS):
+            with torch.inference_mode():
+                frames = self._network(part.to(self.device))
+            yield frames

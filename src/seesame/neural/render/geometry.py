@@ -9,6 +9,7 @@ than the stack reads, the decoder renders at source size.
 """
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +17,18 @@ from torch import Tensor
 
 from seesame.video.resize import resize_matrix
 
+if TYPE_CHECKING:
+    from seesame.perception.stack import Stack
+    from seesame.video.clip import Clip
+
 MIDDLE, SPREAD = 127.5, 64.0
 """Grey levels of a network's output of 0, and of a step of 1."""
 
 
-def render_side(source: int, wanted: int) -> int:
-    """Return the side that the decoder renders, for a source side and the side the stack reads."""
-    return min(source, wanted)
+def render_size(clip: "Clip", stack: "Stack") -> tuple[int, int]:
+    """Return the ``(height, width)`` to render for a clip: the stack's, or the source's if less."""
+    height, width = stack.input_size
+    return min(clip.height, height), min(clip.width, width)
 
 
 @lru_cache(maxsize=32)

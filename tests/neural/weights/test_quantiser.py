@@ -5,15 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesame.bitstream.entropy import SymbolEncoder, scale_for
-from seesame.neural.weights.quantizer import (
-    EXPONENTS,
-    RowQuantizer,
-    as_rows,
+from seesame.neural.weights.quantiser import (
+    RowQuantiser,
     exponent_of,
     gaussian_bits,
     log_normaliser,
     straight_through,
 )
+from seesame.neural.weights.rows import EXPONENTS
 
 SIGMAS = [0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 3.0, 9.0, 40.0, 300.0, 3000.0]
 
@@ -87,47 +86,39 @@ def test_rounding_passes_the_gradient_straight_through() -> None:
 
 
 def test_steps_stay_on_their_grid() -> None:
-    quantizer = RowQuantizer(torch.randn(16, 30) * torch.logspace(-3, 2, 16)[:, None], 0.25)
+    quantiser = RowQuantiser(torch.randn(16, 30) * torch.logspace(-3, 2, 16)[:, None], 0.25)
     with torch.no_grad():
-        quantizer.log_step.add_(torch.rand(16))
-    exponents = exponent_of(quantizer.log_step).detach()
+        quantiser.log_step.add_(torch.rand(16))
+    exponents = exponent_of(quantiser.log_step).detach()
     assert torch.equal(exponents, exponents.round())
-    torch.testing.assert_close(quantizer.step()[:, 0].detach(), 2 ** (exponents / EXPONENTS))
-    off = (torch.log2(quantizer.step()[:, 0]) - quantizer.log_step).abs()
+    torch.testing.assert_close(quantiser.step()[:, 0].detach(), 2 ** (exponents / EXPONENTS))
+    off = (torch.log2(quantiser.step()[:, 0]) - quantiser.log_step).abs()
     assert float(off.detach().max()) <= 0.5 / EXPONENTS + 1e-5
 
 
 def test_quantised_rows_are_near_and_learn() -> None:
     rows = (torch.randn(4, 200, generator=torch.Generator().manual_seed(2)) * 0.7).requires_grad_()
-    quantizer = RowQuantizer(rows, 0.25)
-    values, symbols = quantizer(rows)
+    quantiser = RowQuantiser(rows, 0.25)
+    values, symbols = quantiser(rows)
     assert torch.equal(symbols.round(), symbols)
-    assert bool(((values - rows).abs() <= 0.5001 * quantizer.step()).all())
+    assert bool(((values - rows).abs() <= 0.5001 * quantiser.step()).all())
     (values * torch.randn(4, 200)).sum().backward()
     assert rows.grad is not None
     assert bool((rows.grad != 0).all())
-    assert quantizer.log_step.grad is not None
-    assert bool((quantizer.log_step.grad != 0).all())
+    assert quantiser.log_step.grad is not None
+    assert bool((quantiser.log_step.grad != 0).all())
 
 
 def test_a_longer_step_costs_fewer_bits() -> None:
     """The rate's gradient must widen the steps."""
-    quantizer = RowQuantizer(torch.randn(4, 300), 0.25)
-    _, symbols = quantizer(torch.randn(4, 300))
+    quantiser = RowQuantiser(torch.randn(4, 300), 0.25)
+    _, symbols = quantiser(torch.randn(4, 300))
     bits_of(symbols).sum().backward()
-    assert quantizer.log_step.grad is not None
-    assert bool((quantizer.log_step.grad < 0).all())
+    assert quantiser.log_step.grad is not None
+    assert bool((quantiser.log_step.grad < 0).all())
 
 
 def test_rows_of_zeros_quantise_to_zeros() -> None:
-    values, symbols = RowQuantizer(torch.zeros(2, 5), 0.25)(torch.zeros(2, 5))
+    values, symbols = RowQuantiser(torch.zeros(2, 5), 0.25)(torch.zeros(2, 5))
     assert not values.any()
     assert not symbols.any()
-
-
-def test_tensors_as_rows() -> None:
-    assert as_rows("stem.weight", torch.zeros(5 * 6, 20), 6).shape == (5, 120)
-    assert as_rows("stem.bias", torch.zeros(30), 6).shape == (1, 30)
-    assert as_rows("stages.0.weight", torch.zeros(8, 5, 3, 3), 6).shape == (8, 45)
-    stem = torch.arange(30 * 2).reshape(30, 2)
-    assert torch.equal(as_rows("stem.weight", stem, 6)[1], torch.arange(12, 24))
