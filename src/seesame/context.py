@@ -1,4 +1,4 @@
-"""What an encoder is given beside the clip and its own settings."""
+"""The things that an encoder is given beside the clip and its own settings."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -65,7 +65,7 @@ class EncodeMemory:
 
 @dataclass(frozen=True)
 class EncodeContext:
-    """What an encoder may use beside the clip and its own settings.
+    """The things that an encoder may use beside the clip and its own settings.
 
     Args:
         stack: the perception networks that the encoder trains or measures against, if it does.

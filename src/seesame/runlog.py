@@ -35,7 +35,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class LogTuning:
-    """How often training steps are logged.
+    """The rate at which training steps are logged.
 
     Args:
         least_s: seconds between two lines at least.

@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id, codec_names, codecs, get_codec
 from seesame.errors import DamagedError, UserError
 
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 IDS = {
     "copy": 0,
     "x264": 1,
@@ -48,3 +51,13 @@ def test_names_cost_no_import() -> None:
         "assert not {'seesame.codecs.av.codec', 'seesame.codecs.hnerv.codec'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", codec_names())
+def test_a_file_of_another_codec_is_no_damage(name: str) -> None:
+    golden = Container.read(GOLDEN / "hybrid" / "small.ssm")
+    if name == "hybrid":
+        golden = Container.read(GOLDEN / "av" / "x264.ssm")
+    with pytest.raises(UserError, match=f"made by another codec than {name}") as caught:
+        get_codec(name).decode(golden)
+    assert not isinstance(caught.value, DamagedError)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from seesame.bitstream.container import Container, Section
+from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -31,6 +32,14 @@ class Codec(Protocol):
     def decode(self, container: Container, device: str = "cpu") -> "Clip":
         """Return the decoded clip, lazily, at source resolution. Raises DamagedError."""
         ...
+
+    def check(self, container: Container) -> None:
+        """Raise UserError where a file was made by another codec."""
+        if container.codec_id != self.codec_id:
+            raise UserError(
+                f"the file was made by another codec than {self.name} (by codec id "
+                f"{container.codec_id}); seesame.open finds the codec by itself"
+            )
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
         """Return whether an encode with these settings needs ``context.stack``."""

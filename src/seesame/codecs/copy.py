@@ -66,6 +66,7 @@ class CopyCodec(Codec):
         Raises:
             DamagedError: the stream is missing, or is not the clip that the header promises.
         """
+        self.check(container)
         if Section.STREAM not in container.sections:
             raise DamagedError("the file holds no video stream")
         reader = Reader(container.sections[Section.STREAM], "the copied clip")

@@ -6,16 +6,18 @@ STREAM payload: for each part its size as a varint, then an ``.ssm`` file of the
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.base import Codec, container_for
 from seesame.codecs.registry import codec_by_id, codec_names, get_codec
-from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UnsupportedSettingError
 from seesame.video.clip import Clip, Frames
 from seesame.video.span import Span, rebatched
+
+if TYPE_CHECKING:
+    from seesame.context import EncodeContext
 
 NAME, CODEC_ID = "segments", 18
 BARRED = (NAME, "copy")
@@ -46,7 +48,9 @@ class SegmentsCodec(Codec):
     codec_id = CODEC_ID
     summary = "parts of a clip, each with a codec and settings of its own; made by search --cut"
 
-    def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+    def encode(
+        self, clip: Clip, settings: Mapping[str, Any], context: "EncodeContext"
+    ) -> Container:
         """Compress every part by itself.
 
         Raises:
@@ -82,6 +86,7 @@ class SegmentsCodec(Codec):
         Raises:
             DamagedError: the parts are damaged, or do not make up the clip of the header.
         """
+        self.check(container)
         return SegmentedClip(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:
@@ -149,7 +154,7 @@ def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
     return parts
 
 
-def _share(context: EncodeContext, done: tuple[float, float], number: int) -> Any:
+def _share(context: "EncodeContext", done: tuple[float, float], number: int) -> Any:
     """Return a part's progress as that of the whole."""
     start, size = done
 

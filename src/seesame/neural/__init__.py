@@ -1,1 +1,1 @@
-"""What trained codecs share, by stage: fitting, weights, corrections, render."""
+"""The parts that trained codecs share, by stage: fitting, weights, corrections, render."""

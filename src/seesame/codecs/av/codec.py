@@ -55,6 +55,7 @@ class AvCodec(Codec):
         """
         from seesame.codecs.av.decode import AvClip
 
+        self.check(container)
         return AvClip(container, self.member)
 
     def frame_bytes(self, container: Container) -> tuple[int, ...]:

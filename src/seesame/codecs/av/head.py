@@ -19,7 +19,7 @@ _SHARPENS, _TEN_BITS = 8, 16
 
 @dataclass(frozen=True)
 class Head:
-    """How coded pictures become frames.
+    """The numbers that say how coded pictures become frames.
 
     Args:
         up: the resize kernel.

@@ -49,7 +49,7 @@ class AvSettings:
     denoise: bool = False
     """True where frames are denoised for film grain synthesis; svtav1, with ``grain``."""
     sharpness: int = 0
-    """How strongly the encoder prefers sharp edges: -7..7 (svtav1), 0..7 (vp9)."""
+    """The encoder's preference for sharp edges: -7..7 (svtav1), 0..7 (vp9)."""
     qm: bool = False
     """True where svtav1 uses quantisation matrices (AV1 specification, 7.12.2)."""
     blur: float = 0.0

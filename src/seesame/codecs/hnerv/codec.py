@@ -42,6 +42,7 @@ class HnervCodec(Codec):
         """Return the decoded clip. Raises DamagedError when the sections do not fit together."""
         from seesame.codecs.hnerv.decode import open_file
 
+        self.check(container)
         return open_file(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:

@@ -15,7 +15,7 @@ from seesame.video.clip import Clip
 
 @dataclass(frozen=True)
 class DesignTuning:
-    """How a decoder's size follows from the bytes that a file may take.
+    """The numbers that turn the bytes a file may take into a decoder's size.
 
     Args:
         taper: widths of the stages, in proportion.

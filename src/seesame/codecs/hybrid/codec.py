@@ -44,6 +44,7 @@ class HybridCodec(Codec):
         """Return the decoded clip. Raises DamagedError when the sections do not fit together."""
         from seesame.codecs.hybrid.decode import open_file
 
+        self.check(container)
         return open_file(container, device)
 
     def notes(self, container: Container) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Design:
 
     @property
     def network(self) -> bool:
-        """Whether there is a network."""
+        """True where there is a network."""
         return self.code > 0
 
     def tensors(self) -> dict[str, TensorSpec]:

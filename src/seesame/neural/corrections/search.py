@@ -40,7 +40,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SearchTuning:
-    """How the search goes about.
+    """The numbers of the search.
 
     Args:
         batch_pairs: pairs that go through the networks at a time.

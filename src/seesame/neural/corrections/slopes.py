@@ -36,7 +36,7 @@ NUMBERS = 2 * len(FIELDS)
 
 @dataclass(frozen=True)
 class SlopeTuning:
-    """How far the slopes are believed.
+    """The reach of the slopes: how far they are believed.
 
     Args:
         temperature: of the smooth disagreement, in logits.

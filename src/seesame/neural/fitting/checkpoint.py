@@ -39,7 +39,7 @@ class Checkpoint:
 
     @property
     def exists(self) -> bool:
-        """Whether there is one to resume."""
+        """True where there is one to resume."""
         return self.path.exists()
 
     def save(self, run: Stateful) -> None:

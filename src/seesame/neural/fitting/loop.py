@@ -190,7 +190,7 @@ class Training:
         self._loss_of = LossOf(network, material, stack, self._device, terms)
         self._usual_norm = 0.0
         self.low_precision = _low_precision(self._device)
-        """Whether the networks run in bfloat16 at first."""
+        """True where the networks run in bfloat16 at first."""
         self._optimiser = Optimiser(network.groups(), self._device)
         self._divergence = Divergence(network, self._optimiser)
         capturing = self._device.type == "cuda" and self._loss_of.capturable

@@ -45,7 +45,7 @@ TUNING = LossTuning()
 
 @dataclass
 class Material:
-    """What training reads.
+    """The clip as training reads it.
 
     Args:
         frames: at render size, ``uint8 (N, 2, 3, h, w)``; an odd last frame stands twice.
@@ -60,7 +60,7 @@ class Material:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much everything in the loss weighs in one step.
+    """The weights of everything in the loss for one step.
 
     Args:
         terms: weights of the schedule by name; a float of 0 leaves a part out.
@@ -123,7 +123,7 @@ class Term(Protocol):
 
     name: str
     capturable: bool
-    """Whether its kernels may be captured on a GPU: nothing is fetched from the device."""
+    """True where its kernels may be captured on a GPU: nothing is fetched from the device."""
 
     def __call__(self, observed: Observed, weights: LossWeights) -> Tensor | None:
         """Return the weighted term, a scalar; None where the batch has nothing for it."""
@@ -256,7 +256,7 @@ class LossOf:
 
     @property
     def capturable(self) -> bool:
-        """Whether a GPU's kernels may be captured."""
+        """True where a GPU's kernels may be captured."""
         return self.network.capturable and all(term.capturable for term in self.terms)
 
     def read(self, pairs: Tensor) -> dict[str, Tensor]:

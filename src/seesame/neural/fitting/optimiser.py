@@ -80,7 +80,7 @@ class Optimiser:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """All that is trained."""
+        """The parameters that are trained."""
         return [p for o in self._both.values() for g in o.param_groups for p in g["params"]]
 
     @property

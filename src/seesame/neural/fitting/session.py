@@ -39,7 +39,7 @@ STATE = 6
 
 @dataclass(frozen=True)
 class SessionTuning:
-    """How an encode's time is divided.
+    """The division of an encode's time.
 
     Args:
         least_training_s: seconds of training at least, however short the time is.

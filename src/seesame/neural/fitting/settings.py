@@ -12,7 +12,7 @@ from seesame.metric.limits import Limits
 
 @dataclass(frozen=True)
 class SizeTuning:
-    """How large a file is aimed at.
+    """The numbers behind the size that is aimed at.
 
     Args:
         under_cap: share of ``max_bytes`` to aim at: the file must not end a little above.

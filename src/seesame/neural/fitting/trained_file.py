@@ -45,7 +45,7 @@ class TrainedFile(ABC):
     first_share: float = 1.0
     """Share of the time for corrections of that file."""
     trains: bool = True
-    """Whether anything is trained at all."""
+    """False where nothing is trained."""
     fixed_bytes: int = 0
     """Bytes of the file that training does not change."""
 

@@ -1,1 +1,1 @@
-"""From a network's pictures to a clip at the source's size."""
+"""A network's pictures as a clip of the source's size."""

@@ -1,4 +1,4 @@
-"""From render size to source size, so that the stack's own resize undoes it exactly.
+"""Enlargement from render size to source size that the stack's own resize undoes exactly.
 
 The stack samples a source of height ``n`` bilinearly, without antialiasing, at ``m`` rows: each
 row reads two neighbouring source rows. Writing the rendered value to both of them makes the

@@ -1,1 +1,1 @@
-"""From trained tensors to symbols and bytes, and back."""
+"""Trained tensors as symbols and bytes, in both directions."""

@@ -35,7 +35,7 @@ Offsets = tuple[Ints | None, Ints | None, Ints | None]
 
 @dataclass(frozen=True)
 class CodingTuning:
-    """How hard the encoder looks for the shortest code.
+    """The effort with which the encoder looks for the shortest code.
 
     Args:
         steps: changes of an offset that one pass tries, to either side, in scale indices.

@@ -19,7 +19,7 @@ Streams = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class QuantisingTuning:
-    """How quantisation starts, and what the estimate of a file's size assumes.
+    """The numbers with which quantisation starts and a file's size is estimated.
 
     Args:
         first_step: first step of each row of weights, as a share of the row's root mean square;
@@ -70,7 +70,7 @@ class QuantisedNetwork(nn.Module, ABC):
     """
 
     capturable = True
-    """Whether a GPU's kernels may be captured: nothing is fetched from the host on the way."""
+    """True where a GPU's kernels may be captured: nothing is fetched from the host on the way."""
     tuning = QuantisingTuning()
 
     def __init__(self, network: nn.Module, specs: Specs, streams: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""How the tensors of a trained network are split into rows, coded and trained.
+"""The tensors of a trained network: how they are split into rows, coded and trained.
 
 A network declares its tensors; quantiser, coder and optimiser go by the declaration and never by
 a tensor's name. Nothing here needs torch, so that a file can be read without it.
@@ -14,7 +14,7 @@ Optimiser = Literal["adam", "normuon"]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """How one tensor is quantised, coded and trained.
+    """The declaration of one tensor: how it is quantised, coded and trained.
 
     Args:
         shape: of the tensor.

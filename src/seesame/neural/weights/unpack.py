@@ -4,7 +4,6 @@ import numpy as np
 
 from seesame.bitstream.entropy import SymbolDecoder
 from seesame.bitstream.varint import Reader
-from seesame.neural.weights import layout1
 from seesame.neural.weights.arrays import Ints, decode_array, decode_list
 from seesame.neural.weights.predict import MAX_COEFFICIENT, restored
 from seesame.neural.weights.rows import MAX_EXPONENT, Rows
@@ -34,6 +33,8 @@ def unpack_weights(
         DamagedError: the data cannot have come from the encoder.
     """
     if layout == 1:
+        from seesame.neural.weights import layout1
+
         shapes = {key: spec.row_shape for key, spec in specs.items()}
         return layout1.unpack_weights(payload, shapes, name)
     coder = SymbolDecoder(payload, name)
@@ -62,6 +63,8 @@ def unpack_stream(payload: bytes, shape: tuple[int, int], name: str, layout: int
         DamagedError: the data cannot have come from the encoder.
     """
     if layout == 1:
+        from seesame.neural.weights import layout1
+
         return layout1.unpack_latents(payload, shape, name)
     coder = SymbolDecoder(payload, name)
     exponents = _decode_exponents(coder, shape[0], name)
