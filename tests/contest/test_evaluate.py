@@ -1,7 +1,7 @@
 """Honest submissions: the score is that of ``seesame score``, over one video or several."""
 
 import json
-import sys
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,13 @@ from command import Ran
 from trial import QUICK, Judge, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, combine, evaluate_submission
+from seesame.contest.sandbox import IsolationError
 from seesame.contest.videos import open_videos, read_names
 from seesame.errors import UserError
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
-GREY = f"""{sys.executable} - "$2" "$3" <<'END'
+GREY = """python - "$2" "$3" <<'END'
 import sys
 for name in open(sys.argv[2]).read().split():
     with open(sys.argv[1] + "/" + name.rpartition(".")[0] + ".raw", "wb") as out:
@@ -145,17 +146,25 @@ def test_what_a_former_run_left_is_not_shown_to_the_script(submit: Submit, judge
 
 def test_a_judge_without_disk_is_told(submit: Submit, bench: Bench, tmp_path: Path) -> None:
     video = replace(bench.videos[0], num_frames=10**12)
-    with pytest.raises(UserError, match="--work"):
+    with pytest.raises(UserError, match="another place"):
         evaluate_submission(submit("exit 0"), replace(bench, videos=(video,)), work=tmp_path)
 
 
 def test_without_isolation_it_is_refused_unless_asked_for(
-    submit: Submit, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    submit: Submit,
+    bench: Bench,
+    videos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seesame: Callable[..., Ran],
 ) -> None:
-    monkeypatch.setattr("seesame.contest.sandbox.why_not_isolated", lambda: "not here")
-    with pytest.raises(UserError, match=r"not here.*--no-isolation"):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no bwrap in there
+    with pytest.raises(IsolationError, match="bwrap"):
         evaluate_submission(submit(GREY), bench, QUICK)
     assert evaluate_submission(submit(GREY, name="b"), bench, QUICK, isolate=False).total
+    ran = seesame(*command(submit(GREY, name="c"), videos))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "(--no-isolation)" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from trial import QUICK, Judge, need_isolation
 from seesame.bitstream.container import Container
 from seesame.cli.main import main
 from seesame.contest.evaluate import Bench, evaluate_submission
-from seesame.contest.submission import MAX_SCRIPT, open_submission
+from seesame.contest.limits import FolderLimits
+from seesame.contest.submission import open_submission
 
 ROOMY = replace(QUICK, memory=4 << 30, processes=128)
 
@@ -118,7 +119,7 @@ def test_the_folder_holds_only_short_text(ssm: Path, seesame: Callable[..., Ran]
     assert open_submission(folder).uncounted == ()
     for path in folder.rglob("*"):
         if path.is_file() and path.name != "archive.zip":
-            assert path.stat().st_size <= MAX_SCRIPT
+            assert path.stat().st_size <= FolderLimits().script_bytes
             path.read_text("utf-8")
 
 

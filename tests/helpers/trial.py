@@ -1,4 +1,4 @@
-"""What the tests of submissions share: types, limits, and whether scripts can be isolated."""
+"""Types, limits and a check for isolation, shared by the tests of submissions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from seesame.contest.evaluate import Result
+from seesame.contest.limits import Limits
 from seesame.contest.sandbox import why_not_isolated
-from seesame.contest.watch import Limits
 
 Submit = Callable[..., Path]
 Judge = Callable[..., Result]
