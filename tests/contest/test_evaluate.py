@@ -1,7 +1,6 @@
 """Honest submissions: the score is that of ``seesame score``, over one video or several."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Ran
-from trial import QUICK, Judge, Submit, need_isolation
+from trial import QUICK, ROOMY, Judge, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, combine, evaluate_submission
 from seesame.contest.sandbox import IsolationError
@@ -113,6 +112,73 @@ def test_scripts_find_their_way_as_in_the_challenge(submit: Submit, judge: Judge
         "open(sys.argv[2] + '/drive.raw', 'wb').write(bytes(12 * 160 * 120 * 3))\n"
     )
     assert judge(folder).verdict == "scored"
+
+
+INFLATE_LIKE_THE_BASELINE = """
+HERE="$(cd "$(dirname "$0")" && pwd)"
+while read -r name; do
+    cd "$HERE/../.." && START "$1/${name%.*}.mkv" "$2/${name%.*}.raw"
+done < "$3"
+"""
+"""The form of most public submissions, the challenge's ``baseline_fast`` among them."""
+
+BASELINE = """
+import sys
+sys.path.append(str(__import__("pathlib").Path(__file__).parents[2]))
+import av
+import torch
+import torch.nn.functional as F
+from frame_utils import camera_size, yuv420_to_rgb
+
+width, height = camera_size
+with av.open(sys.argv[1]) as video, open(sys.argv[2], "wb") as out:
+    for frame in video.decode(video=0):
+        rgb = yuv420_to_rgb(frame).permute(2, 0, 1)[None].float()
+        rgb = F.interpolate(rgb, size=(height, width), mode="bicubic", align_corners=False)
+        rgb = rgb.clamp(0, 255).round().to(torch.uint8)
+        out.write(rgb[0].permute(1, 2, 0).contiguous().numpy().tobytes())
+"""
+
+
+@pytest.fixture(scope="module")
+def camera_sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A contest of one short video of the challenge's size, and the same at half the size."""
+    folder = tmp_path_factory.mktemp("camera sized")
+    (folder / "videos").mkdir()
+    for path, width, height in (("videos/0.mkv", 1164, 874), ("half.mkv", 582, 438)):
+        scene = SceneClip(SceneConfig(width=width, height=height, seed=5), 4)
+        write_clip(
+            folder / path, scene.batches(4), fps=scene.fps, width=width, height=height, crf=20
+        )
+    return folder
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])
+@pytest.mark.parametrize("by_name", [True, False], ids=["module", "file"])
+def test_a_submission_like_the_challenges_baseline(
+    submit: Submit, camera_sized: Path, tmp_path: Path, isolate: bool, by_name: bool
+) -> None:
+    if isolate:
+        need_isolation()
+    found, source_bytes = open_videos(camera_sized / "videos", ["0.mkv"])
+    bench = Bench(found, source_bytes, camera_sized / "videos", "lite", cached=False)
+    start = (
+        'python -m "submissions.$(basename "$HERE").lib.inflate"'
+        if by_name
+        else 'python "$HERE/inflate.py"'
+    )
+    folder = submit(
+        INFLATE_LIKE_THE_BASELINE.replace("START", start),
+        {"0.mkv": (camera_sized / "half.mkv").read_bytes()},
+    )
+    (folder / "inflate.py").write_text(BASELINE)
+    (folder / "shared").mkdir()
+    (folder / "shared" / "inflate.py").symlink_to("../inflate.py")
+    (folder / "lib").symlink_to("shared")
+    result = evaluate_submission(folder, bench, ROOMY, isolate=isolate, work=tmp_path)
+    assert result.verdict == "scored"
+    assert result.total is not None
+    assert 0 < result.total.score.seg < 0.05
 
 
 def test_payload_outside_the_archive_is_counted(submit: Submit, judge: Judge) -> None:

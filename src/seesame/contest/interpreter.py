@@ -9,7 +9,7 @@ import os
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,21 +45,21 @@ def interpreter() -> Interpreter:
     program, links = Path(sys.executable), []
     while program.is_symlink():
         links.append((os.readlink(program), program))
-        program = program.parent / os.readlink(program)
+        program = program.parent / program.readlink()
     prefix = program.parent.parent
     known = prefix.resolve() in {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()}
     found.append(prefix if known else program)
     places = _outermost(form for place in found for form in (place, place.resolve()))
-    hidden = [(end, link) for end, link in links if not is_below(link, places)]
+    links = [(end, link) for end, link in links if not is_below(link, places)]
     variables = {}
     if PACKAGE.parent not in imported:
         variables["PYTHONPATH"] = str(PACKAGE.parent)
     if site.ENABLE_USER_SITE and Path(site.getusersitepackages()) in imported:
         variables["PYTHONUSERBASE"] = site.getuserbase()
-    return Interpreter(tuple(places), tuple(hidden), tuple(variables.items()))
+    return Interpreter(tuple(places), tuple(links), tuple(variables.items()))
 
 
-def is_below(path: Path, places: "list[Path] | tuple[Path, ...]") -> bool:
+def is_below(path: Path, places: Sequence[Path]) -> bool:
     """Return whether a path is one of the places or lies in one, going by the names alone."""
     return any(path.is_relative_to(place) for place in places)
 
@@ -85,13 +85,16 @@ def _linked_places(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         inner = entry.iterdir() if entry.is_dir() and not entry.is_symlink() else ()
         for path in (entry, *inner):
-            if path.is_symlink() and (end := path.resolve()).exists():
-                place = path.relative_to(folder).parts
-                same = end.parts[-len(place) :] == place and len(place) > 1
+            if not (path.is_symlink() and path.exists()):
+                continue
+            place = path.relative_to(folder).parts
+            # A link may itself go through links: show the place that it names and the real one.
+            for end in (Path(os.path.normpath(path.parent / path.readlink())), path.resolve()):
+                same = len(place) > 1 and end.parts[-len(place) :] == place
                 yield end.parents[len(place) - 1] if same else end
 
 
-def _outermost(places: Iterator[Path]) -> list[Path]:
+def _outermost(places: Iterable[Path]) -> list[Path]:
     """Return the places without those that lie in another."""
     found: list[Path] = []
     for place in sorted(set(places), key=lambda place: len(place.parts)):
