@@ -112,7 +112,8 @@ def test_the_folder_passes_where_seesame_is_not_installed(
     # A folder of the same name where the script is started is not the decoder.
     (work / "seesame").mkdir()
     (work / "seesame" / "__init__.py").write_text("raise SystemExit(42)")
-    done = run(folder, bare, work, PYTHONPATH=str(linked_package("constriction", tmp_path / "more")))
+    more = linked_package("constriction", tmp_path / "more")
+    done = run(folder, bare, work, PYTHONPATH=str(more))
     assert done.returncode == 0, done.stderr
     seesame("decompress", ssm, "-o", tmp_path / "ours.raw", "--quiet")
     assert (work / "inflated" / "drive.raw").read_bytes() == (tmp_path / "ours.raw").read_bytes()
