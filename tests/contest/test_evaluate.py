@@ -292,6 +292,17 @@ def test_the_reports(submit: Submit, videos: Path, seesame: Callable[..., Ran]) 
     assert len(values["videos"][0]["pairs"]["seg"]) == 6
 
 
+def test_a_name_with_a_line_break_adds_no_line_to_the_report(
+    submit: Submit, videos: Path, seesame: Callable[..., Ran]
+) -> None:
+    folder = submit("exit 3", name="en\n  try")
+    ran = seesame(*command(folder, videos, "--no-isolation"))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    config = (folder / "report.txt").read_text().splitlines()[1:-2]
+    assert config == sorted(config)
+    assert "Not scored: inflate.sh ended with exit code 3" in (folder / "report.txt").read_text()
+
+
 def test_the_leaderboard_reads_the_reports(
     submit: Submit, videos: Path, tmp_path: Path, seesame: Callable[..., Ran]
 ) -> None:

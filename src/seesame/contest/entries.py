@@ -58,7 +58,7 @@ class Entry:
     stack: str
     fingerprint: str
     official: bool
-    """Whether the stack has the challenge's own weights."""
+    """True if the stack has the challenge's own weights."""
     axis: str
     device: str
     decoder: str

@@ -1,4 +1,4 @@
-"""Where this Python and its packages lie, so that a script in the sandbox can be shown them.
+"""The places of this Python and its packages, which a script in the sandbox must see.
 
 A virtual environment may be anywhere: below ``/tmp``, in a path with spaces, with its packages in
 another environment that a ``.pth`` file names, or made of links into the cache of its installer.
@@ -21,7 +21,7 @@ PACKAGE = Path(seesame.__file__).parent
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What must be visible for ``python`` to start and to import what it imports here.
+    """The places that must be visible for ``python`` to start and to import its packages.
 
     Args:
         places: folders and files, at the paths by which Python knows them; none lies in another.
@@ -37,7 +37,7 @@ class Interpreter:
 
 @cache
 def interpreter() -> Interpreter:
-    """Return what the running Python consists of."""
+    """Return the places of the running Python, whatever its environment is made of."""
     imported = _import_folders()
     found = [Path(sys.prefix), Path(sys.base_prefix), PACKAGE]
     found += [folder for folder in imported if folder.is_dir()]

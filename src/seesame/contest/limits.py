@@ -43,7 +43,7 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where ``inflate.sh`` is stopped; time and memory are those of the official evaluation.
+    """The limits at which ``inflate.sh`` is stopped; time and memory are the official ones.
 
     Args:
         seconds: wall time.
@@ -71,7 +71,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """How closely a running script is watched.
+    """The settings of the watch over a running script.
 
     Args:
         interval: seconds between two measurements, or more where measuring takes long. A script
@@ -87,7 +87,7 @@ class WatchSettings:
 
 @dataclass(frozen=True)
 class ReportLimits:
-    """What a ``report.json`` of unknown origin may hold; anything beyond is refused.
+    """The most that a ``report.json`` of unknown origin may hold.
 
     Args:
         bytes: size of the file.

@@ -23,7 +23,7 @@ from seesame.files import replacing
 Progress = Callable[[float, str], None]
 
 _GIVEN = ("torch", "numpy", "av")
-"""What the decoder imports from the challenge's own environment, and never installs."""
+"""Modules that the challenge's own environment has, and that are never installed."""
 
 _INIT = '''\
 """The decoder of seesame {version}, as `seesame contest pack` copied it."""

@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from seesame import __version__
+from seesame.contest.entries import printable
 from seesame.contest.evaluate import Bench, Result, bench_digest
 from seesame.contest.submission import FORMAT, Submission
 from seesame.metric.evaluator import BATCH_PAIRS
@@ -106,11 +107,11 @@ def contest_config(
         "device": bench.device,
         "fingerprint": fingerprint,
         "network": "cut off" if isolated else "open",
-        "report": report,
+        "report": printable(str(report)),
         "stack": bench.stack,
-        "submission_dir": folder,
-        "uncompressed_dir": bench.folder,
-        "video_names_file": names,
+        "submission_dir": printable(str(folder)),
+        "uncompressed_dir": printable(str(bench.folder)),
+        "video_names_file": printable(str(names)),
     }
 
 

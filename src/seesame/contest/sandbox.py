@@ -20,7 +20,7 @@ from seesame.contest.watch import Outcome, watch
 from seesame.errors import UserError
 
 INSIDE = Path("/submission")
-"""Where the script finds its folder when it is isolated."""
+"""The path of the script's folder inside the sandbox."""
 _SYSTEM = tuple(
     map(Path, ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix"))
 )
@@ -28,7 +28,7 @@ _ETC = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group"),
     *("nsswitch.conf", "localtime", "fonts", "OpenCL"),
 )
-"""What programs need of ``/etc``: the rest may hold secrets."""
+"""The parts of ``/etc`` that programs need; the rest may hold secrets."""
 _LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -u "$2" 2>/dev/null; shift 2; exec bash "$@"'
 """Shell that limits itself and its children (KiB a file, threads), then runs the script."""
 
@@ -63,12 +63,12 @@ class Workspace:
 
     @property
     def archive(self) -> Path:
-        """What ``archive.zip`` was unpacked to."""
+        """The contents of ``archive.zip``."""
         return self.scripts / UNPACKED
 
     @property
     def out(self) -> Path:
-        """Where the script puts the raw videos."""
+        """The folder into which the script puts the raw videos."""
         return self.scripts / INFLATED
 
     @property
@@ -111,8 +111,8 @@ def run_inflate(
     Args:
         workspace: the folder that it runs in.
         limits: where it is stopped.
-        isolate: without network and without sight of anything but the system, Python and
-            ``workspace``; False leaves only the limits.
+        isolate: cut off the network and show only the system, Python and ``workspace``; False
+            leaves only the limits.
         hidden: folders never shown to it, should they lie below what it can see.
         gpu: show it the NVIDIA devices.
 

@@ -1,4 +1,4 @@
-"""Watching a process and all it starts: time, memory, files, number; and leaving none behind."""
+"""Watching a process and all that it starts: time, memory, files, number; none is left behind."""
 
 import ctypes
 import os
@@ -23,11 +23,11 @@ _SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a script ended."""
+    """The end of a script."""
 
     seconds: float
     exit_code: int
-    """As a shell gives it: 128 and the signal's number where a signal ended it."""
+    """The shell's form: 128 plus the signal's number where a signal ended it."""
     stopped: str | None
     """Which limit it passed; None when it ended by itself."""
     log: str
