@@ -49,7 +49,7 @@ def packed(ssm: Path) -> Path:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment without pip, in which seesame is not installed."""
     python, packages = bare_venv(tmp_path_factory.mktemp("bare") / "environment")
-    link_packages(packages, without=["seesame", "pip", "uv", "constriction"])
+    link_packages(packages, without=["seesame", "pip", "uv", "google_crc32c"])
     for name in ("bash", "dirname", "mktemp", "rm", "ln"):
         (python.parent / name).symlink_to(str(shutil.which(name)))
     return python.parent
@@ -118,7 +118,7 @@ def test_the_folder_passes_where_seesame_is_not_installed(
     # A folder of the same name where the script is started is not the decoder.
     (work / "seesame").mkdir()
     (work / "seesame" / "__init__.py").write_text("raise SystemExit(42)")
-    more = linked_package("constriction", tmp_path / "more")
+    more = linked_package("google_crc32c", tmp_path / "more")
     done = run(folder, bare, work, PYTHONPATH=str(more))
     assert done.returncode == 0, done.stderr
     seesame("decompress", ssm, "-o", tmp_path / "ours.raw", "--quiet")
@@ -130,7 +130,7 @@ def test_missing_packages_are_installed_alone(packed: Path, bare: Path, tmp_path
     programs = shutil.copytree(bare, tmp_path / "bin", symlinks=True)
     shutil.copy(bare.parent / "pyvenv.cfg", tmp_path)
     (tmp_path / "lib").symlink_to(bare.parent / "lib")
-    more = linked_package("constriction", tmp_path / "more")
+    more = linked_package("google_crc32c", tmp_path / "more")
     (programs / "uv").write_text(
         f"""#!/bin/bash
 echo "$@" >&2
@@ -142,7 +142,7 @@ ln -s "{more}"/* "$2"
     done = run(packed, programs, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--no-deps" in done.stderr
-    assert "constriction==" in done.stderr
+    assert "google-crc32c==" in done.stderr
     assert "numpy" not in done.stderr
     assert "pillow" not in done.stderr
 
@@ -150,7 +150,7 @@ ln -s "{more}"/* "$2"
 def test_nothing_to_install_with_is_one_line(packed: Path, bare: Path, tmp_path: Path) -> None:
     done = run(packed, bare, tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("inflate.sh: this Python lacks constriction==")
+    assert done.stderr.startswith("inflate.sh: this Python lacks google-crc32c==")
     assert "neither uv nor pip" in done.stderr
     assert done.stderr.count("\n") == 1
 
