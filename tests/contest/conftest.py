@@ -10,8 +10,8 @@ import pytest
 from trial import QUICK, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, Result, evaluate_submission
+from seesame.contest.limits import Limits
 from seesame.contest.videos import open_videos, read_names
-from seesame.contest.watch import Limits
 
 
 @pytest.fixture

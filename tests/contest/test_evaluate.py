@@ -1,7 +1,6 @@
 """Honest submissions: the score is that of ``seesame score``, over one video or several."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Ran
-from trial import QUICK, Judge, Submit, need_isolation
+from trial import QUICK, ROOMY, Judge, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, combine, evaluate_submission
+from seesame.contest.sandbox import IsolationError
 from seesame.contest.videos import open_videos, read_names
 from seesame.errors import UserError
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.writer import write_clip
 
-GREY = f"""{sys.executable} - "$2" "$3" <<'END'
+GREY = """python - "$2" "$3" <<'END'
 import sys
 for name in open(sys.argv[2]).read().split():
     with open(sys.argv[1] + "/" + name.rpartition(".")[0] + ".raw", "wb") as out:
@@ -114,6 +114,73 @@ def test_scripts_find_their_way_as_in_the_challenge(submit: Submit, judge: Judge
     assert judge(folder).verdict == "scored"
 
 
+INFLATE_LIKE_THE_BASELINE = """
+HERE="$(cd "$(dirname "$0")" && pwd)"
+while read -r name; do
+    cd "$HERE/../.." && START "$1/${name%.*}.mkv" "$2/${name%.*}.raw"
+done < "$3"
+"""
+"""The form of most public submissions, the challenge's ``baseline_fast`` among them."""
+
+BASELINE = """
+import sys
+sys.path.append(str(__import__("pathlib").Path(__file__).parents[2]))
+import av
+import torch
+import torch.nn.functional as F
+from frame_utils import camera_size, yuv420_to_rgb
+
+width, height = camera_size
+with av.open(sys.argv[1]) as video, open(sys.argv[2], "wb") as out:
+    for frame in video.decode(video=0):
+        rgb = yuv420_to_rgb(frame).permute(2, 0, 1)[None].float()
+        rgb = F.interpolate(rgb, size=(height, width), mode="bicubic", align_corners=False)
+        rgb = rgb.clamp(0, 255).round().to(torch.uint8)
+        out.write(rgb[0].permute(1, 2, 0).contiguous().numpy().tobytes())
+"""
+
+
+@pytest.fixture(scope="module")
+def camera_sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A contest of one short video of the challenge's size, and the same at half the size."""
+    folder = tmp_path_factory.mktemp("camera sized")
+    (folder / "videos").mkdir()
+    for path, width, height in (("videos/0.mkv", 1164, 874), ("half.mkv", 582, 438)):
+        scene = SceneClip(SceneConfig(width=width, height=height, seed=5), 4)
+        write_clip(
+            folder / path, scene.batches(4), fps=scene.fps, width=width, height=height, crf=20
+        )
+    return folder
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])
+@pytest.mark.parametrize("by_name", [True, False], ids=["module", "file"])
+def test_a_submission_like_the_challenges_baseline(
+    submit: Submit, camera_sized: Path, tmp_path: Path, isolate: bool, by_name: bool
+) -> None:
+    if isolate:
+        need_isolation()
+    found, source_bytes = open_videos(camera_sized / "videos", ["0.mkv"])
+    bench = Bench(found, source_bytes, camera_sized / "videos", "lite", cached=False)
+    start = (
+        'python -m "submissions.$(basename "$HERE").lib.inflate"'
+        if by_name
+        else 'python "$HERE/inflate.py"'
+    )
+    folder = submit(
+        INFLATE_LIKE_THE_BASELINE.replace("START", start),
+        {"0.mkv": (camera_sized / "half.mkv").read_bytes()},
+    )
+    (folder / "inflate.py").write_text(BASELINE)
+    (folder / "shared").mkdir()
+    (folder / "shared" / "inflate.py").symlink_to("../inflate.py")
+    (folder / "lib").symlink_to("shared")
+    result = evaluate_submission(folder, bench, ROOMY, isolate=isolate, work=tmp_path)
+    assert result.verdict == "scored"
+    assert result.total is not None
+    assert 0 < result.total.score.seg < 0.05
+
+
 def test_payload_outside_the_archive_is_counted(submit: Submit, judge: Judge) -> None:
     folder = submit(GREY)
     (folder / "weights.bin").write_bytes(bytes(range(256)))
@@ -145,17 +212,25 @@ def test_what_a_former_run_left_is_not_shown_to_the_script(submit: Submit, judge
 
 def test_a_judge_without_disk_is_told(submit: Submit, bench: Bench, tmp_path: Path) -> None:
     video = replace(bench.videos[0], num_frames=10**12)
-    with pytest.raises(UserError, match="--work"):
+    with pytest.raises(UserError, match="another place"):
         evaluate_submission(submit("exit 0"), replace(bench, videos=(video,)), work=tmp_path)
 
 
 def test_without_isolation_it_is_refused_unless_asked_for(
-    submit: Submit, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    submit: Submit,
+    bench: Bench,
+    videos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seesame: Callable[..., Ran],
 ) -> None:
-    monkeypatch.setattr("seesame.contest.sandbox.why_not_isolated", lambda: "not here")
-    with pytest.raises(UserError, match=r"not here.*--no-isolation"):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no bwrap in there
+    with pytest.raises(IsolationError, match="bwrap"):
         evaluate_submission(submit(GREY), bench, QUICK)
     assert evaluate_submission(submit(GREY, name="b"), bench, QUICK, isolate=False).total
+    ran = seesame(*command(submit(GREY, name="c"), videos))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "(--no-isolation)" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -215,6 +290,17 @@ def test_the_reports(submit: Submit, videos: Path, seesame: Callable[..., Ran]) 
     assert values["score_with_uncounted"] == pytest.approx(values["score"] + 25 * 256 / source)
     assert "weights.bin: 256 (not text)" in text
     assert len(values["videos"][0]["pairs"]["seg"]) == 6
+
+
+def test_a_name_with_a_line_break_adds_no_line_to_the_report(
+    submit: Submit, videos: Path, seesame: Callable[..., Ran]
+) -> None:
+    folder = submit("exit 3", name="en\n  try")
+    ran = seesame(*command(folder, videos, "--no-isolation"))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    config = (folder / "report.txt").read_text().splitlines()[1:-2]
+    assert config == sorted(config)
+    assert "Not scored: inflate.sh ended with exit code 3" in (folder / "report.txt").read_text()
 
 
 def test_the_leaderboard_reads_the_reports(

@@ -1,8 +1,8 @@
 """Hostile submissions: each ends in a verdict line, with no process and no file left behind."""
 
+import shlex
 import socket
 import struct
-import subprocess
 import threading
 import time
 import zipfile
@@ -15,8 +15,10 @@ import psutil
 import pytest
 from trial import MIB, QUICK, Judge, Submit, need_isolation
 
-from seesame.contest import sandbox
+import seesame
 from seesame.contest.evaluate import Result
+from seesame.contest.limits import Limits
+from seesame.contest.sandbox import Workspace, run_inflate
 
 RAW_BYTES = 12 * 160 * 120 * 3
 BOTH = pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])
@@ -63,10 +65,31 @@ def test_links_and_special_files(submit: Submit, judge: Judge, mode: int, what: 
     assert f"is a {what}" in never_ran(judge(folder))
 
 
-def test_a_link_in_the_submission(submit: Submit, judge: Judge, videos: Path) -> None:
+@pytest.mark.parametrize(
+    "end", ["../videos/drive.mp4", "/etc/passwd", "..", "lib/../../videos", "data", "/"]
+)
+def test_a_link_out_of_the_submission(submit: Submit, judge: Judge, end: str) -> None:
     folder = submit("exit 0")
-    (folder / "data").symlink_to(videos / "drive.mp4")
-    assert "holds a link" in never_ran(judge(folder))
+    (folder / "lib").mkdir()
+    (folder / "data").symlink_to(end)
+    assert "holds a link out of its folder: 'data'" in never_ran(judge(folder))
+
+
+def test_links_inside_the_submission(submit: Submit, judge: Judge) -> None:
+    folder = submit(
+        'cd "$(dirname "$0")" && test -L tools/lib && test -L copy.txt\n'
+        "cat tools/lib/a.txt copy.txt nowhere; exit 3"
+    )
+    (folder / "lib").mkdir()
+    (folder / "lib" / "a.txt").write_text("hello ")
+    (folder / "tools").mkdir()
+    (folder / "tools" / "lib").symlink_to("../lib")
+    (folder / "copy.txt").symlink_to(folder / "lib" / "a.txt")
+    (folder / "nowhere").symlink_to("lib/absent")
+    result = judge(folder)
+    assert "exit code 3" in verdict(result)
+    assert result.outcome is not None
+    assert "hello hello" in result.outcome.log
 
 
 def overlapping_bomb() -> bytes:
@@ -226,7 +249,7 @@ def test_wrong_size(submit: Submit, judge: Judge, more: int) -> None:
 
 
 def test_a_link_for_a_file(submit: Submit, judge: Judge, videos: Path) -> None:
-    folder = submit(f'ln -s {videos / "drive.mp4"} "$2/drive.raw"')
+    folder = submit(f'ln -s {shlex.quote(str(videos / "drive.mp4"))} "$2/drive.raw"')
     assert verdict(judge(folder)) == "drive.raw is a link, not a file"
 
 
@@ -235,52 +258,55 @@ def test_a_folder_for_a_file(submit: Submit, judge: Judge) -> None:
 
 
 def test_the_out_folder_swapped_for_a_link(submit: Submit, judge: Judge, videos: Path) -> None:
-    folder = submit(f'rmdir "$2"; ln -s {videos} "$2"')
+    folder = submit(f'rmdir "$2"; ln -s {shlex.quote(str(videos))} "$2"')
     assert "is a link" in verdict(judge(folder))
     assert list(videos.iterdir()) == [videos / "drive.mp4"]
+
+
+def test_a_parent_folder_swapped_for_a_link(submit: Submit, judge: Judge, videos: Path) -> None:
+    (videos / "inflated").mkdir()
+    (videos / "inflated" / "drive.raw").write_bytes(bytes(RAW_BYTES))
+    place = shlex.quote(str(videos))
+    folder = submit(f'cd /; HERE="$(dirname "$2")"; mv "$HERE" "$HERE.old"; ln -s {place} "$HERE"')
+    assert "is a link" in verdict(judge(folder, isolate=False))
 
 
 # Isolation
 
 
 def test_the_source_video_is_out_of_sight(submit: Submit, judge: Judge, videos: Path) -> None:
+    place = shlex.quote(str(videos))
     folder = submit(
-        f"cp {videos}/drive.mp4 /tmp/found 2>/dev/null && exit 9\n"
+        f"cp {place}/drive.mp4 /tmp/found 2>/dev/null && exit 9\n"
         "find / \\( -path /usr -o -path /proc -o -name site-packages \\) -prune "
         "-o -name drive.mp4 -print 2>/dev/null | grep . && exit 9\n"
         "for root in /proc/[0-9]*/root /proc/[0-9]*/cwd; do\n"
-        f"  cat $root{videos}/drive.mp4 >/dev/null 2>&1 && exit 9\n"
+        f"  cat $root{place}/drive.mp4 >/dev/null 2>&1 && exit 9\n"
         "done\n"
         "umount -a 2>/dev/null\n"
-        f"unshare -Urm cat {videos}/drive.mp4 2>/dev/null && exit 9\n"
+        f"unshare -Urm cat {place}/drive.mp4 2>/dev/null && exit 9\n"
         "echo nowhere; exit 3"
     )
     assert verdict(judge(folder)).endswith("exit code 3: nowhere")
 
 
-def test_sources_below_a_visible_folder_are_masked(
-    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hidden_folders_below_a_visible_one_are_empty(tmp_path: Path) -> None:
     need_isolation()
-    # As if Python lay above the videos.
-    monkeypatch.setattr(sandbox, "_python_folders", lambda: [tmp_path])
-    secret = tmp_path / "videos"
-    secret.mkdir()
-    (secret / "drive.mp4").write_bytes(b"secret")
-    words = sandbox._walls(sandbox._inside((secret,)))
-    shown = subprocess.run(
-        ["bwrap", *words, "--", "ls", str(tmp_path)], capture_output=True, text=True
-    )
-    hidden = subprocess.run(
-        ["bwrap", *words, "--", "ls", str(secret)], capture_output=True, text=True
-    )
-    assert "videos" in shown.stdout, shown.stderr
-    assert hidden.stdout == ""
+    package = Path(seesame.__file__).parent
+    logs = []
+    for number, hidden in enumerate([(), (package / "video",)]):
+        workspace = Workspace(tmp_path / str(number), "entry")
+        for folder in (workspace.scripts, workspace.tmp):
+            folder.mkdir(parents=True)
+        workspace.script.write_text(f"ls {shlex.quote(str(package / 'video'))}")
+        logs.append(run_inflate(workspace, Limits(), hidden=hidden).log)
+    assert "colour.py" in logs[0]
+    assert logs[1] == ""
 
 
 def test_no_file_gets_out(submit: Submit, judge: Judge, tmp_path: Path) -> None:
     outside = [tmp_path / "mark", Path("/tmp/seesame-mark"), Path("/usr/seesame-mark")]
-    tries = "\n".join(f"echo x > {path}" for path in [*outside, "$HOME/mark", "$0"])
+    tries = "\n".join(f'echo x > "{path}"' for path in [*outside, "$HOME/mark", "$0"])
     folder = submit(f"{tries}\nexit 3")
     script = (folder / "inflate.sh").read_text()
     assert "exit code 3" in verdict(judge(folder))

@@ -13,14 +13,10 @@ from leaderboard_reports import SOURCE_BYTES, refused, report, write
 from typer.testing import CliRunner
 
 from seesame.cli.contest.leaderboard import leaderboard
+from seesame.contest.entries import MAX_TEXT, read_entries
 from seesame.contest.evaluate import Bench, Result
-from seesame.contest.leaderboard import (
-    MAX_TEXT,
-    boards,
-    published,
-    read_entries,
-    render_page,
-)
+from seesame.contest.leaderboard import boards, published, render_page
+from seesame.contest.limits import ReportLimits
 from seesame.contest.report import contest_values, json_text
 from seesame.contest.submission import Submission, Uncounted
 from seesame.errors import DamagedError, UserError
@@ -212,12 +208,13 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
         read_entries([write(tmp_path / "one", report(format="seesame contest report 2"))])
 
 
-def test_a_huge_report_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_report_is_refused_unread(tmp_path: Path) -> None:
     folder = write(tmp_path / "one", report())
     assert read_entries([folder])
-    monkeypatch.setattr("seesame.contest.leaderboard.MAX_REPORT", 100)
-    with pytest.raises(DamagedError, match="longer than"):
-        read_entries([folder])
+    with pytest.raises(DamagedError, match="longer than 100 bytes"):
+        read_entries([folder], ReportLimits(bytes=100))
+    with pytest.raises(DamagedError, match="more than 0 items"):
+        read_entries([folder], ReportLimits(items=0))
 
 
 def test_texts_cannot_steer_a_terminal(tmp_path: Path) -> None:

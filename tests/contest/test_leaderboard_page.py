@@ -9,7 +9,8 @@ import pytest
 from leaderboard_reports import refused, report, write
 from PIL import Image
 
-from seesame.contest.leaderboard import boards, published, read_entries, render_page
+from seesame.contest.entries import read_entries
+from seesame.contest.leaderboard import boards, published, render_page
 
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
 PHONE, DESK = (390, 844), (1280, 900)

@@ -4,7 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from seesame.contest.watch import Limits, watch
+from seesame.contest.limits import Limits
+from seesame.contest.watch import watch
 
 
 def test_other_children_of_the_caller_are_let_alone(tmp_path: Path) -> None:

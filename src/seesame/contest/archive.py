@@ -1,4 +1,4 @@
-"""``archive.zip``: opening a stranger's without harm, and writing the smallest that is valid."""
+"""``archive.zip``: unpacking a stranger's without harm, and writing the smallest valid one."""
 
 import lzma
 import stat
@@ -9,23 +9,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from seesame.contest.limits import ArchiveLimits
 from seesame.contest.submission import SubmissionError
 from seesame.files import replacing
 
-MAX_ENTRIES = 10_000
-UNIX = 3
-"""``create_system`` of an archive whose entries carry Unix modes."""
-ENCRYPTED = 0x1
-CHUNK = 1 << 20
+_UNIX = 3
+"""The ``create_system`` of an archive whose entries carry Unix modes."""
+_ENCRYPTED = 0x1
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, NotImplementedError),
 )
-"""What the standard library raises while it reads an archive that is not what it claims to be;
+"""The errors of the standard library on reading an archive that is not what it claims to be;
 OSError stands for bzip2's damage and for places outside the file."""
 
 
-def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
+def unpack(archive: Path, folder: Path, max_bytes: int, limits: ArchiveLimits | None = None) -> int:
     """Unpack an untrusted zip into an empty folder.
 
     Everything is checked from the directory of the archive before the first byte is written:
@@ -36,6 +35,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
         archive: the zip file.
         folder: an empty folder, which takes the files.
         max_bytes: the most that all files together may take.
+        limits: the most entries.
 
     Returns:
         Bytes of all files together.
@@ -47,7 +47,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
         with _reading():
             file = zipfile.ZipFile(data)
         entries = file.infolist()
-        paths = _check(entries, max_bytes)
+        paths = _check(entries, max_bytes, (limits or ArchiveLimits()).entries)
         for entry, path in zip(entries, paths, strict=True):
             _write(file, entry, folder / path)
     return sum(entry.file_size for entry in entries)
@@ -55,7 +55,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> int:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Turn what reading a damaged archive raises into a verdict; writing has errors of its own."""
+    """Turn the errors of reading a damaged archive into a verdict, and only those."""
     try:
         yield
     except _DAMAGE as error:
@@ -90,10 +90,10 @@ def pack_files(path: Path, payloads: Mapping[str, bytes], overwrite: bool = Fals
         return temporary.stat().st_size
 
 
-def _check(entries: list[zipfile.ZipInfo], max_bytes: int) -> list[PurePosixPath]:
-    """The entries' paths, if all of them may be written."""
-    if len(entries) > MAX_ENTRIES:
-        raise SubmissionError(f"archive.zip holds {len(entries)} entries; {MAX_ENTRIES} at most")
+def _check(entries: list[zipfile.ZipInfo], max_bytes: int, max_entries: int) -> list[PurePosixPath]:
+    """Return the entries' paths, if all of them may be written."""
+    if len(entries) > max_entries:
+        raise SubmissionError(f"archive.zip holds {len(entries)} entries; {max_entries} at most")
     paths = [_path(entry) for entry in entries]
     files = {path for path, entry in zip(paths, entries, strict=True) if not entry.is_dir()}
     if len(files) < sum(not entry.is_dir() for entry in entries):
@@ -111,8 +111,8 @@ def _check(entries: list[zipfile.ZipInfo], max_bytes: int) -> list[PurePosixPath
 
 
 def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
-    """Where an entry goes, below the folder."""
-    # What zipfile cut off at a NUL or rewrote is still in orig_filename.
+    """Return where an entry goes, below the folder."""
+    # zipfile cuts names at a NUL and rewrites some; orig_filename has them whole.
     name = entry.orig_filename
     path = PurePosixPath(name)
     shown = ascii(name)
@@ -121,10 +121,10 @@ def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
     if not path.parts or len(name) > 1024 or any(len(part.encode()) > 255 for part in path.parts):
         raise SubmissionError(f"archive.zip: entry {shown[:80]} has no usable name")
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if entry.create_system == UNIX and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if entry.create_system == _UNIX and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "link" if kind == stat.S_IFLNK else "special file"
         raise SubmissionError(f"archive.zip: entry {shown} is a {what}")
-    if entry.flag_bits & ENCRYPTED:
+    if entry.flag_bits & _ENCRYPTED:
         raise SubmissionError(f"archive.zip: entry {shown} is encrypted")
     return path
 
@@ -139,9 +139,9 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     with source, target.open("xb") as out:
         while True:
             with _reading():
-                chunk = source.read(CHUNK)
+                chunk = source.read(1 << 20)
             if not chunk:
                 break
             out.write(chunk)
-    if entry.create_system == UNIX and entry.external_attr >> 16 & stat.S_IXUSR:
+    if entry.create_system == _UNIX and entry.external_attr >> 16 & stat.S_IXUSR:
         target.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A submission from its folder to its score, as the challenge's ``evaluate.sh`` does it.
+"""Judging a submission from its folder to its score, as the challenge's ``evaluate.sh`` does.
 
 Unpack the archive, run ``inflate.sh`` in isolation, check what it made, score it pair by pair.
 Whatever a submission does wrong ends in a verdict, never in an exception of ours.
@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,7 +21,8 @@ import numpy as np
 import torch
 
 from seesame.contest.archive import unpack
-from seesame.contest.sandbox import Room, run_inflate
+from seesame.contest.limits import ArchiveLimits, Limits
+from seesame.contest.sandbox import Workspace, run_inflate
 from seesame.contest.submission import (
     ARCHIVE,
     SCRIPT,
@@ -30,7 +32,7 @@ from seesame.contest.submission import (
     open_submission,
 )
 from seesame.contest.videos import Video, inflated_name
-from seesame.contest.watch import Limits, Outcome
+from seesame.contest.watch import Outcome
 from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs, holdable
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
@@ -42,45 +44,55 @@ from seesame.video.clip import Clip
 from seesame.video.raw import RawClip
 from seesame.video.reader import open_clip
 
-ARCHIVE_ALLOWANCE = 1 << 28
-"""Bytes that an archive may expand to beside four times the source videos' own."""
-OUTPUT_ALLOWANCE = 1 << 30
-"""Bytes that a script may write beside its archive's and the raw videos' own."""
-
 Progress = Callable[[float, str], None]
+
+
+class DiskSpaceError(UserError):
+    """The disk has no space for the raw videos."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every submission of one contest is judged by."""
+    """The videos and networks by which every submission of one contest is judged.
+
+    Args:
+        videos: the source videos.
+        source_bytes: bytes of all files in the videos' folder, the denominator of the rate.
+        folder: the videos' folder.
+        stack: the networks, as :func:`seesame.perception.registry.load_stack` names them.
+        device: where they run.
+        cached: keep their outputs for the source videos, for the next submission.
+        jobs: videos scored at the same time, each in a process of its own.
+    """
 
     videos: tuple[Video, ...]
     source_bytes: int
-    """Of all files in the videos' folder, the denominator of the rate."""
     folder: Path
     stack: str
-    """As ``--stack`` names it."""
     device: str = "cpu"
-    exact: bool = False
     cached: bool = True
-    """Keep what the stack sees in the source videos for the next submission."""
     jobs: int = 1
-    """Videos scored at the same time, each in a process of its own."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a submission."""
+    """The outcome of judging a submission.
+
+    Args:
+        name: the submission's.
+        verdict: ``scored``, or why not, in one line.
+        submission: its folder; None when that could not be opened.
+        outcome: how its script ended; None when it was never run.
+        videos: name and figures of each video.
+        total: figures over the pairs of all videos; None when it was not scored.
+    """
 
     name: str
     verdict: str
-    """``scored``, or why not, in one line."""
     submission: Submission | None
     outcome: Outcome | None
-    """How its script ended; None when it was never run."""
     videos: tuple[tuple[str, Evaluation], ...] = ()
     total: Evaluation | None = None
-    """Over the pairs of all videos; None when it was not scored."""
 
 
 def evaluate_submission(
@@ -97,14 +109,16 @@ def evaluate_submission(
     Args:
         folder: holds ``archive.zip`` and ``inflate.sh``; it is not changed.
         bench: videos, stack and device.
-        limits: where the script is stopped; ``bytes`` is lowered to what the videos can need.
+        limits: where the script is stopped; ``bytes`` is lowered to the most that an honest
+            script can need.
         isolate: see :func:`seesame.contest.sandbox.run_inflate`.
         work: where the raw videos go for a while; the system's temporary folder when None.
         progress: called with the share done and what is being done.
 
     Raises:
-        UserError: a mistake of the one who judges: no such folder, no room on the disk, no
-            isolation here, a source video that cannot be read.
+        IsolationError: this machine cannot isolate a script.
+        DiskSpaceError: the disk has no space for the raw videos.
+        UserError: no such folder, or a source video that cannot be read.
     """
     tell = progress or (lambda share, text: None)
     submission: Submission | None = None
@@ -114,18 +128,18 @@ def evaluate_submission(
         with tempfile.TemporaryDirectory(
             prefix="seesame-contest-", dir=work, ignore_cleanup_errors=True
         ) as temporary:
-            room = _furnish(Path(temporary) / "room", submission, bench)
-            limits = _limits(limits or Limits(), bench, room)
+            workspace = _lay_out(Path(temporary) / "contest", submission, bench)
+            limits = _limits(limits or Limits(), bench, workspace)
             tell(0.0, "inflate.sh")
             outcome = run_inflate(
-                room,
+                workspace,
                 limits,
                 isolate=isolate,
                 hidden=(bench.folder, folder),
                 gpu=bench.device.startswith("cuda"),
             )
             _check_outcome(outcome)
-            raws = [_check_raw(room.out, video) for video in bench.videos]
+            raws = [_check_raw(workspace, video) for video in bench.videos]
             videos = _score(raws, submission, bench, tell)
     except SubmissionError as error:
         return Result(folder.resolve().name, str(error), submission, outcome)
@@ -134,17 +148,17 @@ def evaluate_submission(
 
 
 @lru_cache(maxsize=1)
-def judges(spec: str, device: str, exact: bool) -> Stack:
-    """The stack, loaded once a process however many videos there are.
+def loaded_stack(spec: str, device: str) -> Stack:
+    """Return the stack, loaded once a process however many videos there are.
 
     Raises:
         UserError, DamagedError: as :func:`seesame.perception.registry.load_stack`.
     """
-    return load_stack(spec, device, exact=exact)
+    return load_stack(spec, device)
 
 
 def combine(evaluations: list[Evaluation]) -> Evaluation:
-    """One evaluation over the pairs of several videos that share their rate."""
+    """Return one evaluation over the pairs of several videos that share their rate."""
     first = evaluations[0]
     seg = np.concatenate([evaluation.seg for evaluation in evaluations])
     pose = np.concatenate([evaluation.pose for evaluation in evaluations])
@@ -157,42 +171,41 @@ def combine(evaluations: list[Evaluation]) -> Evaluation:
 
 
 def bench_digest(bench: Bench, fingerprint: str, decoder: str) -> str:
-    """Digest that is equal for results that may be compared: same stack, videos and decoder."""
+    """Return a digest that is equal for results that may be compared.
+
+    They have the same networks, videos and decoder.
+    """
     videos = [(v.name, v.bytes, v.num_frames, v.width, v.height) for v in bench.videos]
     what = json.dumps([fingerprint, decoder, bench.source_bytes, videos])
     return hashlib.sha256(what.encode()).hexdigest()
 
 
-def _furnish(folder: Path, submission: Submission, bench: Bench) -> Room:
-    """Lay out the folder as the challenge's repository is, so that scripts find their way."""
-    scripts = folder / "submissions" / submission.name
-    room = Room(
-        folder,
-        scripts / SCRIPT,
-        folder / "archive",
-        folder / "inflated",
-        folder / "names.txt",
-        folder / "tmp",
-    )
-    for place in (scripts, room.archive, room.out, room.tmp):
+def _lay_out(folder: Path, submission: Submission, bench: Bench) -> Workspace:
+    """Lay out a folder as the challenge's repository is, so that scripts find their way."""
+    workspace = Workspace(folder, submission.name)
+    for place in (workspace.archive, workspace.out, workspace.tmp):
         place.mkdir(parents=True)
-    copy_scripts(submission, scripts)
-    bound = ARCHIVE_ALLOWANCE + 4 * bench.source_bytes
-    unpack(submission.folder / ARCHIVE, room.archive, bound)
-    room.names.write_text("".join(f"{video.name}\n" for video in bench.videos), encoding="utf-8")
-    return room
+    copy_scripts(submission, workspace.scripts)
+    unpack(
+        submission.folder / ARCHIVE, workspace.archive, ArchiveLimits().bytes(bench.source_bytes)
+    )
+    names = "".join(f"{video.name}\n" for video in bench.videos)
+    workspace.names.write_text(names, encoding="utf-8")
+    module = files("seesame.contest").joinpath("frame_utils.py").read_text(encoding="utf-8")
+    (folder / "frame_utils.py").write_text(module, encoding="utf-8")
+    return workspace
 
 
-def _limits(limits: Limits, bench: Bench, room: Room) -> Limits:
-    """The limits with as much disk as the videos need, where there is that much."""
+def _limits(limits: Limits, bench: Bench, workspace: Workspace) -> Limits:
+    """Return the limits with as much disk as the videos need, where there is that much."""
     raw = sum(video.raw_bytes for video in bench.videos)
-    there = sum(path.stat().st_size for path in room.folder.rglob("*") if path.is_file())
-    wanted = min(limits.bytes, raw + there + OUTPUT_ALLOWANCE)
-    free = shutil.disk_usage(room.folder).free
+    there = sum(path.stat().st_size for path in workspace.folder.rglob("*") if path.is_file())
+    wanted = min(limits.bytes, raw + there + limits.beyond_raw)
+    free = shutil.disk_usage(workspace.folder).free
     if free < raw:
-        raise UserError(
-            f"{room.folder.parent.parent}: {free:,} bytes are free, but the raw videos take "
-            f"{raw:,}; choose another place with --work"
+        raise DiskSpaceError(
+            f"{workspace.folder.parent.parent}: {free:,} bytes are free, but the raw videos take "
+            f"{raw:,}; choose another place for them"
         )
     return replace(limits, bytes=min(wanted, there + free))
 
@@ -206,12 +219,12 @@ def _check_outcome(outcome: Outcome) -> None:
         raise SubmissionError(f"{SCRIPT} ended with exit code {outcome.exit_code}{last}")
 
 
-def _check_raw(out: Path, video: Video) -> Path:
-    """The file that inflate made for a video, if it is a plain file of the right size."""
+def _check_raw(workspace: Workspace, video: Video) -> Path:
+    """Return the file that the script made for a video, if it is a plain one of the right size."""
     name = inflated_name(video.name)
-    path = out / name
+    path = workspace.out / name
     steps = [path, *path.parents]
-    if any(step.is_symlink() for step in steps[: steps.index(out) + 1]):
+    if any(step.is_symlink() for step in steps[: steps.index(workspace.folder)]):
         raise SubmissionError(f"{name} is a link, not a file")
     if not path.is_file():
         raise SubmissionError(f"{SCRIPT} made no {name}")
@@ -226,7 +239,7 @@ def _check_raw(out: Path, video: Video) -> Path:
 
 @dataclass(frozen=True)
 class _Task:
-    """One video's scoring, in a form that another process can be handed."""
+    """One video to score, as plain data that another process can be given."""
 
     raw: Path
     video: Video
@@ -245,14 +258,14 @@ def _score(
         for raw, video in zip(raws, bench.videos, strict=True)
     ]
     found = []
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         if jobs == 1:
             results = (
                 _score_one(task, _part(tell, i, len(tasks), f"video {i + 1} of {len(tasks)}, "))
                 for i, task in enumerate(tasks)
             )
         else:
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            pool = exits.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
             results = (result for result in pool.map(_score_in_process, tasks))
         for task, result in zip(tasks, results, strict=True):
             found.append((task.video.name, result))
@@ -261,7 +274,7 @@ def _score(
 
 
 def _part(tell: Progress, index: int, count: int, label: str) -> Progress:
-    """The progress of one of several equal parts."""
+    """Return a callback for the progress of one of several equal parts."""
     return lambda share, text: tell((index + share) / count, label + text)
 
 
@@ -273,16 +286,16 @@ def _score_in_process(task: _Task) -> Evaluation:
 
 def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
     bench, video = task.bench, task.video
-    stack = judges(bench.stack, bench.device, bench.exact)
+    stack = loaded_stack(bench.stack, bench.device)
     source = open_clip(video.path)
     reference: Clip | ReferenceOutputs = source
-    judge = progress
+    scoring = progress
     if bench.cached and holdable(source, stack):
-        look = None
+        reading = None
         if progress is not None:
-            look, judge = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
+            reading, scoring = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
         reference = cached_reference_outputs(
-            video.path, source, stack, device=bench.device, progress=look
+            video.path, source, stack, device=bench.device, progress=reading
         )
     decoded = RawClip(task.raw, (video.height, video.width), source.fps)
     return evaluate(
@@ -292,5 +305,5 @@ def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
         task.compressed_bytes,
         source_bytes=bench.source_bytes,
         device=bench.device,
-        progress=judge,
+        progress=scoring,
     )

@@ -1,7 +1,7 @@
-"""What ``inflate.sh`` of a packed submission runs: .ssm files in, raw videos out.
+"""The decoder of a packed submission: .ssm files in, raw videos out.
 
-``python -m seesame.contest.inflate ARCHIVE_DIR OUT_DIR NAMES``; it imports only what decoding
-needs, since it travels with the submission.
+A packed ``inflate.sh`` calls :func:`main` with ARCHIVE_DIR, OUT_DIR and NAMES. This module imports
+only what decoding needs, since it travels with the submission.
 """
 
 import os
@@ -9,18 +9,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
 from seesame.errors import UserError
-from seesame.video.writer import write_clip
+from seesame.files import replacing
+from seesame.video.clip import Clip
 
 BATCH = 16
 """Frames decoded at once."""
 
 
 def entry_name(index: int) -> str:
-    """Name of the archive's entry for the video on line ``index`` of the names' file."""
+    """Return the name of the archive's entry for the video on line ``index`` of the names."""
     return str(index)
+
+
+def decoded(path: Path, device: str = "cpu") -> Clip:
+    """Open an .ssm file as a clip.
+
+    Raises:
+        UserError: the file is missing, damaged or of another codec.
+    """
+    container = Container.read(path)
+    return codec_by_id(container.codec_id).decode(container, device)
 
 
 def inflate(archive: Path, out: Path, names: Sequence[str], device: str = "cpu") -> None:
@@ -30,22 +43,16 @@ def inflate(archive: Path, out: Path, names: Sequence[str], device: str = "cpu")
         UserError: an entry is missing, damaged or of another codec.
     """
     for index, name in enumerate(names):
-        container = Container.read(archive / entry_name(index))
-        clip = codec_by_id(container.codec_id).decode(container, device)
+        clip = decoded(archive / entry_name(index), device)
         target = out / PurePosixPath(name).with_suffix(".raw")
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(
-            target,
-            clip.batches(BATCH),
-            fps=clip.fps,
-            width=clip.width,
-            height=clip.height,
-            overwrite=True,
-        )
+        with replacing(target, overwrite=True) as temporary, temporary.open("wb") as file:
+            for frames in clip.batches(BATCH):
+                file.write(np.ascontiguousarray(frames).data)
 
 
 def main(words: Sequence[str]) -> int:
-    """Run as ``inflate.sh`` is run; returns the exit code."""
+    """Run as ``inflate.sh`` is run; return the exit code."""
     archive, out, names_file = map(Path, words)
     lines = names_file.read_text(encoding="utf-8").splitlines()
     names = [line.strip() for line in lines if line.strip()]
@@ -55,7 +62,3 @@ def main(words: Sequence[str]) -> int:
         print(f"inflate: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

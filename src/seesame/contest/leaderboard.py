@@ -1,99 +1,14 @@
 """The leaderboard: submissions measured on the same bench, ranked, as data and as an HTML page."""
 
-import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from importlib.resources import files
-from math import inf, isclose, sqrt
-from pathlib import Path
-from typing import Any
+from math import inf
 
 from seesame import __version__
-from seesame.contest.submission import FORMAT, Uncounted
-from seesame.errors import DamagedError, UserError
-
-REPORT_NAME = "report.json"
-MAX_REPORT = 64 << 20
-"""Bytes; a longer report.json is refused."""
-MAX_ITEMS = 100_000
-"""Videos or uncounted files of a report; more are refused."""
-MAX_TEXT = 500
-"""Characters of a name, path or verdict; the rest is cut off."""
-MAX_WHOLE = 1 << 53
-"""Largest count: above it, not every whole number is a float or a number of JavaScript."""
-TOLERANCE = 1e-9
-"""Relative; how far a report's score and rate may be from what its other figures make."""
-DECIMALS = 6
-"""Of a score, at least; as many more as tell apart the scores of a board."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What was measured, over all pairs of all videos or of one video; lower is better."""
-
-    score: float
-    seg: float
-    """Seg distortion, 0..1."""
-    pose: float
-    """Pose distortion, 0 or more."""
-    rate: float
-    samples: int
-
-    @property
-    def parts(self) -> tuple[float, float, float]:
-        """The score's three terms: ``100·seg``, ``25·rate``, ``sqrt(10·pose)``."""
-        return 100 * self.seg, 25 * self.rate, sqrt(10 * self.pose)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A submission as its report tells of it; every text is printable and at most 500 long."""
-
-    folder: Path
-    name: str
-    verdict: str
-    """``"scored"``, or why it was not."""
-    figures: Figures | None
-    """None when it was not scored."""
-    videos: tuple[tuple[str, Figures], ...]
-    """Name and figures of each video."""
-    compressed_bytes: int | None
-    source_bytes: int | None
-    bench: str
-    """Entries with the same bench are comparable; empty only when not scored."""
-    stack: str
-    fingerprint: str
-    official: bool
-    """Whether the stack has the challenge's own weights."""
-    axis: str
-    device: str
-    decoder: str
-    network: str
-    """``"cut off"`` or ``"open"`` while it inflated; empty if it never did."""
-    inflate_seconds: float | None
-    uncounted_bytes: int
-    uncounted: tuple[Uncounted, ...]
-    date: str
-    seesame: str
-
-    @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader must know before trusting the rank."""
-        found = []
-        if self.uncounted_bytes:
-            counted = ""
-            if self.figures and self.source_bytes:
-                score = self.figures.score + 25 * self.uncounted_bytes / self.source_bytes
-                counted = f"; with them the score would be {score:.{DECIMALS}f}"
-            found.append(f"{self.uncounted_bytes:,} bytes are not counted in the rate{counted}")
-        if self.network == "open":
-            found.append("the network was open while it inflated")
-        if self.figures and not self.official:
-            found.append("the nets' weights are not the challenge's own")
-        return tuple(found)
+from seesame.contest.entries import DECIMALS, Entry, printable
 
 
 @dataclass(frozen=True)
@@ -139,26 +54,6 @@ class PublishedRow:
     note: str
 
 
-def read_entries(folders: Sequence[Path]) -> list[Entry]:
-    """Read the reports of submission folders, or of folders that hold submission folders.
-
-    Args:
-        folders: each with a ``report.json``, or with direct sub-folders that have one. A
-            submission that is named twice is read once.
-
-    Raises:
-        UserError: no such folder, no report in it, or one of another version of seesame.
-        DamagedError: a report that is not what ``contest evaluate`` writes.
-    """
-    entries: dict[Path, Entry] = {}
-    for folder in folders:
-        for path in _reports(folder):
-            place = path.parent.resolve()
-            if place not in entries:
-                entries[place] = _read(path)
-    return list(entries.values())
-
-
 def boards(entries: Sequence[Entry]) -> list[Board]:
     """Rank the entries of each bench by their score in full precision.
 
@@ -173,7 +68,7 @@ def boards(entries: Sequence[Entry]) -> list[Board]:
 
 
 def published() -> list[PublishedRow]:
-    """The scores of the challenge as published, best first on each axis."""
+    """Return the scores of the challenge as published, best first on each axis."""
     text = files("seesame.contest").joinpath("published.toml").read_text(encoding="utf-8")
     return [
         PublishedRow(row["name"], row.get("entry"), row["score"], row["axis"], row.get("note", ""))
@@ -184,7 +79,7 @@ def published() -> list[PublishedRow]:
 def render_page(
     boards: Sequence[Board], published: Sequence[PublishedRow] | None, title: str
 ) -> str:
-    """The leaderboard as one HTML page that needs no other file and no network.
+    """Return the leaderboard as one HTML page that needs no other file and no network.
 
     Args:
         boards: from :func:`boards`.
@@ -205,12 +100,6 @@ def render_page(
     return page.render(boards=boards, published=published, title=title, version=__version__)
 
 
-def printable(text: str) -> str:
-    """A stranger's text, cut to 500 characters; what could steer a terminal is spelled out."""
-    shown = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in shown)
-
-
 def _board(bench: str, entries: list[Entry]) -> Board:
     def order(entry: Entry) -> tuple[float, str, str]:
         score = entry.figures.score if entry.figures else inf
@@ -226,160 +115,3 @@ def _board(bench: str, entries: list[Entry]) -> Board:
         else:
             rows.append(Row(place, entry))
     return Board(bench, tuple(rows))
-
-
-def _reports(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give a submission folder")
-    if (folder / REPORT_NAME).is_file():
-        return [folder / REPORT_NAME]
-    found = sorted(path for path in folder.glob(f"*/{REPORT_NAME}") if path.is_file())
-    if not found:
-        raise UserError(
-            f"{folder}: no {REPORT_NAME} in it or in its sub-folders; "
-            f"run `seesame contest evaluate` on the submission first"
-        )
-    return found
-
-
-class _Wrong(Exception):
-    """A wrong value; becomes a DamagedError that names the file."""
-
-
-def _read(path: Path) -> Entry:
-    with path.open("rb") as file:
-        source = file.read(MAX_REPORT + 1)
-    if len(source) > MAX_REPORT:
-        raise DamagedError(f"{path}: longer than {MAX_REPORT >> 20} MiB; not a report")
-    try:
-        raw = json.loads(source)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path}: not valid JSON; evaluate the submission again") from error
-    if not isinstance(raw, dict):
-        raise DamagedError(f"{path}: not a report of `seesame contest evaluate`")
-    if raw.get("format") != FORMAT:
-        raise UserError(f"{path}: not a report of this version; evaluate the submission again")
-    try:
-        return _entry(path.parent, raw)
-    except _Wrong as error:
-        raise DamagedError(f"{path}: {error}; evaluate the submission again") from error
-
-
-def _entry(folder: Path, raw: dict[str, Any]) -> Entry:
-    scored = _flag(raw, "scored")
-    verdict = _text(raw, "verdict")
-    if (verdict == "scored") != scored:
-        raise _Wrong("verdict and scored contradict each other")
-    # A submission that was refused may have come to an end before these were known.
-    text: Callable[..., str] = _text if scored else _text_or_none
-    entry = Entry(
-        folder=folder,
-        name=_text(raw, "name"),
-        verdict=verdict,
-        figures=_figures(raw) if scored else None,
-        videos=tuple((_text(v, "name"), _figures(v)) for v in _items(raw, "videos", scored)),
-        compressed_bytes=_whole_or_none(raw, "compressed_bytes"),
-        source_bytes=_whole_or_none(raw, "source_bytes"),
-        bench=text(raw, "bench"),
-        stack=text(raw, "stack"),
-        fingerprint=text(raw, "fingerprint"),
-        official=_flag(raw, "official") if scored else raw.get("official") is True,
-        axis=text(raw, "axis"),
-        device=text(raw, "device"),
-        decoder=text(raw, "decoder"),
-        network=text(raw, "network"),
-        inflate_seconds=_number_or_none(raw, "inflate_seconds"),
-        uncounted_bytes=_whole_or_none(raw, "uncounted_bytes") or 0,
-        uncounted=tuple(
-            Uncounted(_text(item, "path"), _whole(item, "bytes"), _text(item, "why"))
-            for item in _items(raw, "uncounted", scored)
-        ),
-        date=_date(raw),
-        seesame=text(raw, "seesame"),
-    )
-    if entry.figures:
-        _agree(entry, entry.figures)
-    return entry
-
-
-def _agree(entry: Entry, figures: Figures) -> None:
-    """Refuse figures that contradict each other."""
-    if not entry.compressed_bytes or not entry.source_bytes:
-        raise _Wrong("compressed_bytes and source_bytes must be above 0")
-    if not entry.bench:
-        raise _Wrong("bench is empty")
-    if not isclose(figures.rate, entry.compressed_bytes / entry.source_bytes, rel_tol=TOLERANCE):
-        raise _Wrong("rate is not compressed_bytes / source_bytes")
-    if not isclose(figures.score, sum(figures.parts), rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-        raise _Wrong("score is not 100*seg + 25*rate + sqrt(10*pose)")
-
-
-def _figures(raw: dict[str, Any]) -> Figures:
-    return Figures(
-        score=_number(raw, "score"),
-        seg=_number(raw, "seg", 1.0),
-        pose=_number(raw, "pose"),
-        rate=_number(raw, "rate"),
-        samples=_whole(raw, "samples", least=1),
-    )
-
-
-def _text(raw: dict[str, Any], key: str) -> str:
-    value = raw.get(key)
-    if not isinstance(value, str):
-        raise _Wrong(f"{key} must be text")
-    return printable(value)
-
-
-def _text_or_none(raw: dict[str, Any], key: str) -> str:
-    return "" if raw.get(key) is None else _text(raw, key)
-
-
-def _date(raw: dict[str, Any]) -> str:
-    value = _text(raw, "date")
-    try:
-        datetime.fromisoformat(value)
-    except ValueError as error:
-        raise _Wrong("date must be a date and time as 2026-11-25T10:00:00Z") from error
-    return value
-
-
-def _flag(raw: dict[str, Any], key: str) -> bool:
-    value = raw.get(key)
-    if not isinstance(value, bool):
-        raise _Wrong(f"{key} must be true or false")
-    return value
-
-
-def _number(raw: dict[str, Any], key: str, most: float = 1e12) -> float:
-    value = raw.get(key)
-    # A comparison with NaN is false.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise _Wrong(f"{key} must be a number in 0..{most:g}")
-    return float(value)
-
-
-def _number_or_none(raw: dict[str, Any], key: str) -> float | None:
-    return None if raw.get(key) is None else _number(raw, key)
-
-
-def _whole(raw: dict[str, Any], key: str, least: int = 0) -> int:
-    value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_WHOLE:
-        raise _Wrong(f"{key} must be a whole number, {least} or more")
-    return value
-
-
-def _whole_or_none(raw: dict[str, Any], key: str) -> int | None:
-    return None if raw.get(key) is None else _whole(raw, key)
-
-
-def _items(raw: dict[str, Any], key: str, needed: bool) -> list[dict[str, Any]]:
-    value = raw.get(key)
-    if value is None and not needed:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise _Wrong(f"{key} must be a list of objects")
-    if len(value) > MAX_ITEMS:
-        raise _Wrong(f"{key} has more than {MAX_ITEMS} items")
-    return value

@@ -1,9 +1,15 @@
-"""A compressed file as a submission: the smallest archive, and a decoder that travels along."""
+"""Packing compressed files as a submission: the smallest archive, and the decoder beside it."""
 
+import ast
+import json
+import os
 import shutil
-from collections.abc import Sequence
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import seesame
@@ -14,53 +20,95 @@ from seesame.contest.submission import ARCHIVE, SCRIPT
 from seesame.errors import UserError
 from seesame.files import replacing
 
-_ROOMS = ("bitstream", "video", "perception", "metric", "codecs")
-_INFLATE = ("__init__.py", "inflate.py")
-_NEEDED = ("constriction", "google-crc32c", "safetensors")
-"""What decoding needs beyond the challenge's own environment (torch, numpy, av)."""
+Progress = Callable[[float, str], None]
+
+_GIVEN = ("torch", "numpy", "av")
+"""Modules that the challenge's own environment has, and that are never installed."""
+
+_INIT = '''\
+"""The decoder of seesame {version}, as `seesame contest pack` copied it."""
+
+__version__ = "{version}"
+'''
 
 _SCRIPT = """\
 #!/usr/bin/env bash
 # inflate.sh ARCHIVE_DIR OUT_DIR NAMES: writes OUT_DIR/<name>.raw, RGB bytes, for every name.
-# The decoder lies beside this file; SEESAME_DEVICE=cuda runs it on a GPU.
+# The decoder is in the folder of this file; SEESAME_DEVICE=cuda runs it on a GPU.
 set -euo pipefail
-HERE="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
-PYTHON="$(command -v python || command -v python3)"
-export PYTHONPATH="$HERE" PYTHONDONTWRITEBYTECODE=1
-if ! "$PYTHON" -c 'import constriction, google_crc32c, safetensors' 2>/dev/null; then
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+fail() {
+    echo "inflate.sh: $1" >&2
+    exit 1
+}
+# Words are MODULE=REQUIREMENT; prints the requirements whose module is not there.
+missing() {
+    "$PYTHON" -c 'import importlib.util as u, sys
+w = [word.partition("=") for word in sys.argv[1:]]
+print(*(pin for name, _, pin in w if u.find_spec(name) is None))' "$@"
+}
+PYTHON="$(command -v python || command -v python3)" ||
+    fail "there is no python; install Python 3.11 or newer"
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$PYTHON is too old; it needs Python 3.11 or newer"
+ABSENT="$(missing @GIVEN@)"
+[ -z "$ABSENT" ] || fail "this Python lacks $ABSENT; run it in the challenge's environment"
+PINS="$(missing @PINS@)"
+export PYTHONDONTWRITEBYTECODE=1
+if [ -n "$PINS" ]; then
     NEEDED="$(mktemp -d)"
     trap 'rm -rf "$NEEDED"' EXIT
     if command -v uv >/dev/null; then
-        uv pip install --quiet --python "$PYTHON" --target "$NEEDED" {pins}
+        INSTALL=(uv pip install --python "$PYTHON")
+    elif "$PYTHON" -m pip --version >/dev/null 2>&1; then
+        INSTALL=("$PYTHON" -m pip install)
     else
-        "$PYTHON" -m pip install --quiet --target "$NEEDED" {pins}
+        fail "this Python lacks $PINS, and there is neither uv nor pip to install it"
     fi
-    export PYTHONPATH="$HERE:$NEEDED"
+    # Without what they depend on: numpy is there already, and a second one would hide it.
+    # shellcheck disable=SC2086
+    "${INSTALL[@]}" --quiet --no-deps --target "$NEEDED" $PINS || fail "cannot install $PINS"
+    export PYTHONPATH="$NEEDED"
 fi
-"$PYTHON" -m seesame.contest.inflate "$1" "$2" "$3"
+"$PYTHON" -c 'import sys
+sys.path.insert(0, sys.argv[1])
+from seesame.contest.inflate import main
+sys.exit(main(sys.argv[2:]))' "$HERE" "$1" "$2" "$3"
 """
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed."""
+    """A packed submission.
+
+    Args:
+        folder: the submission's.
+        archive_bytes: size of its ``archive.zip``.
+        payload_bytes: of the .ssm files in contest profile, inside the archive.
+    """
 
     folder: Path
     archive_bytes: int
     payload_bytes: int
-    """Of the .ssm files in contest profile, inside the archive."""
 
 
-def pack(files: Sequence[Path], folder: Path, overwrite: bool = False) -> Packed:
+def pack(
+    files: Sequence[Path],
+    folder: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Packed:
     """Make a submission's folder of one .ssm file a video, in the order of the names' file.
 
     The folder holds ``archive.zip`` (the files in contest profile, stored), ``inflate.sh`` and
-    the decoder's source, all of it text of less than 64 KiB a file.
+    the decoder's source, all of it text of less than 64 KiB a file. Every file is decoded once
+    with that very source; modules that this does not import are left out.
 
     Args:
         files: the compressed files.
         folder: the new folder; its name is the submission's.
         overwrite: replace it.
+        progress: called with the share done and what is being done.
 
     Raises:
         UserError: no such file, or the output exists or cannot be written.
@@ -76,22 +124,96 @@ def pack(files: Sequence[Path], folder: Path, overwrite: bool = False) -> Packed
     with replacing(folder, overwrite) as temporary:
         temporary.mkdir()
         size = pack_files(temporary / ARCHIVE, payloads)
-        _copy_decoder(temporary / "seesame")
+        requirements = _copy_decoder(temporary / "seesame", payloads, progress)
         script = temporary / SCRIPT
-        pins = " ".join(f"{name}=={version(name)}" for name in _NEEDED)
-        script.write_text(_SCRIPT.format(pins=pins), encoding="utf-8")
+        script.write_text(_script(requirements), encoding="utf-8")
         script.chmod(0o755)
     return Packed(folder, size, sum(map(len, payloads.values())))
 
 
-def _copy_decoder(target: Path) -> None:
-    """Copy the source that decoding imports."""
+def _copy_decoder(
+    target: Path, payloads: Mapping[str, bytes], progress: Progress | None
+) -> set[str]:
+    """Copy the modules that decoding the payloads imports.
+
+    Returns:
+        The names of the other packages' modules that they import.
+    """
     package = Path(seesame.__file__).parent
-    sources = list(package.glob("*.py"))
-    for room in _ROOMS:
-        sources += package.joinpath(room).rglob("*.py")
-    sources += [package / "contest" / name for name in _INFLATE]
-    for source in sources:
+    for source in package.rglob("*.py"):
         copy = target / source.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
+    init = _INIT.format(version=seesame.__version__)
+    (target / "__init__.py").write_text(init, encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="seesame-pack-") as work:
+        for name, payload in payloads.items():
+            Path(work, name).write_bytes(payload)
+        modules = _imported(target.parent, [Path(work, name) for name in payloads], progress)
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif _module_name(path, target.parent) not in modules:
+            path.unlink()
+    return {name for path in target.rglob("*.py") for name in _foreign(path) if name in modules}
+
+
+def _imported(root: Path, files: Sequence[Path], progress: Progress | None) -> set[str]:
+    """Return the modules that decoding the files with the package in ``root`` imports.
+
+    Raises:
+        UserError: a file cannot be decoded.
+    """
+    start = f"import runpy, sys; sys.path.insert(0, {str(root)!r}); "
+    start += "runpy.run_module('seesame.contest.imports', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-B", "-P", "-c", start, *map(str, files)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    modules: set[str] = set()
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            values = json.loads(line)
+            modules |= set(values.get("modules", ()))
+            if progress is not None and "share" in values:
+                progress(values["share"], "decoding with the packed decoder")
+        code = process.wait()
+        errors.seek(0)
+        said = errors.read().strip().splitlines() or ["it said nothing"]
+    if code == 2:
+        raise UserError(f"the packed decoder cannot decode it: {said[-1]}")
+    if code:
+        raise RuntimeError(f"the packed decoder ended with exit code {code}: {said[-1]}")
+    return modules
+
+
+def _module_name(path: Path, root: Path) -> str:
+    """Return the dotted name of a source file below a folder of ``sys.path``."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _foreign(path: Path) -> Iterator[str]:
+    """Yield the top-level modules of other packages that a source file names in an import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        tops = {name.partition(".")[0] for name in names}
+        yield from tops - sys.stdlib_module_names - {"seesame"}
+
+
+def _script(modules: set[str]) -> str:
+    """Return ``inflate.sh`` of a decoder that imports these modules of other packages."""
+    given = [f"{name}={name}" for name in _GIVEN if name in modules]
+    where = packages_distributions()
+    pins = [
+        f"{name}={where[name][0]}=={version(where[name][0])}"
+        for name in sorted(modules - set(_GIVEN))
+    ]
+    return _SCRIPT.replace("@GIVEN@", " ".join(given)).replace("@PINS@", " ".join(pins))

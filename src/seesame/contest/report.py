@@ -1,4 +1,4 @@
-"""The reports that an evaluation leaves: the challenge's text form, and all of it as JSON."""
+"""The reports of an evaluation: the challenge's text form, and all figures as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from seesame import __version__
+from seesame.contest.entries import printable
 from seesame.contest.evaluate import Bench, Result, bench_digest
 from seesame.contest.submission import FORMAT, Submission
 from seesame.metric.evaluator import BATCH_PAIRS
@@ -19,17 +20,17 @@ AXIS = "cpu"
 
 
 def decoder() -> str:
-    """What extracts the reference frames: their values, and so the scores, depend on it."""
+    """Return the name of the reference frames' decoder, on which every score depends."""
     return (
         f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     )
 
 
 def contest_text(result: Result, config: Mapping[str, object]) -> str:
-    """``report.txt`` of a scored submission; of another, its config and verdict.
+    """Return ``report.txt``: the figures of a scored submission, the verdict of another.
 
     Args:
-        result: what :func:`seesame.contest.evaluate.evaluate_submission` returned.
+        result: from :func:`seesame.contest.evaluate.evaluate_submission`.
         config: the first block's lines, which are sorted by key.
     """
     if result.total is None:
@@ -49,7 +50,7 @@ def contest_text(result: Result, config: Mapping[str, object]) -> str:
 
 
 def counted_score(result: Result) -> float | None:
-    """The score were every byte counted that could be payload; None where there is no score."""
+    """Return the score with every byte counted that could be payload; None without a score."""
     if result.total is None or result.submission is None:
         return None
     return result.total.score.total + 25 * (
@@ -60,7 +61,7 @@ def counted_score(result: Result) -> float | None:
 def contest_values(
     result: Result, bench: Bench, fingerprint: str, official: bool, isolated: bool
 ) -> dict[str, Any]:
-    """Everything about a result as plain JSON values; ``report.json`` holds it."""
+    """Return everything about a result as plain JSON values, the content of ``report.json``."""
     total, outcome = result.total, result.outcome
     figures = ("score", "seg", "pose", "rate", "samples")
     values = {} if total is None else report_values(total)
@@ -79,7 +80,6 @@ def contest_values(
         "decoder": decoder(),
         "device": bench.device,
         "axis": AXIS,
-        "exact": bench.exact,
         "bench": bench_digest(bench, fingerprint, decoder()),
         **_uncounted(submission),
         "score_with_uncounted": counted_score(result),
@@ -100,24 +100,23 @@ def contest_values(
 def contest_config(
     folder: Path, names: Path, bench: Bench, fingerprint: str, isolated: bool, report: Path
 ) -> dict[str, object]:
-    """The lines of the report's first block: the challenge's own keys, and what ours adds."""
+    """Return the lines of the report's first block: the challenge's keys, and ours."""
     return {
         "batch_size": BATCH_PAIRS,
         "decoder": decoder(),
         "device": bench.device,
-        "exact": bench.exact,
         "fingerprint": fingerprint,
         "network": "cut off" if isolated else "open",
-        "report": report,
+        "report": printable(str(report)),
         "stack": bench.stack,
-        "submission_dir": folder,
-        "uncompressed_dir": bench.folder,
-        "video_names_file": names,
+        "submission_dir": printable(str(folder)),
+        "uncompressed_dir": printable(str(bench.folder)),
+        "video_names_file": printable(str(names)),
     }
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """One JSON object on one line."""
+    """Return one JSON object on one line."""
     return json.dumps(values, allow_nan=False, default=str) + "\n"
 
 

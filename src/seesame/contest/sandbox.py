@@ -9,55 +9,87 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import seesame
-from seesame.contest.watch import Limits, Outcome, watch
+from seesame.contest.interpreter import interpreter, is_below
+from seesame.contest.limits import Limits
+from seesame.contest.submission import INFLATED, SCRIPT, UNPACKED
+from seesame.contest.watch import Outcome, watch
 from seesame.errors import UserError
 
 INSIDE = Path("/submission")
-"""Where the script finds its folder when it is isolated."""
-SHM_BYTES = 1 << 30
-"""Size of ``/dev/shm`` inside: it is memory that belongs to no process."""
-_SYSTEM = ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix")
+"""The path of the script's folder inside the sandbox."""
+_SYSTEM = tuple(
+    map(Path, ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix"))
+)
 _ETC = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group"),
     *("nsswitch.conf", "localtime", "fonts", "OpenCL"),
 )
-"""What programs need of ``/etc``: the rest may hold secrets."""
-THREADS = 32
-"""Threads a process that the system's own limit leaves room for, where it holds (not for root)."""
+"""The parts of ``/etc`` that programs need; the rest may hold secrets."""
 _LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -u "$2" 2>/dev/null; shift 2; exec bash "$@"'
 """Shell that limits itself and its children (KiB a file, threads), then runs the script."""
 
 
-@dataclass(frozen=True)
-class Room:
-    """The folder in which a script runs; everything in it is the script's to change.
+class IsolationError(UserError):
+    """This machine cannot isolate a script."""
 
-    ``script``, ``archive``, ``out`` and ``names`` lie below ``folder``, and so does ``tmp``, its
-    ``/tmp``.
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that a script runs in, laid out as the challenge's repository.
+
+    Everything in it is the script's to change.
+
+    Args:
+        folder: the root.
+        name: the submission's.
     """
 
     folder: Path
-    script: Path
-    archive: Path
-    out: Path
-    names: Path
-    tmp: Path
+    name: str
+
+    @property
+    def scripts(self) -> Path:
+        """The copy of the submission's folder."""
+        return self.folder / "submissions" / self.name
+
+    @property
+    def script(self) -> Path:
+        """The script that is run."""
+        return self.scripts / SCRIPT
+
+    @property
+    def archive(self) -> Path:
+        """The contents of ``archive.zip``."""
+        return self.scripts / UNPACKED
+
+    @property
+    def out(self) -> Path:
+        """The folder into which the script puts the raw videos."""
+        return self.scripts / INFLATED
+
+    @property
+    def names(self) -> Path:
+        """The videos to make, one name a line."""
+        return self.folder / "public_test_video_names.txt"
+
+    @property
+    def tmp(self) -> Path:
+        """The script's ``/tmp``."""
+        return self.folder / "tmp"
 
 
-@cache
 def why_not_isolated() -> str | None:
-    """Why a script cannot be isolated on this machine; None when it can."""
+    """Return why a script cannot be isolated on this machine; None when it can."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return "bubblewrap (bwrap) is not installed"
     try:
         done = subprocess.run(
-            [bwrap, *_walls(), "--", "true"], capture_output=True, text=True, timeout=30
+            [bwrap, *_system_mounts(), "--", "true"], capture_output=True, text=True, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not run ({error})"
@@ -67,7 +99,7 @@ def why_not_isolated() -> str | None:
 
 
 def run_inflate(
-    room: Room,
+    workspace: Workspace,
     limits: Limits,
     *,
     isolate: bool = True,
@@ -77,10 +109,10 @@ def run_inflate(
     """Run ``inflate.sh ARCHIVE_DIR OUT_DIR NAMES`` and see that nothing of it is left.
 
     Args:
-        room: the folder that it runs in.
+        workspace: the folder that it runs in.
         limits: where it is stopped.
-        isolate: without network and without sight of anything but the system, Python and
-            ``room``; False leaves only the limits.
+        isolate: cut off the network and show only the system, Python and ``workspace``; False
+            leaves only the limits.
         hidden: folders never shown to it, should they lie below what it can see.
         gpu: show it the NVIDIA devices.
 
@@ -88,32 +120,30 @@ def run_inflate(
         How it ended; a limit passed or an exit code other than 0 is the caller's to judge.
 
     Raises:
-        UserError: it cannot be isolated on this machine.
+        IsolationError: it cannot be isolated on this machine.
     """
     if isolate and (why := why_not_isolated()):
-        raise UserError(
+        raise IsolationError(
             f"inflate.sh cannot be isolated here: {why}; install bubblewrap (apt install "
-            "bubblewrap), or pass --no-isolation to run it with limits only, with the network "
-            "and the source videos within its reach"
+            "bubblewrap), or run it with the limits only, which leaves the network and the source "
+            "videos within its reach"
         )
-    base = INSIDE if isolate else room.folder
-    words = [str(limits.bytes // 1024 + 1), str(THREADS * limits.processes)]
+    base = INSIDE if isolate else workspace.folder
+    words = [str(limits.bytes // 1024 + 1), str(limits.threads * limits.processes)]
     words += [
-        str(base / path.relative_to(room.folder))
-        for path in (room.script, room.archive, room.out, room.names)
+        str(base / path.relative_to(workspace.folder))
+        for path in (workspace.script, workspace.archive, workspace.out, workspace.names)
     ]
     command = ["bash", "-c", _LIMITED, "inflate", *words]
-    tmp = Path("/tmp") if isolate else room.tmp
+    tmp = Path("/tmp") if isolate else workspace.tmp
     if isolate:
-        walls = _walls(_inside(hidden), gpu)
-        binds = ["--bind", str(room.folder), str(INSIDE), "--bind", str(room.tmp), "/tmp"]
-        start = ["--chdir", str(INSIDE), "--"]
-        command = [str(shutil.which("bwrap")), *walls, *binds, *start, *command]
-    return watch(command, room.folder, environment(tmp), limits)
+        mounts = _mounts(workspace, limits.shared_memory, hidden, gpu)
+        command = [str(shutil.which("bwrap")), *mounts, "--chdir", str(INSIDE), "--", *command]
+    return watch(command, workspace.folder, environment(tmp), limits)
 
 
 def environment(tmp: Path) -> dict[str, str]:
-    """The whole environment that a script gets: no name or secret of the user's."""
+    """Return the whole environment that a script gets: no name or secret of the user's."""
     folders = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
     kept = {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ}
     return {
@@ -121,43 +151,43 @@ def environment(tmp: Path) -> dict[str, str]:
         "HOME": str(tmp),
         "TMPDIR": str(tmp),
         "LANG": "C.UTF-8",
+        **dict(interpreter().variables),
         **kept,
     }
 
 
-def _walls(masked: tuple[str, ...] = (), gpu: bool = False) -> list[str]:
-    """Bubblewrap's options but for the script's own folder."""
+def _system_mounts() -> list[str]:
+    """Return bubblewrap's options that cut everything off and show the system's programs."""
     words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    for name in _SYSTEM:
-        path = Path(name)
+    for path in _SYSTEM:
         if path.is_symlink():
-            words += ["--symlink", os.readlink(path), name]
+            words += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
-            words += ["--ro-bind", name, name]
+            words += ["--ro-bind", str(path), str(path)]
     for name in _ETC:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in _python_folders():
-        words += ["--ro-bind", str(path), str(path)]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    words += ["--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
+    return [*words, "--proc", "/proc", "--dev", "/dev"]
+
+
+def _mounts(
+    workspace: Workspace, shared_memory: int, hidden: Sequence[Path], gpu: bool
+) -> list[str]:
+    """Return bubblewrap's options for one run; later mounts cover earlier ones."""
+    words = [*_system_mounts(), "--size", str(shared_memory), "--tmpfs", "/dev/shm"]
+    # Before Python's own folders, any of which may lie below /tmp.
+    words += ["--bind", str(workspace.tmp), "/tmp"]
+    python = interpreter()
+    places = [place for place in python.places if not is_below(place, _SYSTEM)]
+    for place in places:
+        words += ["--ro-bind", str(place), str(place)]
+    for end, link in python.links:
+        if not is_below(link, _SYSTEM):
+            words += ["--symlink", end, str(link)]
     if gpu:
         words += ["--ro-bind-try", "/sys", "/sys"]
         for device in sorted(Path("/dev").glob("nvidia*")):
             words += ["--dev-bind-try", str(device), str(device)]
-    for name in masked:
-        words += ["--size", "4096", "--tmpfs", name]
-    return words
-
-
-def _python_folders() -> list[Path]:
-    """Where this Python, its packages and seesame itself lie, but for what the system holds."""
-    places = [Path(sys.prefix), Path(sys.base_prefix), Path(seesame.__file__).parent]
-    found = dict.fromkeys(form for place in places for form in (place, place.resolve()))
-    return [place for place in found if not any(place.is_relative_to(root) for root in _SYSTEM)]
-
-
-def _inside(hidden: tuple[Path, ...]) -> tuple[str, ...]:
-    """Those of the hidden folders that would be seen inside."""
-    roots = [*map(Path, _SYSTEM), *_python_folders()]
-    paths = dict.fromkeys(path.resolve() for path in hidden)
-    return tuple(str(path) for path in paths if any(path.is_relative_to(root) for root in roots))
+    for folder in dict.fromkeys(path.resolve() for path in hidden):
+        if is_below(folder, [*_SYSTEM, *places]):
+            words += ["--size", "4096", "--tmpfs", str(folder)]
+    return [*words, "--bind", str(workspace.folder), str(INSIDE)]

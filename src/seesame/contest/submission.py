@@ -1,25 +1,24 @@
 """A submission's folder: its archive and script, and what it holds beyond the counted bytes."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seesame.contest.limits import FolderLimits
 from seesame.errors import UserError
 
 ARCHIVE = "archive.zip"
 SCRIPT = "inflate.sh"
 REPORT = "report.txt"
 REPORT_JSON = "report.json"
+UNPACKED = "archive"
+INFLATED = "inflated"
 FORMAT = "seesame contest report 1"
 """First value of a ``report.json``."""
-_SKIPPED = {ARCHIVE, REPORT, REPORT_JSON, "archive", "inflated", "__pycache__", ".git"}
-"""Names at the top of the folder that inflate never sees: counted, ours, or left by a run."""
-MAX_SCRIPT = 1 << 16
-"""Largest text file that passes for a script, in bytes."""
-MAX_FILES = 10_000
-MAX_BYTES = 1 << 30
-"""The most that a submission's folder may hold beside its archive."""
+_SKIPPED = {ARCHIVE, REPORT, REPORT_JSON, UNPACKED, INFLATED, "__pycache__", ".git"}
+"""Names at the top of the folder that the script never sees: counted, ours, or left by a run."""
 
 
 class SubmissionError(UserError):
@@ -50,21 +49,23 @@ class Submission:
         return sum(file.bytes for file in self.uncounted)
 
 
-def open_submission(folder: Path) -> Submission:
+def open_submission(folder: Path, limits: FolderLimits | None = None) -> Submission:
     """Look at a submission without running anything of it.
 
     Raises:
         UserError: no such folder.
-        SubmissionError: no archive, no script, a link, or far too much beside them.
+        SubmissionError: no archive, no script, a link out of the folder, a special file, or more
+            than the limits allow.
     """
+    limits = limits or FolderLimits()
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give a submission's folder")
     for name in (ARCHIVE, SCRIPT):
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise SubmissionError(f"there is no file {name} in the submission")
-    files = list(_files(folder))
-    found = (_uncounted(path, str(path.relative_to(folder))) for path in files)
+    files = [path for path in _entries(folder, limits) if not path.is_symlink()]
+    found = (_uncounted(path, str(path.relative_to(folder)), limits) for path in files)
     return Submission(
         folder,
         folder.resolve().name,
@@ -73,50 +74,70 @@ def open_submission(folder: Path) -> Submission:
     )
 
 
-def copy_scripts(submission: Submission, target: Path) -> None:
-    """Copy what inflate may see beside the unpacked archive into a new folder.
+def copy_scripts(submission: Submission, target: Path, limits: FolderLimits | None = None) -> None:
+    """Copy what the script may see beside the unpacked archive into a new folder.
+
+    A link becomes a relative link to the same place in the copy.
 
     Raises:
         SubmissionError: as :func:`open_submission`.
     """
-    for path in _files(submission.folder):
-        copy = target / path.relative_to(submission.folder)
+    folder = submission.folder
+    for path in _entries(folder, limits or FolderLimits()):
+        place = path.relative_to(folder)
+        copy = target / place
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+        if path.is_symlink():
+            end = path.resolve().relative_to(folder.resolve())
+            copy.symlink_to(os.path.relpath(end, place.parent))
+        else:
+            shutil.copy(path, copy)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file of the submission that inflate may see, in order of name."""
+def _entries(folder: Path, limits: FolderLimits) -> Iterator[Path]:
+    """Yield every file and link of the submission that the script may see, in order of name.
+
+    What a link to a folder leads to is yielded once, at its own place.
+    """
     count = total = 0
-    top = (path for path in sorted(folder.iterdir()) if path.name not in _SKIPPED)
-    queue = list(top)
+    queue = [path for path in sorted(folder.iterdir()) if path.name not in _SKIPPED]
     while queue:
         path = queue.pop(0)
         shown = ascii(str(path.relative_to(folder)))
         if path.is_symlink():
-            raise SubmissionError(f"the submission holds a link: {shown}")
-        if path.is_dir():
+            if not _stays_inside(path, folder):
+                raise SubmissionError(f"the submission holds a link out of its folder: {shown}")
+        elif path.is_dir():
             queue[:0] = sorted(path.iterdir())
+            continue
         elif path.is_file():
-            count, total = count + 1, total + path.stat().st_size
-            if count > MAX_FILES or total > MAX_BYTES:
-                raise SubmissionError(
-                    f"the submission holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes "
-                    "beside its archive"
-                )
-            yield path
+            total += path.stat().st_size
         else:
             raise SubmissionError(f"the submission holds a special file: {shown}")
+        count += 1
+        if count > limits.files or total > limits.bytes:
+            raise SubmissionError(
+                f"the submission holds more than {limits.files:,} files or {limits.bytes:,} bytes "
+                "beside its archive"
+            )
+        yield path
 
 
-def _uncounted(path: Path, name: str) -> Uncounted | None:
-    """Why a file counts as possible payload; None for a script."""
-    size = path.stat().st_size
-    if size > MAX_SCRIPT:
-        return Uncounted(name, size, f"over {MAX_SCRIPT:,} bytes")
-    data = path.read_bytes()
+def _stays_inside(link: Path, folder: Path) -> bool:
+    """Return whether a link leads to a place below the folder; one in a circle leads nowhere."""
     try:
-        text = data.decode("utf-8")
+        return folder.resolve() in link.resolve().parents
+    except (OSError, RuntimeError):
+        return False
+
+
+def _uncounted(path: Path, name: str, limits: FolderLimits) -> Uncounted | None:
+    """Return why a file counts as possible payload; None for a script."""
+    size = path.stat().st_size
+    if size > limits.script_bytes:
+        return Uncounted(name, size, f"over {limits.script_bytes:,} bytes")
+    try:
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         return Uncounted(name, size, "not text")
     if any(ord(c) < 32 and c not in "\t\n\r\f" for c in text):

@@ -9,7 +9,7 @@ from seesame.video.reader import open_clip
 
 @dataclass(frozen=True)
 class Video:
-    """One source video; ``num_frames`` and size are what its raw form must have."""
+    """One source video; its raw form must have the same number and size of frames."""
 
     name: str
     path: Path
@@ -20,17 +20,17 @@ class Video:
 
     @property
     def raw_bytes(self) -> int:
-        """Size of the raw form, ``num_frames·height·width·3``."""
+        """The size of the raw form, ``num_frames·height·width·3``."""
         return self.num_frames * self.height * self.width * 3
 
 
 def inflated_name(name: str) -> str:
-    """What ``inflate.sh`` must call a video's raw form: its name with another suffix."""
+    """Return the name of a video's raw form: its own with the suffix ``.raw``."""
     return str(PurePosixPath(name).with_suffix(".raw"))
 
 
 def read_names(path: Path) -> list[str]:
-    """The names in a file, one a line; empty lines are left out.
+    """Return the names in a file, one a line; empty lines are left out.
 
     Raises:
         UserError: no such file, no name in it, a name that leaves the folder, or two names
@@ -57,7 +57,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def open_videos(folder: Path, names: list[str]) -> tuple[tuple[Video, ...], int]:
-    """The named videos, and the bytes of all files in their folder.
+    """Return the named videos, and the bytes of all files in their folder.
 
     Raises:
         UserError: a video is not there.
@@ -69,7 +69,7 @@ def open_videos(folder: Path, names: list[str]) -> tuple[tuple[Video, ...], int]
     for name in names:
         path = folder / name
         if not path.is_file():
-            raise UserError(f"{path}: there is no such video; --names and --videos must agree")
+            raise UserError(f"{path}: there is no such video, but the names' file lists it")
         clip = open_clip(path)
         size = path.stat().st_size
         videos.append(Video(name, path, size, clip.width, clip.height, clip.num_frames))

@@ -1,4 +1,4 @@
-"""Watching a process and all it starts: time, memory, files, number; and leaving none behind."""
+"""Watching a process and all that it starts: time, memory, files, number; none is left behind."""
 
 import ctypes
 import os
@@ -15,37 +15,19 @@ from typing import IO
 
 import psutil
 
-TICK = 0.05
-"""Seconds between two looks, or more where looking takes long."""
-KEPT = 1 << 15
-"""Bytes kept of the beginning and of the end of what is printed."""
-MAX_FILES = 100_000
+from seesame.contest.limits import GIB, Limits, WatchSettings
+
 _SET_CHILD_SUBREAPER = 36
-"""Of Linux' prctl: orphans of our children become our children."""
-GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a script is stopped."""
-
-    seconds: float = 1800.0
-    """Wall time."""
-    memory: int = 16 * GIB
-    """Bytes of memory of all its processes together."""
-    processes: int = 256
-    """Processes at once."""
-    bytes: int = 16 * GIB
-    """Bytes on disk in its folder, and of any one file in it."""
+"""The option of Linux's prctl that makes orphans of our children our children."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a script ended."""
+    """The end of a script."""
 
     seconds: float
     exit_code: int
-    """As a shell gives it: 128 and the signal's number where a signal ended it."""
+    """The shell's form: 128 plus the signal's number where a signal ended it."""
     stopped: str | None
     """Which limit it passed; None when it ended by itself."""
     log: str
@@ -55,7 +37,11 @@ class Outcome:
 
 
 def watch(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], limits: Limits
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    limits: Limits,
+    settings: WatchSettings | None = None,
 ) -> Outcome:
     """Run a command to its end or to its first limit; on return none of its processes is left.
 
@@ -64,7 +50,9 @@ def watch(
         folder: its working directory, whose size is watched.
         environment: its whole environment.
         limits: where it is stopped.
+        settings: how closely it is watched.
     """
+    settings = settings or WatchSettings()
     start = time.monotonic()
     before = psutil.Process().children()
     with _adopting_orphans(), _ahead_of_others():
@@ -78,16 +66,16 @@ def watch(
             start_new_session=True,
         )
         assert process.stdout is not None
-        printed = _Printed(process.stdout)
+        printed = _Printed(process.stdout, settings.kept)
         counts = _Counts(folder, limits)
         try:
-            stopped = _until_end(process, start, limits, counts, before)
+            stopped = _until_end(process, start, settings.interval, counts, before)
             seconds = time.monotonic() - start
         finally:
-            _kill_all(process, before)
+            _kill_all(process, before, settings.patience)
             log = printed.close()
     code = process.returncode
-    # A last look: what was written since the one before, or by a script that was quick.
+    # Measure once more: what was written since, or by a script that was quick.
     stopped = stopped or counts.disk()
     return Outcome(seconds, 128 - code if code < 0 else code, stopped, log, counts.peak)
 
@@ -95,35 +83,35 @@ def watch(
 def _until_end(
     process: "subprocess.Popen[bytes]",
     start: float,
-    limits: Limits,
+    interval: float,
     counts: "_Counts",
     before: list[psutil.Process],
 ) -> str | None:
-    """Wait; returns the limit passed, or None."""
-    pause = TICK
+    """Wait for the end; return the limit that was passed, or None."""
+    pause = interval
     while True:
         try:
             process.wait(timeout=pause)
             return None
         except subprocess.TimeoutExpired:
             pass
-        looked = time.monotonic()
-        if looked - start > limits.seconds:
-            return f"ran past {limits.seconds:g} s"
+        measured = time.monotonic()
+        if measured - start > counts.limits.seconds:
+            return f"ran past {counts.limits.seconds:g} s"
         if (passed := counts.processes(_descendants(before)) or counts.disk()) is not None:
             return passed
-        pause = max(TICK, 2 * (time.monotonic() - looked))
+        pause = max(interval, 2 * (time.monotonic() - measured))
 
 
 class _Counts:
-    """What the processes take of memory and disk."""
+    """The memory and disk that the processes take."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.peak = 0
 
     def processes(self, found: list[psutil.Process]) -> str | None:
-        """The limit of number or memory that is passed, if one is."""
+        """Return the limit of number or memory that is passed, if one is."""
         if len(found) > self.limits.processes:
             return f"started more than {self.limits.processes} processes"
         total = _sum(found, lambda process: process.memory_info().rss)
@@ -135,7 +123,7 @@ class _Counts:
         return None
 
     def disk(self) -> str | None:
-        """The limit of files or bytes that is passed, if one is."""
+        """Return the limit of files or bytes that is passed, if one is."""
         count = used = 0
         queue = [str(self.folder)]
         while queue:
@@ -150,8 +138,8 @@ class _Counts:
                     continue
                 count += 1
                 used += status.st_blocks * 512
-                if count > MAX_FILES:
-                    return f"made more than {MAX_FILES:,} files"
+                if count > self.limits.files:
+                    return f"made more than {self.limits.files:,} files"
                 if used > self.limits.bytes or status.st_size > self.limits.bytes:
                     return f"wrote more than {self.limits.bytes:,} bytes"
                 if entry.is_dir(follow_symlinks=False):
@@ -160,10 +148,10 @@ class _Counts:
 
 
 class _Printed:
-    """Reads all that is printed, so that the writer never waits, and keeps both ends."""
+    """A reader of all that is printed, so that the writer never waits; it keeps both ends."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: IO[bytes], kept: int) -> None:
+        self._pipe, self._kept = pipe, kept
         self._head, self._tail, self._bytes = b"", b"", 0
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -171,12 +159,12 @@ class _Printed:
     def _read(self) -> None:
         while chunk := os.read(self._pipe.fileno(), 1 << 16):
             self._bytes += len(chunk)
-            room = KEPT - len(self._head)
-            self._head += chunk[:room]
-            self._tail = (self._tail + chunk[room:])[-KEPT:]
+            left = self._kept - len(self._head)
+            self._head += chunk[:left]
+            self._tail = (self._tail + chunk[left:])[-self._kept :]
 
     def close(self) -> str:
-        """The text, when every writer is gone."""
+        """Return the text, when every writer is gone."""
         self._thread.join(timeout=10)
         if not self._thread.is_alive():
             self._pipe.close()
@@ -196,13 +184,13 @@ def _sum(found: list[psutil.Process], figure: Callable[[psutil.Process], int]) -
 
 
 def _proportional(process: psutil.Process) -> int:
-    """Memory with shared pages divided among those who share them, where the system tells."""
+    """Return memory with shared pages divided among those who share them, where that is known."""
     full = process.memory_full_info()
     return int(getattr(full, "pss", full.rss))
 
 
 def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
-    """All our children and theirs, less those that we had before and what these start."""
+    """Return our children and theirs, less those that we had before and what these start."""
     try:
         found = psutil.Process().children(recursive=True)
     except psutil.Error:
@@ -215,13 +203,13 @@ def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _kill_all(
-    process: "subprocess.Popen[bytes]", before: list[psutil.Process], patience: float = 30
+    process: "subprocess.Popen[bytes]", before: list[psutil.Process], patience: float
 ) -> None:
     """Kill until nothing is left; a storm of forks may need more than one round."""
     deadline = time.monotonic() + patience
     groups = {process.pid} if process.poll() is None else set()
     while time.monotonic() < deadline:
-        # Whole groups at once, before anything is looked up: in a storm looking takes long, and
+        # Whole groups at once, before anything is looked up: in a storm that takes long, and
         # no member can fork its way out of a signal to its group. Bubblewrap takes all it holds
         # with it.
         for group in groups:
@@ -238,7 +226,7 @@ def _kill_all(
 
 
 def _group(process: psutil.Process) -> int:
-    """A process's group; 0 when it is gone."""
+    """Return a process's group; 0 when it is gone."""
     try:
         return os.getpgid(process.pid)
     except ProcessLookupError:
@@ -259,8 +247,8 @@ def _reap(found: list[psutil.Process], spare: int) -> None:
 def _ahead_of_others() -> Iterator[None]:
     """Let this thread run when it wants to, where the system allows (Linux, as root).
 
-    A storm of forks would keep it from ever looking. Root is also whom no ``ulimit`` holds, and
-    others are held by one.
+    A storm of forks would keep it from ever measuring. ``ulimit`` holds for others, but not for
+    root.
     """
     try:
         policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)

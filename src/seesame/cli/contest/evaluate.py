@@ -10,17 +10,16 @@ from seesame.cli.options import (
     CacheOption,
     Device,
     DeviceOption,
-    ExactOption,
     JsonOption,
     OverwriteOption,
     QuietOption,
     parse_duration,
     resolve_device,
 )
-from seesame.cli.output import print_json, print_note
+from seesame.cli.output import print_json
 
 LIMITS = "Limits of inflate.sh"
-GIB = 1 << 30
+"""The help panel of the flags that bound the script."""
 
 
 def evaluate(
@@ -33,7 +32,11 @@ def evaluate(
     ],
     names: Annotated[
         Path,
-        typer.Option("--names", metavar="FILE", help="The videos to score, one name a line."),
+        typer.Option(
+            "--names",
+            metavar="FILE",
+            help="Text file with the names of the videos to score, one a line.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -41,26 +44,28 @@ def evaluate(
             "--out",
             "-o",
             metavar="DIR",
-            help="Where report.txt and report.json go; the submission's folder when left out.",
+            help="Folder for report.txt and report.json; the submission's own when left out.",
         ),
     ] = None,
     stack: Annotated[
-        str, typer.Option("--stack", metavar="STACK", help="The judges; the challenge's own.")
+        str,
+        typer.Option(
+            "--stack", metavar="STACK", help="Perception stack that judges; the challenge's own."
+        ),
     ] = "comma",
     device: DeviceOption = Device.auto,
-    exact: ExactOption = True,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Videos scored at the same time.")
+        int, typer.Option("--jobs", "-j", min=1, help="Number of videos to score at the same time.")
     ] = 1,
     cache: CacheOption = True,
     time: Annotated[
         str,
-        typer.Option("--time", metavar="TIME", help="Wall time.", rich_help_panel=LIMITS),
+        typer.Option("--time", metavar="TIME", help="Longest wall time.", rich_help_panel=LIMITS),
     ] = "30m",
     memory: Annotated[
         float,
         typer.Option(
-            "--memory", min=0.1, metavar="GIB", help="Memory, GiB.", rich_help_panel=LIMITS
+            "--memory", min=0.1, metavar="GIB", help="Most memory, in GiB.", rich_help_panel=LIMITS
         ),
     ] = 16.0,
     disk: Annotated[
@@ -69,27 +74,29 @@ def evaluate(
             "--disk",
             min=0.001,
             metavar="GIB",
-            help="Disk, GiB; never more than the raw videos, the archive and 1 GiB take.",
+            help="Most disk space, in GiB; at most what the raw videos and 1 GiB take.",
             rich_help_panel=LIMITS,
         ),
     ] = 1024.0,
     processes: Annotated[
         int,
-        typer.Option("--processes", min=2, help="Processes at once.", rich_help_panel=LIMITS),
+        typer.Option("--processes", min=2, help="Most processes at once.", rich_help_panel=LIMITS),
     ] = 256,
     isolation: Annotated[
         bool,
         typer.Option(
             "--isolation/--no-isolation",
-            help="Run inflate.sh without network and without sight of the source videos "
-            "(needs bubblewrap), or with the limits alone.",
+            help="Run inflate.sh in a sandbox, without the network and the source videos "
+            "(needs bubblewrap), or only within the limits.",
             rich_help_panel=LIMITS,
         ),
     ] = True,
     work: Annotated[
         Path | None,
         typer.Option(
-            "--work", metavar="DIR", help="Where the raw videos go for a while; room for them all."
+            "--work",
+            metavar="DIR",
+            help="Folder for the raw videos while they are scored; needs space for all of them.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -108,11 +115,12 @@ def evaluate(
     where = resolve_device(device)
 
     from seesame.cli.progress import progress
-    from seesame.contest.evaluate import Bench, evaluate_submission, judges
+    from seesame.contest.evaluate import Bench, DiskSpaceError, evaluate_submission, loaded_stack
+    from seesame.contest.limits import GIB, Limits
     from seesame.contest.report import contest_config, contest_text, contest_values, json_text
+    from seesame.contest.sandbox import IsolationError
     from seesame.contest.submission import REPORT, REPORT_JSON, SubmissionError
     from seesame.contest.videos import open_videos, read_names
-    from seesame.contest.watch import Limits
     from seesame.files import check_output, replacing
     from seesame.metric.memory import keep_freed_memory
 
@@ -121,22 +129,24 @@ def evaluate(
     report, report_json = folder / REPORT, folder / REPORT_JSON
     for path in (report, report_json):
         check_output(path, overwrite)
-    # Loaded before inflate.sh runs for half an hour, so that a wrong --stack is found now.
-    eyes = judges(stack, where, exact)
-    if why := getattr(eyes, "why_exact", ""):
-        print_note(f"scoring with the plain nets: {why}", quiet)
-    exact = bool(getattr(eyes, "exact", True))
+    # Loaded before inflate.sh runs for half an hour, so that a wrong stack is found now.
+    judge = loaded_stack(stack, where)
     found, source_bytes = open_videos(videos, read_names(names))
-    bench = Bench(found, source_bytes, videos, stack, where, exact, cache, jobs)
+    bench = Bench(found, source_bytes, videos, stack, where, cache, jobs)
     assert seconds is not None
     limits = Limits(seconds, round(memory * GIB), processes, round(disk * GIB))
-    with progress("evaluate", quiet) as bar:
-        result = evaluate_submission(
-            submission, bench, limits, isolate=isolation, work=work, progress=bar
-        )
-    config = contest_config(submission, names, bench, eyes.fingerprint, isolation, report)
-    official = bool(getattr(eyes, "official", False))
-    values = contest_values(result, bench, eyes.fingerprint, official, isolation)
+    try:
+        with progress("evaluate", quiet) as bar:
+            result = evaluate_submission(
+                submission, bench, limits, isolate=isolation, work=work, progress=bar
+            )
+    except IsolationError as error:
+        raise IsolationError(f"{error} (--no-isolation)") from error
+    except DiskSpaceError as error:
+        raise DiskSpaceError(f"{error} (--work DIR)") from error
+    config = contest_config(submission, names, bench, judge.fingerprint, isolation, report)
+    official = bool(getattr(judge, "official", False))
+    values = contest_values(result, bench, judge.fingerprint, official, isolation)
     text = contest_text(result, config)
     for path, content in ((report, text), (report_json, json_text(values))):
         with replacing(path, overwrite) as temporary:

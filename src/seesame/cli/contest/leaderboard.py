@@ -11,7 +11,8 @@ from seesame.cli.options import JsonOption, OverwriteOption
 from seesame.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from seesame.contest.leaderboard import Board, Entry, PublishedRow, Row
+    from seesame.contest.entries import Entry
+    from seesame.contest.leaderboard import Board, PublishedRow, Row
 
 COLUMNS = ("rank", "name", "score", "seg", "pose", "rate", "bytes", "uncounted", "samples", "note")
 NUMBERS = ("rank", "score", "seg", "pose", "rate", "bytes", "uncounted", "samples")
@@ -23,28 +24,30 @@ def leaderboard(
         list[Path],
         typer.Argument(
             metavar="DIR...",
-            help="Submissions that `contest evaluate` has scored, or folders of such.",
+            help="Folder of a submission that `contest evaluate` has judged, or a folder that "
+            "holds several of them.",
         ),
     ],
     published: Annotated[
         bool,
         typer.Option(
             "--published/--no-published",
-            help="Show the challenge's published scores too, in a table of their own.",
+            help="Also show the challenge's published scores, in a table of their own.",
         ),
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="OUT.html", help="Write the leaderboard as a page too."),
+        typer.Option(
+            "--html", metavar="OUT.html", help="Also write the leaderboard as a web page."
+        ),
     ] = None,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Rank evaluated submissions; lower is better.
 
-    Only entries with the same nets, videos, decoder and axis are ranked together.
-
-    The score in full precision decides, and equal scores share a rank.
+    Only entries with the same networks, videos, decoder and axis are ranked together. The score in
+    full precision decides; equal scores share a rank.
 
     Examples:
 
@@ -53,11 +56,12 @@ def leaderboard(
     seesame contest leaderboard mine/ theirs/ --html board.html
     """
     from seesame.contest import leaderboard as contest
+    from seesame.contest.entries import read_entries
     from seesame.files import check_output, replacing
 
     if html is not None:
         check_output(html, overwrite)
-    boards = contest.boards(contest.read_entries(folders))
+    boards = contest.boards(read_entries(folders))
     rows = contest.published() if published else None
     if html is not None:
         page = contest.render_page(boards, rows, TITLE)
@@ -125,7 +129,7 @@ def _print_json(boards: "Sequence[Board]", published: "Sequence[PublishedRow]") 
 
 
 def _entry_values(entry: "Entry") -> dict[str, object]:
-    """The entry as JSON values, its figures beside the rest as in report.json."""
+    """Return the entry as JSON values, in the form of report.json."""
     values = asdict(entry)
     figures = values.pop("figures") or dict.fromkeys(("score", "seg", "pose", "rate", "samples"))
     videos = [{"name": name, **asdict(one)} for name, one in entry.videos]
