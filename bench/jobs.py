@@ -61,8 +61,13 @@ def find_clip(name: str) -> Path:
 
 
 def rows_of(results: Results, key: Mapping[str, Any]) -> list[Row]:
-    """The rows of one job's latest run, oldest first."""
-    found = [row for row in results.rows() if not row.get("summary") and matches(row, key)]
+    """Return the rows of one job's latest run, oldest first."""
+    return latest([row for row in results.rows() if not row.get("summary")], key)
+
+
+def latest(rows: Iterable[Row], key: Mapping[str, Any]) -> list[Row]:
+    """Return those rows of a key's latest run."""
+    found = [row for row in rows if matches(row, key)]
     return [row for row in found if row["run"] == found[-1]["run"]]
 
 

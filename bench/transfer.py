@@ -4,10 +4,11 @@
     python bench/transfer.py --table          # run nothing, print the table
     python bench/transfer.py --plot           # docs/transfer.png from the results
 
-On each clip AV1 at several qualities; hybrid and hnerv at several pixel weights, and with
-``--transfer-guard augment``. Every file is written to disk, read back and decoded; the stack that
-it was made for judges it, then TwinLiteNet, which nobody trained against, and PSNR and MS-SSIM say
-how much it looks like the source. Results are appended to ``bench/results/transfer.jsonl``.
+On each clip AV1 at several qualities, hybrid and hnerv at several pixel weights. Every file is
+written to disk, read back and decoded; the stack that it was made for judges it, then TwinLiteNet,
+which no encoder trained against, and PSNR and MS-SSIM say how much it looks like the source.
+Results are appended to ``bench/results/transfer.jsonl``. Its rows with ``augment`` come from a
+training that no longer exists; table and plot leave them out.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from common import HERE, Results, twinlitenet
-from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
+from jobs import Job, Row, add_options, find_clip, latest, run_jobs
 from measure import measure
 from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
@@ -32,8 +33,6 @@ from seesame.video.reader import open_clip
 AV1: Row = {"preset": 4, "scale": 0.5, "gop": 240, "up": "lanczos"}
 CRFS = (38, 44, 50, 55, 60)
 WEIGHTS = (0.0, 0.05, 0.3)
-GUARDED = 0.05
-"""The pixel weight beside which the guard is tried."""
 BUDGETS = {"hybrid": 240.0, "hnerv": 300.0}
 """Seconds of a file."""
 FOLDER = HERE.parent / "out" / "twinlitenet"
@@ -46,7 +45,7 @@ def job(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row
     """One file, judged by both stacks and by eye."""
     path = find_clip(clip)
     source, nets, other = open_clip(path), load_stack(stack), load_stack(twinlitenet(FOLDER))
-    outputs, seen = (cached_reference_outputs(path, source, eyes) for eyes in (nets, other))
+    outputs, seen = (cached_reference_outputs(path, source, each) for each in (nets, other))
     with tempfile.TemporaryDirectory() as folder:
         row = measure(source, outputs, nets, codec, settings, Path(folder), seed=seed)
         container = Container.read(Path(folder) / f"{codec}.ssm")
@@ -79,10 +78,8 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
         for codec, budget in BUDGETS.items():
             length = {"steps": args.steps} if args.steps else {"budget_s": budget}
             for weight in WEIGHTS:
-                named = {"pixel_weight": weight, "augment": False, **length}
+                named = {"pixel_weight": weight, **length}
                 variants.append((codec, codec, named, named))
-            named = {"pixel_weight": GUARDED, "augment": True, **length}
-            variants.append((codec, codec, named, named))
         for kind, codec, named, settings in variants:
             if kind in args.kinds:
                 key = {"clip": Path(clip).name, "stack": args.stack, "kind": kind, **named}
@@ -95,12 +92,13 @@ def name(row: Row) -> str:
     """What is said of a file beside its codec."""
     if row["kind"] == "av1":
         return f"CRF {row['crf']}"
-    return f"pixel weight {row['pixel_weight']:g}" + (", guard" if row["augment"] else "")
+    return f"pixel weight {row['pixel_weight']:g}"
 
 
 def found_rows(jobs: list[Job], results: Results) -> list[Row]:
-    """The latest row of each job that has one."""
-    return [row for one in jobs for row in rows_of(results, one.key)]
+    """Return the latest row of each job that has one."""
+    every = [row for row in results.rows() if not row.get("augment")]
+    return [row for one in jobs for row in latest(every, one.key)]
 
 
 def print_table(rows: list[Row]) -> None:
@@ -141,15 +139,9 @@ def panel(axis: Any, rows: list[Row]) -> None:
     axis.set_axisbelow(True)
     for kind, colour in COLOURS.items():
         own = [row for row in rows if row["kind"] == kind]
-        plain = [row for row in own if not row.get("augment")]
-        axis.plot(*across(plain), color=colour, linewidth=1, alpha=0.6)
-        for guarded in (False, True):
-            some = [row for row in own if bool(row.get("augment")) == guarded]
-            sizes = [4 + 2 * max(0.0, row["psnr"] - 10) for row in some]
-            label = f"{kind}{', with guard' if guarded else ''}"
-            if some:
-                face = "white" if guarded else colour
-                axis.scatter(*across(some), sizes, face, edgecolors=colour, label=label, zorder=3)
+        axis.plot(*across(own), color=colour, linewidth=1, alpha=0.6)
+        sizes = [4 + 2 * max(0.0, row["psnr"] - 10) for row in own]
+        axis.scatter(*across(own), sizes, colour, label=kind, zorder=3)
         for number, row in enumerate(own):
             text = f"{row['crf'] if kind == 'av1' else row['pixel_weight']:g}, {row['psnr']:.0f} dB"
             left = kind == "av1" and number % 2
