@@ -12,23 +12,19 @@ training that no longer exists; table and plot leave them out.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common import HERE, Results, twinlitenet
-from jobs import Job, Row, add_options, find_clip, latest, run_jobs
-from measure import measure
-from seesame.bitstream.container import Container
+from measure import name_of, opened, row_of
 from seesame.codecs.registry import codec_by_id
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.registry import load_stack
 from seesame.video.clip import Clip
-from seesame.video.reader import open_clip
+from tasks import Row, Task, add_options, latest, run_tasks
 
 AV1: Row = {"preset": 4, "scale": 0.5, "gop": 240, "up": "lanczos"}
 CRFS = (38, 44, 50, 55, 60)
@@ -41,22 +37,19 @@ COLOURS = {"av1": "#1f5f8b", "hybrid": "#3a8f4d", "hnerv": "#c8442d"}
 PAIR_BATCH = 8
 
 
-def job(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
-    """One file, judged by both stacks and by eye."""
-    path = find_clip(clip)
-    source, nets, other = open_clip(path), load_stack(stack), load_stack(twinlitenet(FOLDER))
-    outputs, seen = (cached_reference_outputs(path, source, each) for each in (nets, other))
-    with tempfile.TemporaryDirectory() as folder:
-        row = measure(source, outputs, nets, codec, settings, Path(folder), seed=seed)
-        container = Container.read(Path(folder) / f"{codec}.ssm")
-    decoded = codec_by_id(container.codec_id).decode(container)
-    beside = evaluate(seen, decoded, other, row["bytes"])
-    row |= {"transfer": beside.score.seg, "transfer_stack": other.name}
-    return [row | likeness(source, decoded) | {"fingerprint": nets.fingerprint[:16]}]
+def task(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
+    """Make one file; judge it with both stacks, and compare its picture with the source."""
+    bench, other = opened(clip, stack), load_stack(twinlitenet(FOLDER))
+    outcome = bench.encode(codec, settings, seed=seed)
+    decoded = codec_by_id(outcome.container.codec_id).decode(outcome.container)
+    second = evaluate(bench.clip, decoded, other, outcome.bytes)
+    row = row_of(bench, outcome)
+    row |= {"transfer": second.score.seg, "transfer_stack": other.name}
+    return [row | likeness(bench.clip, decoded)]
 
 
 def likeness(source: Clip, decoded: Clip) -> Row:
-    """PSNR of the whole clip, and the mean of the frames' MS-SSIM."""
+    """Return the PSNR of the whole clip, and the mean of the frames' MS-SSIM."""
     errors: list[float] = []
     alike: list[float] = []
     batches = zip(source.batches(PAIR_BATCH), decoded.batches(PAIR_BATCH), strict=True)
@@ -68,8 +61,8 @@ def likeness(source: Clip, decoded: Clip) -> Row:
     return {"psnr": psnr(float(np.mean(errors))), "ms_ssim": float(np.mean(alike))}
 
 
-def jobs_of(args: argparse.Namespace) -> list[Job]:
-    """AV1's jobs first: they are quick."""
+def tasks_of(args: argparse.Namespace) -> list[Task]:
+    """Return all tasks, those of AV1 first: they are quick."""
     made = []
     for clip in args.clips:
         variants: list[tuple[str, str, Row, Row]] = [
@@ -82,27 +75,27 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
                 variants.append((codec, codec, named, named))
         for kind, codec, named, settings in variants:
             if kind in args.kinds:
-                key = {"clip": Path(clip).name, "stack": args.stack, "kind": kind, **named}
+                key = {"clip": name_of(clip), "stack": args.stack, "kind": kind, **named}
                 values = {"codec": codec, "settings": settings, "seed": args.seed}
-                made.append(Job(key, job, {"clip": clip, "stack": args.stack, **values}))
+                made.append(Task(key, task, {"clip": clip, "stack": args.stack, **values}))
     return made
 
 
 def name(row: Row) -> str:
-    """What is said of a file beside its codec."""
+    """Return what names a file beside its codec."""
     if row["kind"] == "av1":
         return f"CRF {row['crf']}"
     return f"pixel weight {row['pixel_weight']:g}"
 
 
-def found_rows(jobs: list[Job], results: Results) -> list[Row]:
-    """Return the latest row of each job that has one."""
+def found_rows(tasks: list[Task], results: Results) -> list[Row]:
+    """Return the latest row of each task that has one."""
     every = [row for row in results.rows() if not row.get("augment")]
-    return [row for one in jobs for row in latest(every, one.key)]
+    return [row for one in tasks for row in latest(every, one.key)]
 
 
 def print_table(rows: list[Row]) -> None:
-    """A line a file."""
+    """Print a line for each file."""
     print("| clip | codec | settings | bytes | score | transfer | PSNR | MS-SSIM |")
     print("|---|---|---|---:|---:|---:|---:|---:|")
     for row in rows:
@@ -114,7 +107,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row], clips: list[str], path: Path) -> None:
-    """Score against transfer, a panel a clip; beside each file its CRF or weight, and its PSNR."""
+    """Draw score against transfer for each clip; each file has its CRF or weight, and its PSNR."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -133,7 +126,7 @@ def draw(rows: list[Row], clips: list[str], path: Path) -> None:
 
 
 def panel(axis: Any, rows: list[Row]) -> None:
-    """One clip."""
+    """Draw one clip."""
     axis.set_xlabel("score (100·seg + 25·rate + √(10·pose))")
     axis.grid(color="0.92")
     axis.set_axisbelow(True)
@@ -156,12 +149,12 @@ def panel(axis: Any, rows: list[Row]) -> None:
 
 
 def across(rows: list[Row]) -> tuple[list[float], list[float]]:
-    """Scores and transfer distortions."""
+    """Return scores and transfer distortions."""
     return [row["score"] for row in rows], [row["transfer"] for row in rows]
 
 
 def main() -> None:
-    """Run the jobs; print the table, or draw."""
+    """Run the tasks; print the table, or draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -174,13 +167,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
-    jobs = jobs_of(args)
+    tasks = tasks_of(args)
     if not args.table and not args.plot:
-        run_jobs(jobs, results, args)
-    rows = found_rows(jobs, results)
+        run_tasks(tasks, results, args)
+    rows = found_rows(tasks, results)
     print_table(rows)
     if args.plot:
-        draw(rows, [Path(clip).name for clip in args.clips], PLOT)
+        draw(rows, [name_of(clip) for clip in args.clips], PLOT)
 
 
 if __name__ == "__main__":
