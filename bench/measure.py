@@ -64,7 +64,7 @@ def row_of(bench: Workbench, outcome: Outcome) -> Row:
 
 
 def figures(size: int, score: Any) -> Row:
-    """Return what every row says of a file of ``size`` bytes."""
+    """Return size, distortions, rate and score as every row has them."""
     parts = {"seg": score.seg, "pose": score.pose, "rate": score.rate}
     return {"bytes": size, **parts, "score": score.total}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
-"""What a row of ``first_light.jsonl`` has if it stands for a file."""
+"""The fields of a row of ``first_light.jsonl`` that stands for a file."""
 PARTS = ("base", "base, corrections", "base, network", "hybrid")
 """The variants of ``bench/hybrid.py`` that show what each part gains."""
 KINDS = {"exact, first": "the first score of a source", "exact, again": "the next scores"}

@@ -1,4 +1,4 @@
-"""What a file that is made for one stack is worth to others: transfer and viewability.
+"""Transfer: the worth of a file that was made for one stack to another network, and to people.
 
     python bench/transfer.py --parallel 2 [--go-on] [--kinds hybrid hnerv]
     python bench/transfer.py --table          # run nothing, print the table

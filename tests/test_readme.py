@@ -176,7 +176,7 @@ def test_bench_explains_every_script() -> None:
 
 
 def test_every_result_is_shown_or_cited() -> None:
-    """No lines lie about that nothing refers to."""
+    """No results file is left to which no page and no table refers."""
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     script = (ROOT / "bench" / "readme_tables.py").read_text("utf-8")
     results = [path.stem for path in (ROOT / "bench" / "results").glob("*.jsonl")]
