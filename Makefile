@@ -1,5 +1,6 @@
 # `make demo` and `make test` do everything, the virtual environment included.
-# PYTHON=python3.12 chooses another interpreter (3.11 or newer).
+# PYTHON=python3.12 chooses another interpreter (3.11 or newer). All paths are relative, so that the
+# checkout may lie anywhere, in a folder whose name has spaces as well.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,18 +14,18 @@ PYTEST_ARGS ?=
 .PHONY: help setup demo lint format test test-base test-comma clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # The stamp is written last, so that an interrupted set-up starts again.
 $(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seesame needs Python 3.11 or newer; try make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seesame needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(COMMA_READY): requirements/comma.txt pyproject.toml
-	$(PYTHON) -m venv $(COMMA_VENV)
+	"$(PYTHON)" -m venv $(COMMA_VENV)
 	$(COMMA_VENV)/bin/python -m pip install --quiet -r requirements/comma.txt
 	$(COMMA_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
@@ -32,16 +33,16 @@ $(COMMA_READY): requirements/comma.txt pyproject.toml
 setup: $(READY) ## make the virtual environment
 
 demo: $(READY) ## compress ten synthetic seconds, print the table, draw out/demo/demo.png
-	$(BIN)/seesame demo --out out/demo --overwrite
+	$(BIN)/python -m seesame.cli demo --out out/demo --overwrite
 
 lint: $(READY) ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 format: $(READY) ## let ruff rewrite what it can
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 test: lint test-base test-comma ## lint, then every test, in both environments
 

@@ -1,4 +1,4 @@
-"""What every benchmark shares: where results go and what is recorded with them."""
+"""The results files of the benchmarks, and what is recorded with every line."""
 
 import contextlib
 import datetime
@@ -21,7 +21,7 @@ TWINLITENET = SHARED / "models" / "twinlitenet_360x640.onnx"
 
 
 def machine() -> dict[str, Any]:
-    """Date, commit, machine and versions, for the record.
+    """Return date, commit, machine and versions, for the record.
 
     In a copy that is no checkout, the variable ``COMMIT`` says what was copied.
     """
@@ -53,7 +53,7 @@ def _commit() -> str:
 
 
 def twinlitenet(folder: Path) -> str:
-    """TwinLiteNet as a stack in a folder, fed as docs/stacks.md prints it; its name."""
+    """Make TwinLiteNet a stack in a folder, as docs/stacks.md describes it; return its name."""
     text = (HERE.parent / "docs" / "stacks.md").read_text(encoding="utf-8")
     found = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert found is not None
@@ -80,7 +80,7 @@ class Results:
         self.machine = machine()
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the file holds; a line that a crash cut short is left out."""
+        """Return the lines of the file; one that a crash cut short is left out."""
         found = []
         for line in self.path.read_text().splitlines() if self.path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):

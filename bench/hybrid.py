@@ -11,15 +11,10 @@ little larger. Every file is written to disk, read back, decoded and scored. Res
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
 from common import Results
-from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
-from measure import measure
-from seesame.metric.evaluator import reference_outputs
-from seesame.perception.registry import load_stack
-from seesame.video.reader import open_clip
+from measure import encode_task, name_of
+from tasks import Row, Task, add_options, rows_of, run_tasks
 
 PUBLIC: dict[str, tuple[str, Row]] = {
     "AV1 preset 0, CRF 33, 45 %, grain 22": (
@@ -44,40 +39,30 @@ PARTS: dict[str, Row] = {
 }
 
 
-def job(clip: str, stack: str, codec: str, settings: Row, device: str, seed: int) -> list[Row]:
-    """One file."""
-    source, nets = open_clip(find_clip(clip)), load_stack(stack, device)
-    outputs = reference_outputs(source, nets, device=device)
-    with tempfile.TemporaryDirectory() as folder:
-        row = measure(
-            source, outputs, nets, codec, settings, Path(folder), device=device, seed=seed
-        )
-    return [row | {"fingerprint": nets.fingerprint[:16]}]
-
-
-def jobs_of(args: argparse.Namespace) -> list[Job]:
-    """A job a clip and variant."""
+def tasks_of(args: argparse.Namespace) -> list[Task]:
+    """Return a task for each clip and variant."""
     made = []
     length = {"steps": args.steps} if args.steps else {"budget_s": args.budget}
     for clip in args.clips:
         common = {"clip": clip, "stack": args.stack, "device": args.device, "seed": args.seed}
-        key = {"clip": Path(clip).name, "stack": args.stack, "seed": args.seed}
+        key = {"clip": name_of(clip), "stack": args.stack, "seed": args.seed}
         if args.part in (None, "public"):
             for name, (codec, settings) in PUBLIC.items():
                 values = {"codec": codec, "settings": settings}
-                made.append(Job(key | {"variant": name}, job, common | values))
+                made.append(Task(key | {"variant": name}, encode_task, common | values))
         if args.part in (None, "ablation"):
             for name, parts in PARTS.items():
                 values = {"codec": "hybrid", "settings": parts | length}
-                made.append(Job(key | {"variant": name, **length}, job, common | values))
+                named = key | {"variant": name, **length}
+                made.append(Task(named, encode_task, common | values))
     return made
 
 
-def print_table(jobs: list[Job], results: Results) -> None:
-    """The latest row of each job."""
+def print_table(tasks: list[Task], results: Results) -> None:
+    """Print the latest row of each task."""
     print("| clip | variant | bytes | 100·seg | √(10·pose) | 25·rate | score | encode s |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for one in jobs:
+    for one in tasks:
         for row in rows_of(results, one.key):
             terms = (100 * row["seg"], (10 * row["pose"]) ** 0.5, 25 * row["rate"], row["score"])
             numbers = " | ".join(f"{term:.3f}" for term in terms)
@@ -86,24 +71,24 @@ def print_table(jobs: list[Job], results: Results) -> None:
 
 
 def main() -> None:
-    """Run the jobs and print the tables."""
+    """Run the tasks and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, "hybrid", ("highway.mp4", "dusk.mp4", "forest.mp4"))
     parser.add_argument("--budget", type=float, default=330, help="seconds of each hybrid file")
     parser.add_argument("--steps", type=int, help="training steps instead")
-    parser.add_argument("--part", choices=("public", "ablation"), help="only these jobs")
+    parser.add_argument("--part", choices=("public", "ablation"), help="only these tasks")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--stack", default="lite")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
-    jobs = jobs_of(args)
+    tasks = tasks_of(args)
     if not args.table:
-        run_jobs(jobs, results, args)
-    print_table(jobs, results)
+        run_tasks(tasks, results, args)
+    print_table(tasks, results)
 
 
 if __name__ == "__main__":

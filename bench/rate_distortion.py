@@ -12,19 +12,16 @@ below a rate of 0.10 no hnerv point dominates (lower or equal in both).
 import argparse
 import itertools
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common import HERE, Results
-from jobs import Job, Row, add_options, find_clip, matches, run_jobs
-from measure import measure
-from seesame.codecs.hnerv.config import target_bytes
-from seesame.metric.evaluator import reference_outputs
-from seesame.perception.registry import load_stack
+from measure import measured, name_of, opened
+from seesame.neural.fitting.settings import target_bytes
 from seesame.search.plot import iso_scores, rate_axis
 from seesame.video.reader import open_clip
+from tasks import Row, Task, add_options, find_clip, matches, run_tasks
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Sizes of hnerv, in units of what it would choose for the clip."""
@@ -35,69 +32,60 @@ LOW_RATE = 0.10
 PLOT = HERE.parent / "docs" / "rate_distortion.png"
 
 
-def hnerv_job(clip: str, stack: str, settings: Row, device: str, seed: int) -> list[Row]:
-    """One hnerv file."""
-    source, nets = open_clip(find_clip(clip)), load_stack(stack, device)
-    outputs = reference_outputs(source, nets, device=device)
-    with tempfile.TemporaryDirectory() as folder:
-        row = measure(
-            source, outputs, nets, "hnerv", settings, Path(folder), device=device, seed=seed
-        )
-    return [tidied(row, nets.fingerprint)]
+def hnerv_task(clip: str, stack: str, settings: Row, device: str, seed: int) -> list[Row]:
+    """Make one file of hnerv."""
+    return [tidied(measured(opened(clip, stack, device), "hnerv", settings, seed=seed))]
 
 
-def av1_job(clip: str, stack: str, scale: float, crfs: Sequence[int], preset: int) -> list[Row]:
-    """The AV1 files of one scale."""
-    source, nets = open_clip(find_clip(clip)), load_stack(stack)
-    outputs = reference_outputs(source, nets)
+def av1_task(clip: str, stack: str, scale: float, crfs: Sequence[int], preset: int) -> list[Row]:
+    """Make the AV1 files of one scale."""
+    bench = opened(clip, stack)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for crf, grain in itertools.product(crfs, GRAINS):
-            settings = {"crf": crf, "scale": scale, "grain": grain, "preset": preset}
-            row = measure(source, outputs, nets, "svtav1", settings, Path(folder))
-            rows.append(tidied(row, nets.fingerprint))
+    for crf, grain in itertools.product(crfs, GRAINS):
+        settings = {"crf": crf, "scale": scale, "grain": grain, "preset": preset}
+        rows.append(tidied(measured(bench, "svtav1", settings)))
     return rows
 
 
-def tidied(row: Row, fingerprint: str) -> Row:
-    """A row as it goes to the results; the job names the codec."""
+def tidied(row: Row) -> Row:
+    """Return a row as it goes to the results; the task's key names the codec."""
     kept = {k: v for k, v in row.items() if k not in ("codec", "settings")}
-    return {"parameters": row["settings"], **kept, "fingerprint": fingerprint[:16]}
+    return {"parameters": row["settings"], **kept}
 
 
 def default_bytes(path: Path) -> int:
-    """The size that hnerv chooses for a clip."""
+    """Return the size that hnerv chooses for a clip."""
     clip = open_clip(path)
     return target_bytes(-(-clip.num_frames // 2), clip.source_bytes)
 
 
-def jobs_of(args: argparse.Namespace) -> list[Job]:
-    """The grid's jobs first: they are quick."""
+def tasks_of(args: argparse.Namespace) -> list[Task]:
+    """Return all tasks, those of the grid first: they are quick."""
     made = []
     for clip in args.clips:
-        base = {"clip": Path(clip).name, "stack": args.stack}
+        base = {"clip": name_of(clip), "stack": args.stack}
         for scale in args.scales:
             key = base | {"kind": "av1", "scale": scale, "crfs": args.crfs, "preset": 4}
             values = {"scale": scale, "crfs": args.crfs, "preset": 4}
-            made.append(Job(key, av1_job, {"clip": clip, "stack": args.stack, **values}))
+            made.append(Task(key, av1_task, {"clip": clip, "stack": args.stack, **values}))
     for clip, factor in itertools.product(args.clips, args.factors):
         size = max(500, round(factor * default_bytes(find_clip(clip))))
         length = {"steps": args.steps} if args.steps else {"budget_s": args.budget}
-        key = {"clip": Path(clip).name, "stack": args.stack, "kind": "hnerv", "wanted": size}
+        key = {"clip": name_of(clip), "stack": args.stack, "kind": "hnerv", "wanted": size}
         key |= {"factor": factor, **length, "seed": args.seed}
         settings = {"bytes": size, **length}
         values = {"settings": settings, "device": args.device, "seed": args.seed}
-        made.append(Job(key, hnerv_job, {"clip": clip, "stack": args.stack, **values}))
-    return [job for job in made if args.part in (None, job.key["kind"])]
+        made.append(Task(key, hnerv_task, {"clip": clip, "stack": args.stack, **values}))
+    return [task for task in made if args.part in (None, task.key["kind"])]
 
 
 def distortion(row: Row) -> float:
-    """The score without its rate term."""
+    """Return the score without its rate term."""
     return 100 * float(row["seg"]) + math.sqrt(10 * float(row["pose"]))
 
 
 def points(rows: list[Row], clip: str, kind: str) -> list[Row]:
-    """The latest row of each setting of a kind on a clip, by rate.
+    """Return the latest row of each setting of a kind on a clip, by rate.
 
     Of hnerv, only runs of the same length as the latest one.
     """
@@ -111,7 +99,7 @@ def points(rows: list[Row], clip: str, kind: str) -> list[Row]:
 
 
 def front(rows: list[Row]) -> list[Row]:
-    """The Pareto front of points sorted by rate."""
+    """Return the Pareto front of points sorted by rate."""
     best, kept = math.inf, []
     for row in rows:
         if distortion(row) < best:
@@ -121,7 +109,7 @@ def front(rows: list[Row]) -> list[Row]:
 
 
 def check(rows: list[Row], clip: str) -> bool:
-    """Print what holds on a clip; true when all does."""
+    """Print what holds on a clip; return true when all does."""
     ours, av1 = points(rows, clip, "hnerv"), points(rows, clip, "av1")
     rising = [(a, b) for a, b in itertools.pairwise(ours) if distortion(b) >= distortion(a)]
     print(f"\n{clip}: {len(ours)} hnerv points, {len(av1)} AV1 points")
@@ -150,7 +138,7 @@ def check(rows: list[Row], clip: str) -> bool:
 
 
 def draw(rows: list[Row], clips: Sequence[str], path: Path) -> None:
-    """A panel a clip: distortion over rate."""
+    """Draw a panel for each clip: distortion over rate."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -169,7 +157,7 @@ def draw(rows: list[Row], clips: Sequence[str], path: Path) -> None:
 
 
 def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
-    """One clip: iso-score lines, AV1 dots and their front, hnerv points joined."""
+    """Draw one clip: iso-score lines, AV1 dots and their front, hnerv points joined."""
     everything = ours + av1
     rate_axis(axis, [row["rate"] for row in everything])
     axis.set_ylim(0, 1.08 * max(distortion(row) for row in everything))
@@ -186,7 +174,7 @@ def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
 
 
 def main() -> None:
-    """Run the jobs, then check and, if asked, draw."""
+    """Run the tasks, then check and, if asked, draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -196,7 +184,7 @@ def main() -> None:
     parser.add_argument("--factors", type=float, nargs="+", default=list(FACTORS))
     parser.add_argument("--crfs", type=int, nargs="+", default=list(CRFS))
     parser.add_argument("--scales", type=float, nargs="+", default=list(SCALES))
-    parser.add_argument("--part", choices=("hnerv", "av1"), help="only these jobs")
+    parser.add_argument("--part", choices=("hnerv", "av1"), help="only these tasks")
     parser.add_argument("--plot", action="store_true", help="run nothing; check and draw")
     parser.add_argument("--check", action="store_true", help="run nothing; check")
     parser.add_argument("--out", type=Path, default=PLOT, help="file of the plot")
@@ -206,8 +194,8 @@ def main() -> None:
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     if not args.plot and not args.check:
-        run_jobs(jobs_of(args), results, args)
-    names, rows = [Path(clip).name for clip in args.clips], results.rows()
+        run_tasks(tasks_of(args), results, args)
+    names, rows = [name_of(clip) for clip in args.clips], results.rows()
     held = [check(rows, name) for name in names]
     if args.plot:
         there = {row["clip"] for row in rows}

@@ -4,50 +4,48 @@
     python bench/readme_tables.py --check    # exit code 1 when a page is not up to date
 
 ``make demo`` makes ``out/demo/demo.json`` and ``demo.png``; the scripts in ``bench/`` write one
-JSON object a line into ``bench/results/*.jsonl``. A line of a result with ``clip``, ``codec``,
-``bytes``, ``seg``, ``pose``, ``rate`` and ``score`` becomes a candidate for the results table: for
-each clip and codec (and preset) the best score is shown.
+JSON object a line into ``bench/results/*.jsonl``. A table stands in its page between the lines
+``<!-- name:start -->`` and ``<!-- name:end -->``.
 """
 
 import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-RESULTS = ROOT / "bench" / "results"
-DEMO = ROOT / "out" / "demo"
-STEPS = ("compress", "decompress", "score")
-OWN_TABLE = ("minute", "hybrid", "av_ablation", "transfer")
-"""Results whose rows are no candidates for the results table."""
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
+"""The fields of a row of ``first_light.jsonl`` that stands for a file."""
+PARTS = ("base", "base, corrections", "base, network", "hybrid")
+"""The variants of ``bench/hybrid.py`` that show what each part gains."""
+KINDS = {"exact, first": "the first score of a source", "exact, again": "the next scores"}
+"""How the table names the kinds of ``bench/scoring.py``."""
+GONE = ("roi=1", "first_blur=0.5")
+"""Variants of the ablation whose settings did not pay and no longer exist."""
 
 Values = Mapping[str, Any]
+Cells = tuple[str, ...]
 
 
-def read_lines(paths: Iterable[Path]) -> list[Values]:
-    """The JSON objects of several files of JSON lines."""
-    return [
-        json.loads(line)
-        for path in sorted(paths)
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
+def read_lines(path: Path) -> list[Values]:
+    """Return the JSON objects of a file of JSON lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
 
 
-def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], left: int = 1) -> str:
-    """A Markdown table; the first ``left`` columns align left, the others right."""
+def table(columns: Cells, rows: Iterable[Cells], left: int = 1) -> str:
+    """Return a Markdown table; the first ``left`` columns align left, the others right."""
     rule = ["---"] * left + ["---:"] * (len(columns) - left)
     lines = [columns, tuple(rule), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def figures(values: Values) -> tuple[str, ...]:
-    """The cells that every table has."""
+def figures(values: Values) -> Cells:
+    """Return the cells bytes, seg, pose, rate and score."""
     return (
         f"{values['bytes']:,}",
         f"{values['seg']:.5f}",
@@ -58,71 +56,106 @@ def figures(values: Values) -> tuple[str, ...]:
 
 
 def optional(values: Values, name: str, digits: int) -> str:
-    """A figure that not every script measures."""
+    """Return a figure that not every script measures, or an empty cell."""
     return f"{values[name]:.{digits}f}" if values.get(name) is not None else ""
 
 
+def size_and_score(row: Values) -> str:
+    """Return one cell with both."""
+    return f"{row['bytes']:,} B, {row['score']:.3f}"
+
+
+def clips_of(rows: Iterable[Values]) -> list[str]:
+    """Return the clips in the order in which they were measured."""
+    return list(dict.fromkeys(row["clip"] for row in rows))
+
+
+def processor(row: Values) -> str:
+    """Return the maker and family of a row's processor, without marks and numbers."""
+    name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
+    return " ".join(word for word in name.split() if word not in ("Processor", "CPU"))
+
+
 def demo_table(rows: list[Values]) -> str:
-    """The table that ``seesame demo`` prints."""
+    """Return the table that ``seesame demo`` prints."""
     columns = ("codec", "bytes", "seg", "pose", "rate", "score", "encode s", "decode fps")
-    body = table(
-        columns,
-        [
-            (
-                row["label"],
-                *figures(row),
-                optional(row, "encode_s", 1),
-                optional(row, "decode_fps", 0),
-            )
-            for row in rows
-        ],
-    )
+    lines = [
+        (
+            row["label"],
+            *figures(row),
+            optional(row, "encode_s", 1),
+            optional(row, "decode_fps", 0),
+        )
+        for row in rows
+    ]
     first = rows[0]
     source = (
         f"{first['width']}x{first['height']}, {first['fps']:.6g} fps, "
         f"{first['num_frames']} frames, {first['source_bytes']:,} bytes; stack `{first['stack']}`."
     )
-    return f"{body}\n\nSource: {source}"
+    return f"{table(columns, lines)}\n\nSource: {source}"
 
 
-def name_of(row: Values) -> str:
-    """Codec and, where there is one, preset; whether a GPU made it."""
-    preset = row.get("preset") or row.get("settings", {}).get("preset")
-    name = f"{row['codec']} {preset}" if preset else str(row["codec"])
-    return f"{name}, on a GPU" if row.get("device") == "cuda" else name
+def overview_table(rows: list[Values]) -> str:
+    """Return one line a clip and codec of what ``bench/transfer.py`` measured.
+
+    AV1 is shown at the quality with the lowest score, hybrid with the pixel weight for archives,
+    hnerv as it is by default.
+    """
+    lines = []
+    for clip in clips_of(rows):
+        own = [row for row in rows if row["clip"] == clip and not row.get("augment")]
+        av1 = min((row for row in own if row["kind"] == "av1"), key=lambda row: row["score"])
+        shown = [(f"`svtav1`, CRF {av1['crf']}", av1)]
+        for kind, weight in (("hybrid", 0.3), ("hnerv", 0.0)):
+            name = f"`{kind}`" + (f", pixel weight {weight:g}" if weight else "")
+            for row in own:
+                if row["kind"] == kind and row["pixel_weight"] == weight:
+                    shown.append((name, row))
+        lines += [
+            (
+                clip,
+                name,
+                f"{row['bytes']:,}",
+                f"{100 * row['rate']:.1f} %",
+                f"{100 * row['seg']:.2f} %",
+                f"{row['pose']:.4f}",
+                f"{row['score']:.2f}",
+                f"{100 * row['transfer']:.1f} %",
+                f"{row['psnr']:.0f} dB",
+                f"{row['encode_s']:.0f} s",
+            )
+            for name, row in shown
+        ]
+    columns = ("clip", "codec", "bytes", "of the source", "seg", "pose", "score")
+    return table((*columns, "seg, other net", "PSNR", "encode"), lines, left=2)
 
 
-def results_table(rows: list[Values]) -> str:
-    """The best score of each codec on each clip and stack, with how many settings were tried."""
+def first_light_table(rows: list[Values]) -> str:
+    """Return the best score of each codec, with how many settings were tried."""
     groups: dict[tuple[str, str, str], list[Values]] = {}
     for row in rows:
         if all(row.get(name) is not None for name in NEEDED):
-            key = (str(row["clip"]), str(row.get("stack", "lite")), name_of(row))
-            groups.setdefault(key, []).append(row)
-    if not groups:
-        return "No results yet: run the scripts in `bench/`."
+            preset = row.get("settings", {}).get("preset")
+            name = f"{row['codec']} {preset}" if preset else str(row["codec"])
+            name += ", on a GPU" if row.get("device") == "cuda" else ""
+            groups.setdefault((row["clip"], row["stack"], name), []).append(row)
     best = {key: min(group, key=lambda row: row["score"]) for key, group in groups.items()}
-    ordered = sorted(best, key=lambda key: (key[0], key[1], best[key]["score"]))
+    lines = [
+        (
+            *key,
+            f"best of {len(groups[key])}" if len(groups[key]) > 1 else "one",
+            *figures(best[key]),
+            optional(best[key], "encode_s", 1),
+        )
+        for key in sorted(best, key=lambda key: (key[0], key[1], best[key]["score"]))
+    ]
     columns = ("clip", "stack", "codec", "settings", "bytes", "seg", "pose", "rate", "score")
-    columns += ("encode s",)
-    return table(
-        columns,
-        [
-            (
-                Path(key[0]).name,
-                *key[1:],
-                f"best of {len(groups[key])}" if len(groups[key]) > 1 else "one",
-                *figures(best[key]),
-                optional(best[key], "encode_s", 1),
-            )
-            for key in ordered
-        ],
-        left=4,
-    )
+    return table((*columns, "encode s"), lines, left=4)
 
 
 def lite_table(rows: list[Values]) -> str:
-    """What ``bench/lite_stack.py`` measured."""
+    """Return what ``bench/lite_stack.py`` measured."""
     sets = {row["set"]: row for row in rows if "set" in row}
     head = next(row for row in rows if "ms_a_pair" in row)
     lines = [
@@ -140,43 +173,27 @@ def lite_table(rows: list[Values]) -> str:
     return table(("the lite stack", "", ""), lines)
 
 
-def minute_table(rows: list[Values]) -> str:
-    """What ``bench/minute.py`` measured."""
-    columns = ("clip", "bytes", "score", "compress", "decompress", "score it")
-    return table(
-        columns,
-        [
-            (
-                row["clip"],
-                f"{row['bytes']:,}",
-                f"{row['score_of_score']:.3f}",
-                *(f"{row['seconds'][k]:.0f} s, {row['peak_gb'][k]:.2f} GB" for k in STEPS),
-            )
-            for row in rows
-        ],
-    )
-
-
 def scoring_table(rows: list[Values]) -> str:
-    """The ratios that ``bench/scoring.py`` measured."""
+    """Return the ratios that ``bench/scoring.py`` measured with the nets as the challenge has them.
+
+    Rows of a faster order of sums, which seesame no longer offers, are left out.
+    """
     runs = 1 + max(row.get("run", 0) for row in rows)
     columns = (f"{runs} runs", "times faster", "least", "most", "difference in score")
-    return table(
-        columns,
-        [
-            (
-                row["kind"],
-                *(f"{row['faster'][k]:.2f}" for k in ("median", "min", "max")),
-                f"{row['score_difference']:.2g}",
-            )
-            for row in rows
-            if "faster" in row
-        ],
-    )
+    lines = [
+        (
+            KINDS.get(row["kind"], row["kind"]),
+            *(f"{row['faster'][k]:.2f}" for k in ("median", "min", "max")),
+            f"{row['score_difference']:.2g}",
+        )
+        for row in rows
+        if "faster" in row and not row["kind"].startswith("fast")
+    ]
+    return table(columns, lines)
 
 
 def recipe_table(rows: list[Values]) -> str:
-    """What ``bench/public_recipe.py`` measured: each clip's best recipe beside hnerv.
+    """Return what ``bench/public_recipe.py`` measured: each clip's best recipe beside hnerv.
 
     CPU minutes are worth more on one machine than on another: only rows of one are compared.
     """
@@ -193,7 +210,7 @@ def recipe_table(rows: list[Values]) -> str:
             continue
         best = min(jobs.values(), key=lambda row: row["score"])
         widths = ", ".join(f"{width:g}" for width in sorted(float(j.split()[1]) for j in jobs))
-        cells = [f"{row['bytes']:,} B, {row['score']:.3f}" for row in (best, ours)]
+        cells = [size_and_score(row) for row in (best, ours)]
         ratio = f"{ours['score'] / best['score']:.2f}"
         width = best["job"].split()[1]
         lines.append((clip, where, f"{minutes:g}", widths, width, *cells, ratio))
@@ -201,84 +218,51 @@ def recipe_table(rows: list[Values]) -> str:
     return table((*columns, "the recipe's", "hnerv's", "ratio"), lines, left=2)
 
 
-def recipe_gpu_table(rows: list[Values]) -> str:
-    """What ``bench/public_recipe.py`` measured on GPUs, a row a job."""
-    lines = [
-        (
-            row["clip"],
-            row["machine"].rpartition(", ")[2],
-            row["job"],
-            f"{row['minutes']:g}",
-            f"{row['steps_done']:,}" if row.get("steps_done") else "",
-            f"{row['bytes']:,}",
-            f"{row['score']:.3f}",
-        )
-        for row in rows
-        if row["device"] == "cuda" and not row.get("summary")
-    ]
-    return table(("clip", "GPU", "job", "minutes", "steps", "bytes", "score"), lines, left=3)
-
-
-PARTS = ("base", "base, corrections", "base, network", "hybrid")
-"""The variants of ``bench/hybrid.py`` that show what each part gains."""
-
-
 def hybrid_table(rows: list[Values]) -> str:
-    """What ``bench/hybrid.py`` measured: the best hand-made settings, then the parts of hybrid."""
+    """Return the best hand-made settings, then the parts of hybrid, by ``bench/hybrid.py``."""
     latest = {(row["clip"], row["variant"]): row for row in rows}
     lines = []
-    for clip in dict.fromkeys(row["clip"] for row in rows):
+    for clip in clips_of(rows):
         of_clip = {v: row for (c, v), row in latest.items() if c == clip}
         hand_made = [row for v, row in of_clip.items() if v not in PARTS]
         if not hand_made or not of_clip.keys() >= set(PARTS):
             continue
         best = min(hand_made, key=lambda row: row["score"])
         shown = [best, *(of_clip[part] for part in PARTS)]
-        cells = [f"{row['bytes']:,} B, {row['score']:.3f}" for row in shown]
         seconds = f"{of_clip['hybrid']['encode_s']:.0f}"
-        lines.append((clip, *cells, f"{shown[-1]['score'] / best['score']:.2f}", seconds))
+        ratio = f"{shown[-1]['score'] / best['score']:.2f}"
+        lines.append((clip, *map(size_and_score, shown), ratio, seconds))
     columns = ("clip", "best hand-made", "base", "with corrections", "with network", "with both")
     return table((*columns, "ratio", "encode s"), lines)
 
 
 def search_table(rows: list[Values]) -> str:
-    """What ``bench/search.py`` measured: the exhaustive grid, and auto with few encodes in the
-    same space and in the codec's own.
-
-    Where ``bench/hybrid.py`` ran, beside the best of the settings made by hand.
-    """
-    hybrid = RESULTS / "hybrid.jsonl"
-    made = [row for row in read_lines([hybrid]) if row["variant"] not in PARTS]
+    """Return what ``bench/search.py`` measured: the exhaustive grid, and auto with few encodes."""
     lines = []
-    for clip in dict.fromkeys(row["clip"] for row in rows):
+    for clip in clips_of(rows):
         found = {row["method"]: row for row in rows if row["clip"] == clip}
-        by_hand = min((row["score"] for row in made if row["clip"] == clip), default=None)
         few, whole, wide = (found.get(method) for method in ("auto", "grid", "wide"))
         if few is None:
             continue
         score = few["best"][-1]
-        cells = ["", "", f"{few['trials']}: {score:.3f}", "", "", "", "", ""]
+        cells = ["", f"{few['trials']}: {score:.3f}", "", "", ""]
         if whole is not None:
-            cells[1] = f"{whole['trials']}: {whole['best'][-1]:.3f}"
-            cells[3] = f"{score / whole['best'][-1]:.3f}"
-            cells[4] = f"{few['trial_s'] / whole['trial_s']:.3f}"
+            cells[0] = f"{whole['trials']}: {whole['best'][-1]:.3f}"
+            cells[2] = f"{score / whole['best'][-1]:.3f}"
+            cells[3] = f"{few['trial_s'] / whole['trial_s']:.3f}"
         best = few
         if wide is not None:
-            cells[5] = f"{wide['trials']}: {wide['best'][-1]:.3f}"
+            cells[4] = f"{wide['trials']}: {wide['best'][-1]:.3f}"
             best = min(few, wide, key=lambda row: row["best"][-1])
-        if by_hand is not None:
-            cells[0] = f"{by_hand:.3f}"
-            cells[6] = f"{best['best'][-1] / by_hand:.2f}"
-        if "transfer" in best["confirmed"]:
-            cells[7] = f"{best['confirmed']['transfer']['seg']:.4f}"
-        lines.append((clip, *cells))
-    columns = ("clip", "best hand-made", "grid", "auto", "auto / grid", "of its time")
-    return table((*columns, "auto, wide", "best auto / hand-made", "transfer"), lines)
+        transfer = best["confirmed"].get("transfer")
+        lines.append((clip, *cells, f"{transfer['seg']:.4f}" if transfer else ""))
+    columns = ("clip", "grid", "auto", "auto / grid", "auto's share of the time")
+    return table((*columns, "auto, wide", "seg, other net"), lines)
 
 
 def ablation_table(rows: list[Values]) -> str:
-    """What ``bench/av_ablation.py`` measured: a column a clip, and the change from the base."""
-    found = {(row["variant"], row["clip"]): row for row in rows}
+    """Return the scores of single settings, a column a clip, and the change from their base."""
+    found = {(row["variant"], row["clip"]): row for row in rows if row["variant"] not in GONE}
     clips = sorted({clip for _, clip in found})
     lines = []
     for variant in dict.fromkeys(name for name, _ in found):
@@ -292,26 +276,46 @@ def ablation_table(rows: list[Values]) -> str:
 
 
 def transfer_table(rows: list[Values]) -> str:
-    """What ``bench/transfer.py`` measured: a line a file, the latest of its kind."""
-    key = ("clip", "kind", "crf", "pixel_weight", "augment")
+    """Return what ``bench/transfer.py`` measured: a line a file, the latest of its kind.
+
+    Rows of a training against augmented copies, which seesame no longer offers, are left out.
+    """
+    key = ("clip", "kind", "crf", "pixel_weight")
+    kept = [row for row in rows if not row.get("augment")]
     lines = []
-    for row in {tuple(map(row.get, key)): row for row in rows}.values():
-        if row["kind"] == "av1":
-            name = f"CRF {row['crf']}"
-        else:
-            name = f"pixel weight {row['pixel_weight']:g}" + ", guard" * row["augment"]
-        figures = (f"{row['bytes']:,}", f"{row['score']:.3f}", f"{row['transfer']:.4f}")
-        seen = (f"{row['psnr']:.1f}", f"{row['ms_ssim']:.3f}")
-        lines.append((row["clip"], row["kind"], name, *figures, *seen))
+    for row in {tuple(map(row.get, key)): row for row in kept}.values():
+        av1 = row["kind"] == "av1"
+        name = f"CRF {row['crf']}" if av1 else f"pixel weight {row['pixel_weight']:g}"
+        judged = (f"{row['bytes']:,}", f"{row['score']:.3f}", f"{row['transfer']:.4f}")
+        alike = (f"{row['psnr']:.1f}", f"{row['ms_ssim']:.3f}")
+        lines.append((row["clip"], row["kind"], name, *judged, *alike))
     lines.sort(key=lambda line: (line[0], ("av1", "hybrid", "hnerv").index(line[1])))
-    columns = ("clip", "codec", "settings", "bytes", "score", "transfer", "PSNR, dB", "MS-SSIM")
-    return table(columns, lines, left=3)
+    columns = ("clip", "codec", "settings", "bytes", "score", "seg, other net")
+    return table((*columns, "PSNR, dB", "MS-SSIM"), lines, left=3)
 
 
-def processor(row: Values) -> str:
-    """The maker and family of a row's processor, without marks and numbers."""
-    name = row.get("machine", "").partition(",")[0].replace("(R)", "").replace("(TM)", "")
-    return " ".join(word for word in name.split() if word not in ("Processor", "CPU"))
+@dataclass(frozen=True)
+class Block:
+    """A table between its markers: its page, its name, its results file, and what fills it."""
+
+    page: str
+    name: str
+    results: str
+    fill: Callable[[list[Values]], str]
+
+
+BLOCKS = (
+    Block("README.md", "overview", "transfer", overview_table),
+    Block("docs/results.md", "first_light", "first_light", first_light_table),
+    Block("docs/results.md", "public_recipe", "public_recipe", recipe_table),
+    Block("docs/results.md", "hybrid", "hybrid", hybrid_table),
+    Block("docs/results.md", "search", "search", search_table),
+    Block("docs/results.md", "lite_stack", "lite_stack", lite_table),
+    Block("docs/results.md", "scoring", "scoring", scoring_table),
+    Block("docs/av.md", "av_ablation", "av_ablation", ablation_table),
+    Block("docs/transfer.md", "transfer", "transfer", transfer_table),
+)
+DEMO_PAGE = "docs/results.md"
 
 
 def replace_block(text: str, name: str, body: str) -> str:
@@ -328,48 +332,44 @@ def replace_block(text: str, name: str, body: str) -> str:
     return f"{head}{start}\n{body}\n{end}{tail}"
 
 
+def filled_pages(root: Path, demo: Path) -> dict[Path, str]:
+    """Return the new text of every page that has tables.
+
+    Args:
+        root: the checkout.
+        demo: the folder that ``make demo`` made; its table stays as it is where there is none.
+
+    Raises:
+        ValueError: a page lacks the markers of a table.
+    """
+    names = [*dict.fromkeys(block.page for block in BLOCKS)]
+    pages = {name: (root / name).read_text(encoding="utf-8") for name in names}
+    for block in BLOCKS:
+        path = root / "bench" / "results" / f"{block.results}.jsonl"
+        body = block.fill(read_lines(path))
+        pages[block.page] = replace_block(pages[block.page], block.name, body)
+    if (demo / "demo.json").is_file():
+        body = demo_table(read_lines(demo / "demo.json"))
+        pages[DEMO_PAGE] = replace_block(pages[DEMO_PAGE], "demo", body)
+    return {root / name: text for name, text in pages.items()}
+
+
 def main() -> int:
-    """Rewrite README.md, pages of docs and docs/demo.png, or check them."""
+    """Rewrite the pages and docs/demo.png, or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demo", type=Path, default=DEMO, help="folder that the demo made")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
+    parser.add_argument("--demo", type=Path, help="folder that the demo made; out/demo by default")
     parser.add_argument("--check", action="store_true", help="change nothing, only compare")
-    arguments = parser.parse_args()
-    old = new = README.read_text(encoding="utf-8")
-    lines = arguments.demo / "demo.json"
-    if lines.is_file():
-        new = replace_block(new, "demo", demo_table(read_lines([lines])))
-    results = read_lines(p for p in RESULTS.glob("*.jsonl") if p.stem not in OWN_TABLE)
-    new = replace_block(new, "results", results_table(results))
-    made = (
-        ("lite_stack", "lite_stack", lite_table),
-        ("minute", "minute", minute_table),
-        ("scoring", "scoring", scoring_table),
-        ("public_recipe", "public_recipe", recipe_table),
-        ("public_recipe_gpu", "public_recipe", recipe_gpu_table),
-        ("hybrid", "hybrid", hybrid_table),
-        ("search", "search", search_table),
-    )
-    for block, name, make in made:
-        path = RESULTS / f"{name}.jsonl"
-        if path.is_file():
-            new = replace_block(new, block, make(read_lines([path])))
-    docs = ROOT / "docs"
-    pages = {README: (old, new)}
-    for page, name, fill in (
-        ("av.md", "av_ablation", ablation_table),
-        ("transfer.md", "transfer", transfer_table),
-    ):
-        path = RESULTS / f"{name}.jsonl"
-        if path.is_file():
-            text = (docs / page).read_text(encoding="utf-8")
-            pages[docs / page] = text, replace_block(text, name, fill(read_lines([path])))
-    if arguments.check:
-        return int(any(before != after for before, after in pages.values()))
-    for place, (_, after) in pages.items():
-        place.write_text(after, encoding="utf-8")
-    picture = arguments.demo / "demo.png"
+    args = parser.parse_args()
+    demo = args.demo or args.root / "out" / "demo"
+    pages = filled_pages(args.root, demo)
+    if args.check:
+        return int(any(path.read_text("utf-8") != text for path, text in pages.items()))
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+    picture = demo / "demo.png"
     if picture.is_file():
-        shutil.copyfile(picture, docs / "demo.png")
+        shutil.copyfile(picture, args.root / "docs" / "demo.png")
     return 0
 
 

@@ -42,7 +42,7 @@ STEM_SIDE = 6
 
 @dataclass(frozen=True)
 class Design:
-    """All that the published inflate scripts know without the file.
+    """The design of a model: all that the published inflate scripts know without the file.
 
     Args:
         render: ``(height, width)`` of the rendered pictures.
@@ -56,7 +56,7 @@ class Design:
 
     @classmethod
     def of(cls, clip: Clip, stack: Stack, width: float) -> "Design":
-        """The stack's input size, or the source's size where that is smaller."""
+        """Return a design that renders at the stack's input size, or the source's if smaller."""
         height, across = stack.input_size
         render = min(clip.height, height), min(clip.width, across)
         return cls(render, width, clip.num_frames // 2)
@@ -68,7 +68,7 @@ class Design:
 
     @property
     def doublings(self) -> int:
-        """How many of the six stages double the resolution."""
+        """The number of the six stages that double the resolution."""
         wanted = math.ceil(math.log2(min(self.render) / STEM_SIDE))
         return max(1, min(len(WIDTHS) - 1, wanted))
 
@@ -80,7 +80,7 @@ class Design:
 
 
 class Model(nn.Module):
-    """Latents of all pairs and their decoder; ``forward`` renders pairs by their numbers."""
+    """The latents of all pairs and their decoder; ``forward`` renders pairs by their numbers."""
 
     def __init__(self, design: Design) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Model(nn.Module):
         nn.init.zeros_(self.stem.bias)
 
     def forward(self, pairs: Tensor) -> Tensor:
-        """Pair numbers ``(B,)`` to frames ``(B, 2, 3, h, w)`` in 0..255."""
+        """Return the frames of pairs ``(B,)``: ``(B, 2, 3, h, w)`` in 0..255."""
         x = F.gelu(self.stem(self.latents(pairs)))
         x = x.view(len(pairs), -1, *self.design.grid)
         for stage, scale in zip(self.stages, self.scales, strict=True):
@@ -118,18 +118,18 @@ class Model(nn.Module):
         return frames.reshape(-1, 2, 3, height, width)
 
     def size(self) -> int:
-        """Number of values in the file: weights, biases, latents."""
+        """Return the number of values in the file: weights, biases, latents."""
         return sum(p.numel() for p in self.parameters())
 
 
 def int8_scale(tensor: Tensor) -> Tensor:
-    """The step of a tensor's symmetric int8 code, as the file's float16 has it."""
+    """Return the step of a tensor's symmetric int8 code, as the file's float16 has it."""
     scale = (tensor.detach().abs().amax() / 127).clamp(min=1e-6)
     return scale.half().float()
 
 
 def fake_quantised(model: Model) -> dict[str, Tensor]:
-    """All parameters as the file will give them back; the gradient passes straight through."""
+    """Return all parameters as the file will give them; the gradient passes straight through."""
     made = {}
     for name, p in model.named_parameters():
         scale = int8_scale(p)
@@ -139,7 +139,7 @@ def fake_quantised(model: Model) -> dict[str, Tensor]:
 
 
 def pack(model: Model) -> bytes:
-    """Int8 symbols of all tensors, their float16 scales, one brotli stream."""
+    """Return one brotli stream of the int8 symbols of all tensors and their float16 scales."""
     symbols, scales = [], []
     for p in model.parameters():
         scale = int8_scale(p)
@@ -150,7 +150,7 @@ def pack(model: Model) -> bytes:
 
 
 def unpack(data: bytes, design: Design) -> Model:
-    """The model of a file."""
+    """Return the model of a file. Raises ValueError for another design."""
     plain = brotli.decompress(data)
     model = Model(design)
     parameters = list(model.parameters())
@@ -176,7 +176,7 @@ class RecipeClip:
         self._model = unpack(path.read_bytes(), design).to(device)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
-        """Frames in order, ``uint8 (B, H, W, 3)``."""
+        """Yield frames in order, ``uint8 (B, H, W, 3)``."""
         last = self._model.design.num_pairs - 1
         for start in range(0, self.num_frames, batch_size):
             wanted = torch.arange(start, min(start + batch_size, self.num_frames))
@@ -285,7 +285,7 @@ class Trainer:
         return steps
 
     def averaged(self) -> Model:
-        """The model of the moving average."""
+        """Return the model of the moving average."""
         made = Model(self.model.design)
         made.load_state_dict(self.average)
         return made.to(self.device)
@@ -320,7 +320,7 @@ class Trainer:
         return next((name for name, end in ends.items() if share < end), "smooth")
 
     def _descend(self, read: Mapping[str, Tensor], quantised: bool, stage: str) -> Tensor:
-        """Gradients; the loss and the gradients' norm."""
+        """Compute gradients; return the loss and the gradients' norm."""
         if quantised:
             frames = functional_call(self.model, fake_quantised(self.model), (read["pairs"],))
         else:
@@ -360,17 +360,17 @@ class Trainer:
 
 
 def small_pairs(clip: Clip, size: tuple[int, int]) -> Tensor:
-    """The whole pairs of a clip at render size, ``uint8 (N, 2, 3, h, w)``."""
+    """Return the whole pairs of a clip at render size, ``uint8 (N, 2, 3, h, w)``."""
     parts = [resize(to_float(b), size, "area").round().byte() for b in clip.batches(16)]
     frames = torch.cat(parts)[: clip.num_frames // 2 * 2]
     return frames.view(-1, 2, *frames.shape[1:])
 
 
 def clock(start: float, seconds: float, now: Callable[[], float]) -> Callable[[], float]:
-    """Share of some seconds that has passed since ``start``, by a clock of one's choice."""
+    """Return a function that gives the share of some seconds that has passed since ``start``."""
     return lambda: (now() - start) / seconds
 
 
 def timer(device: str) -> Callable[[], float]:
-    """CPU seconds of this process, or wall seconds where the work is done elsewhere."""
+    """Return a clock: CPU seconds of this process, or wall seconds where a GPU does the work."""
     return time.process_time if device == "cpu" else time.monotonic

@@ -29,7 +29,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "hnerv.ssm": ("--codec", "hnerv", "--preset", "fast"),
 }
 TROUBLE: list[str] = []
-"""What the page wrote to the console; there must be nothing."""
+"""Lines that the page wrote to the console; there must be none."""
 COLOURS = 256
 """Of a picture in docs, to keep it small."""
 
@@ -40,15 +40,15 @@ def seesame(*words: object) -> None:
 
 
 def made() -> list[Path]:
-    """One file of each codec, made unless it is there."""
+    """Return one file of each codec; make those that are not there."""
     for name, words in FILES.items():
         if not (OUT / name).exists():
             seesame("compress", CLIP, "-o", OUT / name, "--no-score", *words)
     return [OUT / name for name in FILES]
 
 
-def stranger() -> list[str]:
-    """The flags for TwinLiteNet."""
+def other_network() -> list[str]:
+    """Return the flags for TwinLiteNet, or none without onnxruntime."""
     try:
         import onnxruntime  # noqa: F401
     except ImportError:
@@ -57,7 +57,7 @@ def stranger() -> list[str]:
 
 
 def opened(browser: Any, page: Path, width: int, height: int, scheme: str) -> Any:
-    """The page at a size, with the best file's worst moment and where it differs."""
+    """Open the page at a size, at the best file's worst moment, with the differences marked."""
     shown = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
@@ -73,7 +73,7 @@ def opened(browser: Any, page: Path, width: int, height: int, scheme: str) -> An
 
 
 def keep(shown: Any, name: str, top: str | None = None) -> None:
-    """A picture of what is in view, from the top of an element on."""
+    """Save a picture of what is in view, from the top of an element on."""
     script = "top => scrollTo(0, top ? document.querySelector(top).offsetTop - 16 : 0)"
     shown.evaluate(script, top)
     shown.wait_for_timeout(1500)
@@ -97,7 +97,7 @@ def main() -> None:
     page = OUT / "highway.html"
     if not given.keep:
         files = given.files or made()
-        seesame("report", CLIP, *files, "-o", page, "--overwrite", *stranger())
+        seesame("report", CLIP, *files, "-o", page, "--overwrite", *other_network())
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])

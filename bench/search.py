@@ -26,17 +26,18 @@ from pathlib import Path
 from typing import Any
 
 from common import HERE, Results
-from jobs import Row, add_options, find_clip
-from seesame.jobs.runner import Result, Runner, Source
+from measure import name_of
+from seesame.jobs.runner import Result, Runner
+from seesame.jobs.spec import Job, Source
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Trial
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.auto import auto
 from seesame.search.goal import Goal
 from seesame.search.grid import grid
 from seesame.search.outcome import chosen_settings
 from seesame.search.space import SPACES, Axis, Space
+from tasks import Row, add_options, find_clip
 
 CODEC = "svtav1"
 CRFS = tuple(range(24, 64))
@@ -57,15 +58,13 @@ METHODS = ("auto", "grid", "wide")
 
 
 def space(method: str) -> Space:
-    """What a method searches."""
+    """Return what a method searches."""
     return SPACES[CODEC] if method == "wide" else SPACES[CODEC].holding(AXES)
 
 
 def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
-    """All trials of a method on a clip, and what they took."""
-    place = Source(clip, stack=args.stack)
-    opened = source, eyes = place.open()
-    outputs = cached_reference_outputs(clip, source, eyes, device="cpu")
+    """Return all trials of a method on a clip, and what they took."""
+    job = Job(Source(clip), CODEC, stack=args.stack)
     goal, began, count = Goal(Limits()), time.monotonic(), 0
 
     def tell(result: Result) -> None:
@@ -75,12 +74,13 @@ def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
             spent = time.monotonic() - began
             print(f"{clip.name}: {method} {count} after {spent:.0f} s", file=sys.stderr)
 
-    with Runner(place, opened, outputs, Store(args.store), args.parallel) as runner:
+    with Runner.open(job, Store(args.store), args.parallel) as runner:
         searching = space(method)
         if method == "grid":
             found = grid([searching], runner, tell)
         else:
             found = auto([searching], goal, runner, args.trials, args.seed, tell)
+        fingerprint = runner.stack.fingerprint[:16]
     best = goal.best(found)
     assert best is not None
     return {
@@ -89,19 +89,19 @@ def searched(clip: Path, args: argparse.Namespace, method: str) -> Row:
         "settings": chosen_settings(best),
         "best": compact(best, searching),
         "all": [compact(trial, searching) for trial in found],
-        "fingerprint": eyes.fingerprint[:16],
+        "fingerprint": fingerprint,
         "confirmed": confirmed(clip, best, args),
     }
 
 
 def compact(trial: Trial, searched: Space) -> list[Any]:
-    """Settings that vary, then the figures."""
+    """Return the settings that vary, then the figures."""
     varied = [trial.settings[a.name] for a in searched.axes if len(a.values) > 1]
     return [*varied, trial.bytes, trial.seg, trial.pose, round(trial.score.total, 6)]
 
 
 def confirmed(clip: Path, best: Trial, args: argparse.Namespace) -> Row:
-    """The best trial's figures by the commands that a user has."""
+    """Return the best trial's figures by the commands that a user has."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "best.ssm"
         words = ["compress", clip, "-o", out, "--codec", best.codec, "--no-score"]
@@ -115,7 +115,7 @@ def confirmed(clip: Path, best: Trial, args: argparse.Namespace) -> Row:
 
 
 def command(*words: Any) -> Row:
-    """The JSON that a seesame command prints."""
+    """Return the JSON that a seesame command prints."""
     line = [sys.executable, "-m", "seesame.cli", *map(str, words), "--json", "--quiet"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     row: Row = json.loads(done.stdout.splitlines()[0])
@@ -123,16 +123,16 @@ def command(*words: Any) -> Row:
 
 
 def print_table(args: argparse.Namespace, results: Results) -> None:
-    """The latest grid and auto of each clip."""
+    """Print the latest grid and auto of each clip."""
     print("| clip | grid | its best score | auto | its best score | of the grid's | of its time |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for clip in args.clips:
-        rows = {row["method"]: row for row in results.rows() if row["clip"] == Path(clip).name}
+        rows = {row["method"]: row for row in results.rows() if row["clip"] == name_of(clip)}
         if {"grid", "auto"} <= rows.keys():
             whole, few = rows["grid"], rows["auto"]
             share = few["best"][-1] / whole["best"][-1]
             print(
-                f"| {Path(clip).name} | {whole['trials']} | {whole['best'][-1]:.4f} "
+                f"| {name_of(clip)} | {whole['trials']} | {whole['best'][-1]:.4f} "
                 f"| {few['trials']} | {few['best'][-1]:.4f} | {share:.3f} "
                 f"| {few['trial_s'] / whole['trial_s']:.3f} |"
             )
@@ -157,7 +157,7 @@ def main() -> None:
         for method in METHODS:
             if args.part in (None, method):
                 row = searched(find_clip(clip), args, method)
-                key = {"clip": Path(clip).name, "method": method, "codec": CODEC}
+                key = {"clip": name_of(clip), "method": method, "codec": CODEC}
                 results.add(key | {"stack": args.stack, "seed": args.seed, **row})
     print_table(args, results)
 

@@ -1,39 +1,34 @@
-"""What a file that is made for one stack is worth to others: transfer and viewability.
+"""Transfer: the worth of a file that was made for one stack to another network, and to people.
 
     python bench/transfer.py --parallel 2 [--go-on] [--kinds hybrid hnerv]
     python bench/transfer.py --table          # run nothing, print the table
     python bench/transfer.py --plot           # docs/transfer.png from the results
 
-On each clip AV1 at several qualities; hybrid and hnerv at several pixel weights, and with
-``--transfer-guard augment``. Every file is written to disk, read back and decoded; the stack that
-it was made for judges it, then TwinLiteNet, which nobody trained against, and PSNR and MS-SSIM say
-how much it looks like the source. Results are appended to ``bench/results/transfer.jsonl``.
+On each clip AV1 at several qualities, hybrid and hnerv at several pixel weights. Every file is
+written to disk, read back and decoded; the stack that it was made for judges it, then TwinLiteNet,
+which no encoder trained against, and PSNR and MS-SSIM say how much it looks like the source.
+Results are appended to ``bench/results/transfer.jsonl``. Its rows with ``augment`` come from a
+training that no longer exists; table and plot leave them out.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common import HERE, Results, twinlitenet
-from jobs import Job, Row, add_options, find_clip, rows_of, run_jobs
-from measure import measure
-from seesame.bitstream.container import Container
+from measure import name_of, opened, row_of
 from seesame.codecs.registry import codec_by_id
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.registry import load_stack
 from seesame.video.clip import Clip
-from seesame.video.reader import open_clip
+from tasks import Row, Task, add_options, latest, run_tasks
 
 AV1: Row = {"preset": 4, "scale": 0.5, "gop": 240, "up": "lanczos"}
 CRFS = (38, 44, 50, 55, 60)
 WEIGHTS = (0.0, 0.05, 0.3)
-GUARDED = 0.05
-"""The pixel weight beside which the guard is tried."""
 BUDGETS = {"hybrid": 240.0, "hnerv": 300.0}
 """Seconds of a file."""
 FOLDER = HERE.parent / "out" / "twinlitenet"
@@ -42,22 +37,19 @@ COLOURS = {"av1": "#1f5f8b", "hybrid": "#3a8f4d", "hnerv": "#c8442d"}
 PAIR_BATCH = 8
 
 
-def job(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
-    """One file, judged by both stacks and by eye."""
-    path = find_clip(clip)
-    source, nets, other = open_clip(path), load_stack(stack), load_stack(twinlitenet(FOLDER))
-    outputs, seen = (cached_reference_outputs(path, source, eyes) for eyes in (nets, other))
-    with tempfile.TemporaryDirectory() as folder:
-        row = measure(source, outputs, nets, codec, settings, Path(folder), seed=seed)
-        container = Container.read(Path(folder) / f"{codec}.ssm")
-    decoded = codec_by_id(container.codec_id).decode(container)
-    beside = evaluate(seen, decoded, other, row["bytes"])
-    row |= {"transfer": beside.score.seg, "transfer_stack": other.name}
-    return [row | likeness(source, decoded) | {"fingerprint": nets.fingerprint[:16]}]
+def task(clip: str, stack: str, codec: str, settings: Row, seed: int) -> list[Row]:
+    """Make one file; judge it with both stacks, and compare its picture with the source."""
+    bench, other = opened(clip, stack), load_stack(twinlitenet(FOLDER))
+    outcome = bench.encode(codec, settings, seed=seed)
+    decoded = codec_by_id(outcome.container.codec_id).decode(outcome.container)
+    second = evaluate(bench.clip, decoded, other, outcome.bytes)
+    row = row_of(bench, outcome)
+    row |= {"transfer": second.score.seg, "transfer_stack": other.name}
+    return [row | likeness(bench.clip, decoded)]
 
 
 def likeness(source: Clip, decoded: Clip) -> Row:
-    """PSNR of the whole clip, and the mean of the frames' MS-SSIM."""
+    """Return the PSNR of the whole clip, and the mean of the frames' MS-SSIM."""
     errors: list[float] = []
     alike: list[float] = []
     batches = zip(source.batches(PAIR_BATCH), decoded.batches(PAIR_BATCH), strict=True)
@@ -69,8 +61,8 @@ def likeness(source: Clip, decoded: Clip) -> Row:
     return {"psnr": psnr(float(np.mean(errors))), "ms_ssim": float(np.mean(alike))}
 
 
-def jobs_of(args: argparse.Namespace) -> list[Job]:
-    """AV1's jobs first: they are quick."""
+def tasks_of(args: argparse.Namespace) -> list[Task]:
+    """Return all tasks, those of AV1 first: they are quick."""
     made = []
     for clip in args.clips:
         variants: list[tuple[str, str, Row, Row]] = [
@@ -79,32 +71,31 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
         for codec, budget in BUDGETS.items():
             length = {"steps": args.steps} if args.steps else {"budget_s": budget}
             for weight in WEIGHTS:
-                named = {"pixel_weight": weight, "augment": False, **length}
+                named = {"pixel_weight": weight, **length}
                 variants.append((codec, codec, named, named))
-            named = {"pixel_weight": GUARDED, "augment": True, **length}
-            variants.append((codec, codec, named, named))
         for kind, codec, named, settings in variants:
             if kind in args.kinds:
-                key = {"clip": Path(clip).name, "stack": args.stack, "kind": kind, **named}
+                key = {"clip": name_of(clip), "stack": args.stack, "kind": kind, **named}
                 values = {"codec": codec, "settings": settings, "seed": args.seed}
-                made.append(Job(key, job, {"clip": clip, "stack": args.stack, **values}))
+                made.append(Task(key, task, {"clip": clip, "stack": args.stack, **values}))
     return made
 
 
 def name(row: Row) -> str:
-    """What is said of a file beside its codec."""
+    """Return what names a file beside its codec."""
     if row["kind"] == "av1":
         return f"CRF {row['crf']}"
-    return f"pixel weight {row['pixel_weight']:g}" + (", guard" if row["augment"] else "")
+    return f"pixel weight {row['pixel_weight']:g}"
 
 
-def found_rows(jobs: list[Job], results: Results) -> list[Row]:
-    """The latest row of each job that has one."""
-    return [row for one in jobs for row in rows_of(results, one.key)]
+def found_rows(tasks: list[Task], results: Results) -> list[Row]:
+    """Return the latest row of each task that has one."""
+    every = [row for row in results.rows() if not row.get("augment")]
+    return [row for one in tasks for row in latest(every, one.key)]
 
 
 def print_table(rows: list[Row]) -> None:
-    """A line a file."""
+    """Print a line for each file."""
     print("| clip | codec | settings | bytes | score | transfer | PSNR | MS-SSIM |")
     print("|---|---|---|---:|---:|---:|---:|---:|")
     for row in rows:
@@ -116,7 +107,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row], clips: list[str], path: Path) -> None:
-    """Score against transfer, a panel a clip; beside each file its CRF or weight, and its PSNR."""
+    """Draw score against transfer for each clip; each file has its CRF or weight, and its PSNR."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,21 +126,15 @@ def draw(rows: list[Row], clips: list[str], path: Path) -> None:
 
 
 def panel(axis: Any, rows: list[Row]) -> None:
-    """One clip."""
+    """Draw one clip."""
     axis.set_xlabel("score (100·seg + 25·rate + √(10·pose))")
     axis.grid(color="0.92")
     axis.set_axisbelow(True)
     for kind, colour in COLOURS.items():
         own = [row for row in rows if row["kind"] == kind]
-        plain = [row for row in own if not row.get("augment")]
-        axis.plot(*across(plain), color=colour, linewidth=1, alpha=0.6)
-        for guarded in (False, True):
-            some = [row for row in own if bool(row.get("augment")) == guarded]
-            sizes = [4 + 2 * max(0.0, row["psnr"] - 10) for row in some]
-            label = f"{kind}{', with guard' if guarded else ''}"
-            if some:
-                face = "white" if guarded else colour
-                axis.scatter(*across(some), sizes, face, edgecolors=colour, label=label, zorder=3)
+        axis.plot(*across(own), color=colour, linewidth=1, alpha=0.6)
+        sizes = [4 + 2 * max(0.0, row["psnr"] - 10) for row in own]
+        axis.scatter(*across(own), sizes, colour, label=kind, zorder=3)
         for number, row in enumerate(own):
             text = f"{row['crf'] if kind == 'av1' else row['pixel_weight']:g}, {row['psnr']:.0f} dB"
             left = kind == "av1" and number % 2
@@ -164,12 +149,12 @@ def panel(axis: Any, rows: list[Row]) -> None:
 
 
 def across(rows: list[Row]) -> tuple[list[float], list[float]]:
-    """Scores and transfer distortions."""
+    """Return scores and transfer distortions."""
     return [row["score"] for row in rows], [row["transfer"] for row in rows]
 
 
 def main() -> None:
-    """Run the jobs; print the table, or draw."""
+    """Run the tasks; print the table, or draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -182,13 +167,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
-    jobs = jobs_of(args)
+    tasks = tasks_of(args)
     if not args.table and not args.plot:
-        run_jobs(jobs, results, args)
-    rows = found_rows(jobs, results)
+        run_tasks(tasks, results, args)
+    rows = found_rows(tasks, results)
     print_table(rows)
     if args.plot:
-        draw(rows, [Path(clip).name for clip in args.clips], PLOT)
+        draw(rows, [name_of(clip) for clip in args.clips], PLOT)
 
 
 if __name__ == "__main__":

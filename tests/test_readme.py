@@ -1,4 +1,4 @@
-"""The README's commands exist, its short ones run, its tables can be filled, its links lead on."""
+"""Commands of the pages exist, README's run, tables hold what was measured, links lead on."""
 
 import importlib.util
 import json
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -18,16 +19,18 @@ from seesame.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench" / "README.md"]
+PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: str, language: str = "") -> list[str]:
-    """The fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    """Return the fenced blocks of one language; those without one are a terminal's."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 def commands(page: str) -> list[list[str]]:
-    """The words of every ``seesame`` command in a page's fenced blocks."""
+    """Return the words of every ``seesame`` command in a page's fenced blocks."""
     lines = [line for block in blocks(page) for line in block.splitlines()]
     return [
         shlex.split(line, comments=True)
@@ -40,7 +43,7 @@ ALL = [(page.name, words) for page in PAGES for words in commands(page.read_text
 
 
 def leaves() -> dict[str, set[str]]:
-    """All flags of every command, by its words: ``"score"``, ``"contest pack"``."""
+    """Return all flags of every command, by its words: ``"score"``, ``"contest pack"``."""
     found: dict[str, set[str]] = {}
     queue = [("", typer.main.get_command(app))]
     while queue:
@@ -54,7 +57,7 @@ def leaves() -> dict[str, set[str]]:
 
 
 def name_of(words: list[str]) -> str:
-    """Which command a line runs, of one word or two."""
+    """Return which command a line runs, in one word or two."""
     return words[1] if words[1] in leaves() else " ".join(words[1:3])
 
 
@@ -66,14 +69,14 @@ def test_every_command_and_flag_exists(page: str, words: list[str]) -> None:
     assert used <= leaves()[name]
 
 
-def test_readme_shows_every_command() -> None:
-    assert {name_of(words) for words in commands(README)} == set(leaves())
+def test_the_pages_show_every_command() -> None:
+    assert {name_of(words) for _, words in ALL} == set(leaves())
 
 
-def can_isolate() -> bool:
-    from seesame.contest.sandbox import why_not_isolated
-
-    return why_not_isolated() is None
+def test_the_first_example_keeps_a_picture() -> None:
+    """A newcomer's first file must not look like noise."""
+    first = next(words for words in commands(README) if name_of(words) == "compress")
+    assert first[first.index("--codec") + 1] in ("hybrid", "svtav1")
 
 
 def test_the_commands_run_in_order(
@@ -82,53 +85,62 @@ def test_the_commands_run_in_order(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All of README's commands but the long ones; hnerv and hybrid get a few steps, once."""
+    """Run README's commands but ``demo`` and ``fetch``; training and searches are cut short."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(drive, tmp_path / "drive.mp4")
-    (tmp_path / "videos").mkdir()
-    shutil.copy(drive, tmp_path / "videos")
-    (tmp_path / "names.txt").write_text("drive.mp4\n")
-    trained = set()
-    for words in commands(README):
-        line = words[1:]
-        name = name_of(words)
-        if name == "contest evaluate":
-            line += ["--stack", "lite", "--isolation" if can_isolate() else "--no-isolation"]
-        if line[0] in ("demo", "fetch") or "comma" in line:
-            continue
-        if line[0] == "compress":
-            codec = line[line.index("--codec") + 1] if "--codec" in line else "hnerv"
-            if codec == "auto":
-                line[line.index("--budget") + 1] = "10s"
-            if codec in ("hnerv", "hybrid"):
-                if codec in trained:
-                    continue
-                trained.add(codec)
-                line += ["--set", "steps=4"]
-            line += ["--overwrite"]
-        if line[0] == "search":
-            line += ["--trials", "5"]
-        ran = seesame(*line, *({"--quiet"} & leaves()[name]))
-        assert ran.code == 0, (line, ran.err)
-        assert ran.out
-    assert trained == {"hnerv", "hybrid"}
+    short = [words for words in commands(README) if words[1] not in ("demo", "fetch")]
+    ran = [run_shortened(seesame, words) for words in short]
+    assert {"compress", "decompress", "score", "report", "search", "info"} <= set(ran)
+
+
+def run_shortened(seesame: Callable[..., Ran], words: list[str]) -> str:
+    """Run one command, made short, and return its name."""
+    line, name = words[1:], name_of(words)
+    if name == "compress":
+        line += ["--set", "steps=4", "--set", "sidecar=false", "--device", "cpu"]
+    elif name == "search":
+        line += ["--trials", "5"]
+    done = seesame(*line, *({"--quiet"} & leaves()[name]))
+    assert done.code == 0, (line, done.err)
+    assert done.out
+    return name
 
 
 def test_the_python_example_runs(
     drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Run it as it is written, but with a few training steps in place of a preset."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(drive, tmp_path / "drive.mp4")
     (example,) = blocks(README, "python")
-    exec(compile(example, "README.md", "exec"), {})
-    assert "Score(seg=" in capsys.readouterr().out
+    short = example.replace('preset="draft"', "steps=4, sidecar=False")
+    assert short != example
+    exec(compile(short, "README.md", "exec"), {})
+    score, frames, seg = capsys.readouterr().out.splitlines()
+    assert float(score.split()[0]) > 0
+    assert int(score.split()[1]) == (tmp_path / "drive.ssm").stat().st_size
+    assert frames == "12 (120, 160, 3) (2, 120, 160, 3)"  # of the tests' drive
+    assert 0 <= float(seg) <= 1
+    assert (tmp_path / "drive.mkv").stat().st_size > 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if "://" in target:
+            continue
+        name, _, heading = target.partition("#")
+        place = page.parent / name if name else page
+        assert place.exists(), target
+        if heading:
+            assert heading in anchors(place.read_text("utf-8")), target
+
+
+def anchors(page: str) -> set[str]:
+    """Return the names under which a page's headings are linked to, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
 
 
 def test_make_targets_exist() -> None:
@@ -138,17 +150,37 @@ def test_make_targets_exist() -> None:
     assert {"demo", "test"} <= used <= targets
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables() -> ModuleType:
     """The script ``bench/readme_tables.py``."""
-    spec = importlib.util.spec_from_file_location(
-        "readme_tables", ROOT / "bench" / "readme_tables.py"
-    )
+    name = "readme_tables"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_pages_hold_what_was_measured(tables: ModuleType, tmp_path: Path) -> None:
+    """Every table says what the lines in ``bench/results`` say; the demo's lines are not kept."""
+    for page, text in tables.filled_pages(ROOT, tmp_path).items():
+        assert page.read_text("utf-8") == text, f"{page.name}: run bench/readme_tables.py"
+
+
+def test_bench_explains_every_script() -> None:
+    page = (ROOT / "bench" / "README.md").read_text("utf-8")
+    missing = [p.name for p in (ROOT / "bench").glob("*.py") if f"`{p.name}`" not in page]
+    assert missing == []
+
+
+def test_every_result_is_shown_or_cited() -> None:
+    """No results file is left to which no page and no table refers."""
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    script = (ROOT / "bench" / "readme_tables.py").read_text("utf-8")
+    results = [path.stem for path in (ROOT / "bench" / "results").glob("*.jsonl")]
+    assert [name for name in results if name not in text and f'"{name}"' not in script] == []
 
 
 def row(**more: object) -> dict[str, object]:
@@ -156,38 +188,78 @@ def row(**more: object) -> dict[str, object]:
     return {**plain, "pose": 0.02, "rate": 0.003, "score": 1.5, **more}
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, tables: ModuleType) -> Path:
+    """A folder with the pages that have tables, and the results that fill them."""
+    for name in {"README.md", tables.DEMO_PAGE, *(block.page for block in tables.BLOCKS)}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "bench" / "results", tmp_path / "bench" / "results")
+    return tmp_path
+
+
 def test_the_script_fills_the_marked_blocks(
-    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme, results, demo = tmp_path / "README.md", tmp_path / "results", tmp_path / "demo"
-    results.mkdir()
-    demo.mkdir()
-    (tmp_path / "docs").mkdir()
-    readme.write_text(README, encoding="utf-8")
     lines = [
         row(),
         row(score=1.25, bytes=4321),
-        row(codec="hnerv", preset="fast", score=0.5),
-        {"net": "segnet", "iou": 0.8},
+        row(codec="hnerv", settings={"preset": "fast"}, score=0.5),
+        {"summary": True, "clip": "a.mp4"},
     ]
-    (results / "first.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    results = checkout / "bench" / "results" / "first_light.jsonl"
+    results.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    demo = checkout / "out" / "demo"
+    demo.mkdir(parents=True)
     shown = row(label="AV1", width=64, height=48, fps=20.0, num_frames=9, source_bytes=77)
     (demo / "demo.json").write_text(json.dumps({**shown, "encode_s": 2.0, "decode_fps": 50.0}))
     (demo / "demo.png").write_bytes(b"picture")
-    for name, value in (("ROOT", tmp_path), ("README", readme), ("RESULTS", results)):
-        monkeypatch.setattr(tables, name, value)
-    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--demo", str(demo)])
-    assert tables.main() == 0
-    text = readme.read_text(encoding="utf-8")
+
+    def run(*flags: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--root", str(checkout), *flags])
+        code: int = tables.main()
+        return code
+
+    assert run("--check") == 1
+    assert run() == 0
+    page = checkout / "docs" / "results.md"
+    text = page.read_text("utf-8")
     best = "| a.mp4 | lite | svtav1 | best of 2 | 4,321 | 0.01000 | 0.02000 | 0.00300 | 1.250 |"
     assert best in text
     assert text.index("hnerv fast | one") < text.index(best)
     assert "| AV1 | 1,234 | 0.01000 | 0.02000 | 0.00300 | 1.500 | 2.0 | 50 |" in text
-    assert (tmp_path / "docs" / "demo.png").read_bytes() == b"picture"
-    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--demo", str(demo), "--check"])
-    assert tables.main() == 0
-    readme.write_text(text.replace("4,321", "1"), encoding="utf-8")
-    assert tables.main() == 1
+    assert (checkout / "docs" / "demo.png").read_bytes() == b"picture"
+    assert run("--check") == 0
+    page.write_text(text.replace("4,321", "1"), encoding="utf-8")
+    assert run("--check") == 1
+
+
+def test_a_page_without_its_markers_is_told(tables: ModuleType, checkout: Path) -> None:
+    page = checkout / "docs" / "results.md"
+    page.write_text(page.read_text("utf-8").replace("<!-- hybrid:end -->", ""), encoding="utf-8")
+    with pytest.raises(ValueError, match="hybrid:end"):
+        tables.filled_pages(checkout, checkout)
+
+
+def test_the_overview_shows_the_best_av1_and_the_codecs_as_recommended(tables: ModuleType) -> None:
+    def file(kind: str, score: float, **more: Any) -> dict[str, object]:
+        return row(kind=kind, score=score, transfer=0.02, psnr=30.4, encode_s=9.6, **more)
+
+    rows = [
+        file("av1", 3.0, crf=40),
+        file("av1", 2.5, crf=50),
+        file("hybrid", 1.0, pixel_weight=0.0),
+        file("hybrid", 1.5, pixel_weight=0.3),
+        file("hnerv", 0.5, pixel_weight=0.0),
+        file("hnerv", 0.1, pixel_weight=0.0, augment=True),
+    ]
+    lines = tables.overview_table(rows).splitlines()[2:]
+    figures = "1,234 | 0.3 % | 1.00 % | 0.0200"
+    assert lines == [
+        f"| a.mp4 | `svtav1`, CRF 50 | {figures} | 2.50 | 2.0 % | 30 dB | 10 s |",
+        f"| a.mp4 | `hybrid`, pixel weight 0.3 | {figures} | 1.50 | 2.0 % | 30 dB | 10 s |",
+        f"| a.mp4 | `hnerv` | {figures} | 0.50 | 2.0 % | 30 dB | 10 s |",
+    ]
 
 
 def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) -> None:
@@ -203,37 +275,23 @@ def test_the_recipe_is_shown_at_its_best_width_beside_hnerv(tables: ModuleType) 
         job("recipe 1", 4.0, clip="b.mp4"),  # without hnerv beside it
         job("hnerv", 4.0, summary=True),
         job("recipe 0.45", 0.1, machine="Intel(R) Xeon(R) Processor, 2 cores"),  # never compared
+        job("recipe 0.45", 0.1, device="cuda"),  # nor this
     ]
     shown = tables.recipe_table(rows).splitlines()
     assert len(shown) == 3
     figures = "0.45, 1 | 0.45 | 2,000 B, 2.000 | 1,000 B, 1.000 | 0.50 |"
     assert shown[2] == f"| a.mp4 | AMD EPYC | 20 | {figures}"
-    assert tables.processor(rows[-1]) == "Intel Xeon"
-
-
-def test_runs_on_a_gpu_are_shown_apart(tables: ModuleType) -> None:
-    plain = {"clip": "a.mp4", "minutes": 3.5, "bytes": 1000, "machine": "Xeon, 16 cores, H100"}
-    rows = [
-        plain | {"job": "recipe 1", "device": "cuda", "score": 3.0, "steps_done": 12345},
-        plain | {"job": "hnerv", "device": "cuda", "score": 1.0},
-        plain | {"job": "hnerv", "device": "cpu", "score": 2.0},
-        plain | {"job": "hnerv", "device": "cuda", "score": 1.0, "summary": True},
-    ]
-    assert tables.recipe_gpu_table(rows).splitlines()[2:] == [
-        "| a.mp4 | H100 | recipe 1 | 3.5 | 12,345 | 1,000 | 3.000 |",
-        "| a.mp4 | H100 | hnerv | 3.5 |  | 1,000 | 1.000 |",
-    ]
-    assert len(tables.recipe_table(rows).splitlines()) == 2
+    assert tables.processor(rows[-2]) == "Intel Xeon"
 
 
 def test_hybrid_is_shown_beside_the_best_hand_made_settings(tables: ModuleType) -> None:
-    def row(variant: str, score: float, clip: str = "a.mp4") -> dict[str, object]:
+    def file(variant: str, score: float, clip: str = "a.mp4") -> dict[str, object]:
         figures = {"bytes": 1000, "score": score, "encode_s": 300.4}
         return {"clip": clip, "variant": variant, **figures}
 
-    parts = [row("base", 4.0), row("base, corrections", 3.0), row("base, network", 3.5)]
-    rows = [row("by hand", 6.0), row("by another hand", 5.0), *parts, row("hybrid", 2.0)]
-    shown = tables.hybrid_table([*rows, row("by hand", 1.0, "b.mp4")]).splitlines()
+    parts = [file("base", 4.0), file("base, corrections", 3.0), file("base, network", 3.5)]
+    rows = [file("by hand", 6.0), file("by another hand", 5.0), *parts, file("hybrid", 2.0)]
+    shown = tables.hybrid_table([*rows, file("by hand", 1.0, "b.mp4")]).splitlines()
     assert len(shown) == 3
     cells = " | ".join(f"1,000 B, {score:.3f}" for score in (5.0, 4.0, 3.0, 3.5, 2.0))
     assert shown[2] == f"| a.mp4 | {cells} | 0.40 | 300 |"

@@ -1,5 +1,3 @@
-"""seesame: compress driving video until the perception stack still sees the same."""
+"""seesame: make driving video small while perception networks keep giving the same outputs."""
 
-from importlib.metadata import version
-
-__version__ = version("seesame")
+__version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``seesame compress`` killed at random moments, and what is then on the disk."""
+"""Kill ``seesame compress`` at random moments, and check what is then on the disk."""
 
 import json
 import random
@@ -19,7 +19,7 @@ START = 1.0
 
 @dataclass
 class Killed:
-    """What became of a run that was killed again and again.
+    """The record of a run that was killed again and again.
 
     Args:
         kills: moments, in seconds after each start, at which it was killed.
@@ -39,13 +39,13 @@ class Killed:
 
 
 def command(clip: Path, out: Path, flags: Sequence[str]) -> list[str]:
-    """The command line of one attempt, in a process that can be killed."""
+    """Return the command line of one attempt, in a process that can be killed."""
     words = ["compress", str(clip), "-o", str(out), *flags, "--json", "--quiet"]
     return [sys.executable, "-m", "seesame.cli", *words]
 
 
 def finish(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Run a command to its end: its JSON.
+    """Run a command to its end and return its JSON.
 
     Raises:
         RuntimeError: it failed.
@@ -114,13 +114,13 @@ def run_killed(
 
 
 def moments(count: int, longest: float, seed: int) -> list[float]:
-    """Random moments up to a little beyond the length of an uninterrupted run."""
+    """Return random moments up to a little beyond the length of an uninterrupted run."""
     source = random.Random(seed)
     return [source.uniform(START, max(1.1 * longest, 2 * START)) for _ in range(count)]
 
 
 def disk_faults(out: Path) -> list[str]:
-    """What is wrong beside or in an output file: it is absent, or whole; nothing else remains.
+    """Return the faults of an output file and its folder: it must be absent or whole, and alone.
 
     The work folder may hold anything.
     """

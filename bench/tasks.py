@@ -1,8 +1,8 @@
-"""Jobs of a benchmark: processes of their own, side by side, that can be stopped and gone on with.
+"""Tasks of a benchmark: each runs in a process of its own, several at once, and can be resumed.
 
-A job is a function and its arguments, with a key that names it in the results. Its rows are
-appended to the results file when it ends; with ``--go-on`` a job whose key is there already is
-skipped. Ctrl-C stops the jobs that run; they leave no rows.
+A task is a function and its arguments, with a key that names it in the results. Its rows are
+appended to the results file when it ends; with ``--go-on`` a task whose key is there already is
+skipped. Ctrl-C stops the tasks that run; they leave no rows.
 """
 
 import argparse
@@ -29,8 +29,8 @@ CLIPS = SHARED / "data" / "clips"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One piece of work.
+class Task:
+    """One piece of work of a benchmark.
 
     Args:
         key: names it; goes into each of its rows.
@@ -46,58 +46,63 @@ class Job:
 def add_options(
     parser: argparse.ArgumentParser, name: str, clips: Sequence[str] = ("highway.mp4",)
 ) -> None:
-    """The options that every benchmark with jobs has; ``name`` is of its results file."""
+    """Add the options that every benchmark with tasks has; ``name`` is that of its results file."""
     parser.add_argument("--clips", nargs="+", default=list(clips), help="names or paths")
-    parser.add_argument("--parallel", type=int, default=1, help="jobs at once")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each job")
-    parser.add_argument("--go-on", action="store_true", help="skip jobs that have results")
+    parser.add_argument("--parallel", type=int, default=1, help="tasks at once")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each task")
+    parser.add_argument("--go-on", action="store_true", help="skip tasks that have results")
     parser.add_argument("--name", default=name, help="name of the results file")
     parser.add_argument("--folder", type=Path, help="folder of the results file")
 
 
 def find_clip(name: str) -> Path:
-    """A clip beside the checkout by its name, or any by its path."""
+    """Return the path of a clip beside the checkout by its name, or of any clip by its path."""
     return path if (path := CLIPS / name).exists() else Path(name)
 
 
 def rows_of(results: Results, key: Mapping[str, Any]) -> list[Row]:
-    """The rows of one job's latest run, oldest first."""
-    found = [row for row in results.rows() if not row.get("summary") and matches(row, key)]
+    """Return the rows of one task's latest run, oldest first."""
+    return latest([row for row in results.rows() if not row.get("summary")], key)
+
+
+def latest(rows: Iterable[Row], key: Mapping[str, Any]) -> list[Row]:
+    """Return those rows of a key's latest run."""
+    found = [row for row in rows if matches(row, key)]
     return [row for row in found if row["run"] == found[-1]["run"]]
 
 
 def matches(row: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
-    """Whether a row of a results file belongs to a key."""
+    """Return true if a row of a results file belongs to a key."""
     plain = json.loads(json.dumps(dict(key)))
     return all(name in row and row[name] == value for name, value in plain.items())
 
 
-def run_jobs(jobs: Iterable[Job], results: Results, args: argparse.Namespace) -> None:
-    """Run the jobs, several at once; each one's rows are appended when it ends.
+def run_tasks(tasks: Iterable[Task], results: Results, args: argparse.Namespace) -> None:
+    """Run the tasks, several at once; each one's rows are appended when it ends.
 
     Raises:
-        SystemExit: a job failed (the others were run), or Ctrl-C.
+        SystemExit: a task failed (the others were run), or Ctrl-C.
     """
-    jobs = list(jobs)
+    tasks = list(tasks)
     if args.go_on:
-        jobs = [job for job in jobs if not rows_of(results, job.key)]
-    print(f"{len(jobs)} jobs to do", file=sys.stderr)
+        tasks = [task for task in tasks if not rows_of(results, task.key)]
+    print(f"{len(tasks)} tasks to do", file=sys.stderr)
     failed = []
     lock = threading.Lock()
 
-    def one(number: int, job: Job) -> None:
-        print(f"job {number + 1} of {len(jobs)}: {json.dumps(dict(job.key))}", file=sys.stderr)
-        rows = _in_process(job, args.threads)
+    def one(number: int, task: Task) -> None:
+        print(f"task {number + 1} of {len(tasks)}: {json.dumps(dict(task.key))}", file=sys.stderr)
+        rows = _in_process(task, args.threads)
         with lock:
             if rows is None:
-                failed.append(job)
+                failed.append(task)
             stamp = time.time_ns()
             for row in rows or []:
-                results.add({**job.key, **row, "run": stamp})
+                results.add({**task.key, **row, "run": stamp})
 
     pool = ThreadPoolExecutor(args.parallel)
     try:
-        for future in [pool.submit(one, number, job) for number, job in enumerate(jobs)]:
+        for future in [pool.submit(one, number, task) for number, task in enumerate(tasks)]:
             future.result()
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -106,15 +111,15 @@ def run_jobs(jobs: Iterable[Job], results: Results, args: argparse.Namespace) ->
         raise SystemExit("stopped; go on with --go-on") from None
     pool.shutdown()
     if failed:
-        raise SystemExit(f"{len(failed)} of {len(jobs)} jobs failed; try them with --go-on")
+        raise SystemExit(f"{len(failed)} of {len(tasks)} tasks failed; try them with --go-on")
 
 
-def _in_process(job: Job, threads: int) -> list[Row] | None:
-    """The rows of a job run in a fresh process; None when it failed."""
+def _in_process(task: Task, threads: int) -> list[Row] | None:
+    """Return the rows of a task that runs in a fresh process; None when it failed."""
     context = mp.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when the child imports it
-    process = context.Process(target=_child, args=(send, job, threads, os.getpid()))
+    process = context.Process(target=_child, args=(send, task, threads, os.getpid()))
     process.start()
     send.close()
     rows = None
@@ -124,12 +129,12 @@ def _in_process(job: Job, threads: int) -> list[Row] | None:
     return rows
 
 
-def _child(send: Connection, job: Job, threads: int, parent: int) -> None:
+def _child(send: Connection, task: Task, threads: int, parent: int) -> None:
     # Ctrl-C would reach the whole group, and an encoder would take it for the end of its budget.
     os.setsid()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
-    send.send(job.function(**job.arguments))
+    send.send(task.function(**task.arguments))
 
 
 def _end_with(parent: int) -> None:
@@ -141,13 +146,13 @@ def _end_with(parent: int) -> None:
 
 @dataclass
 class Spent:
-    """CPU and wall seconds since it was made, of the whole process and its threads."""
+    """The CPU and wall seconds since it was made, of the whole process and its threads."""
 
     cpu: float = field(default_factory=time.process_time)
     wall: float = field(default_factory=time.monotonic)
 
     def row(self) -> Row:
-        """Both, for a results row."""
+        """Return both for a results row."""
         return {
             "cpu_s": round(time.process_time() - self.cpu, 1),
             "wall_s": round(time.monotonic() - self.wall, 1),
