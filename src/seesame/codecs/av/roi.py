@@ -4,6 +4,8 @@ A place matters as much as the outputs of the nets change with its pixels: simpl
 (Simonyan et al. 2013, "Deep inside convolutional networks", section 3).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,10 +20,22 @@ from seesame.video.resize import resize
 
 BLOCK = 16
 """Side of the blocks that get a quantiser of their own, in coded pixels."""
-TEMPERATURE = 0.5
-"""Temperature of the smooth disagreement, in logits: larger margins count for nothing."""
-AT_ONCE = 2
-"""Pairs that go through the nets at a time, which bounds the memory."""
+
+
+@dataclass(frozen=True)
+class RoiTuning:
+    """The numbers of the search for places that matter.
+
+    Args:
+        temperature: of the smooth disagreement, in logits: larger margins count for nothing.
+        at_once: pairs that go through the networks at a time, which bounds the memory.
+    """
+
+    temperature: float = 0.5
+    at_once: int = 2
+
+
+TUNING = RoiTuning()
 
 
 class Focus:
@@ -57,7 +71,7 @@ class Focus:
         if start % 2:
             raise ValueError(f"pairs start at even frames, not at {start}")
         keep = torch.zeros(len(frames), 1, *size)
-        step = 2 * AT_ONCE
+        step = 2 * TUNING.at_once
         for i in range(0, len(frames) // 2 * 2, step):
             chunk = frames[i : min(i + step, len(frames) // 2 * 2)]
             found = sensitivity(self.stack, chunk.to(self.device)).cpu()
@@ -85,7 +99,7 @@ def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
     """Return how much the judged outputs change with each pixel of whole pairs.
 
     For the second frame of a pair, the gradient of the smooth disagreement
-    ``sum(sigmoid(-margin / TEMPERATURE))``, where the margin is the lead of the arg-max class; for
+    ``sum(sigmoid(-margin / temperature))``, where the margin is the lead of the arg-max class; for
     both frames, those of the judged pose values. Of each the magnitude over the channels, divided
     by its mean over the frame; then their sum.
 
@@ -103,7 +117,7 @@ def sensitivity(stack: Stack, frames: Tensor) -> Tensor:
         second = seen[1::2].clone().requires_grad_()
         logits = stack.segment(second).float()
         lead = margins(logits, logits.argmax(1))
-        (slope,) = torch.autograd.grad(torch.sigmoid(-lead / TEMPERATURE).sum(), second)
+        (slope,) = torch.autograd.grad(torch.sigmoid(-lead / TUNING.temperature).sum(), second)
         total[1::2] += _magnitude(slope.square())
         if stack.has_pose:
             pairs = seen.reshape(-1, 2, *seen.shape[1:]).clone().requires_grad_()
