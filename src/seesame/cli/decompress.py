@@ -48,8 +48,8 @@ def decompress(
     Example: seesame decompress drive.ssm -o drive.mkv
     """
     from seesame.cli.progress import progress
+    from seesame.decoders import counted, decode_file
     from seesame.files import check_output
-    from seesame.jobs.roundtrip import counted, decode_file
     from seesame.video.writer import write_clip
 
     check_output(out, overwrite)

@@ -22,6 +22,13 @@ class Codec(Protocol):
     """One byte in the container; never reused."""
     summary: str
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether :meth:`encode` asks perception networks when it gets these settings.
+
+        Raises UserError for settings that :meth:`encode` would refuse by themselves.
+        """
+        return False
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Compress a clip. Raises UserError for bad settings."""
 

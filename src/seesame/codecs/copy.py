@@ -29,6 +29,10 @@ class CopyCodec:
     codec_id = 0
     summary = "the source file's bytes as they are; lossless, rate 1"
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return False: the source is kept as it is. Raises UserError for bad settings."""
+        return False
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Put the source file into a container.
 

@@ -46,6 +46,11 @@ class SegmentsCodec:
     codec_id = CODEC_ID
     summary = "parts of a clip, each with a codec and settings of its own; made by search --cut"
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether the codec of any part does so. Raises UserError for bad settings."""
+        parts = parse_parts(settings)
+        return any(get_codec(part.codec).needs_stack(part.settings) for part in parts)
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Compress every part by itself.
 
@@ -97,7 +102,7 @@ class SegmentsCodec:
         return tuple(chain.from_iterable(found)) if all(found) else ()
 
 
-def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
+def parse_parts(settings: Mapping[str, Any], num_frames: int | None = None) -> list[Part]:
     """The parts that settings ask for.
 
     Raises:
@@ -126,7 +131,7 @@ def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
         get_codec(part.codec)
         parts.append(part)
     total = sum(part.frames for part in parts)
-    if total != num_frames:
+    if num_frames not in (None, total):
         raise UserError(f"codec {NAME}: the parts have {total} frames, the clip {num_frames}")
     return parts
 

@@ -59,6 +59,11 @@ class AvCodec:
         self.codec_id = self.member.codec_id
         self.summary = self.member.summary
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether regions are asked for. Raises UserError for bad settings."""
+        chosen = parse_settings(self.member, settings)
+        return bool(chosen.roi or chosen.roi_qp)
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Compress a clip; the same clip and settings give the same bytes.
 

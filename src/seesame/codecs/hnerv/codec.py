@@ -31,6 +31,11 @@ class HnervCodec:
     codec_id = CODEC_ID
     summary = "neural representation trained against the stack; slow to encode, smallest files"
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return True: it trains against the stack. Raises UserError for bad settings."""
+        HnervSettings.from_mapping(settings)
+        return True
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Train a representation of the clip and pack it.
 

@@ -29,6 +29,11 @@ class HybridCodec:
     codec_id = CODEC_ID
     summary = "a classical base mended by a small network trained against the stack; minutes"
 
+    def needs_stack(self, settings: Mapping[str, Any]) -> bool:
+        """Return True: it trains against the stack. Raises UserError for bad settings."""
+        HybridSettings.from_mapping(settings)
+        return True
+
     def encode(self, clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
         """Encode the base, train what is added to it, and keep what lowers the true score.
 
