@@ -28,8 +28,8 @@ class Workbench:
     """One clip and one stack, opened once, for any number of encodes.
 
     The stack's outputs for the source are computed at most once, when first needed, and handed to
-    the encoders that use the stack and to the judge. Where they are too much to hold in memory, each
-    file is judged side by side with the source instead.
+    the encoders that use the stack and to the judge. Where they are too much to hold in memory,
+    each file is judged side by side with the source instead.
 
     Args:
         clip: the source.
