@@ -137,7 +137,7 @@ def test_limits_are_compared_with_the_outcome(drive: Path) -> None:
     loose.check_limits()
     strict = bench.encode("x264", SETTINGS, limits=Limits(seg=1.0, bytes=1))
     assert strict.missed == {"bytes": strict.bytes - 1}
-    with pytest.raises(LimitsNotMetError, match="bytes is .* above its limit"):
+    with pytest.raises(LimitsNotMetError, match=r"bytes is .* above its limit"):
         strict.check_limits()
 
 

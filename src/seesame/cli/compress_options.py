@@ -22,7 +22,7 @@ TRAINING = "Flags of hnerv and hybrid"
 
 
 class Preset(StrEnum):
-    """How much effort training takes; the times are for a short clip on two cores."""
+    """The presets of the trained codecs, by rising effort."""
 
     draft = "draft"
     fast = "fast"

@@ -35,7 +35,8 @@ def decompress(
             "--crf",
             min=0,
             max=51,
-            help="Quality of an .mkv or .mp4 (x264; 18 looks lossless); lossless when left out.",
+            help="Quality of an .mkv or .mp4 (x264; no loss is visible at 18); lossless when left "
+            "out.",
         ),
     ] = None,
     device: DeviceOption = Device.auto,
@@ -43,7 +44,7 @@ def decompress(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Decode an .ssm file into a video, a .raw or a folder of PNG at the source's size.
+    """Decode an .ssm file into a video, a .raw or a folder of PNG, at the source's size.
 
     Example: seesame decompress drive.ssm -o drive.mkv
     """

@@ -169,7 +169,7 @@ def _print(clip: Path, goal: "Goal", found: "Found") -> None:
 
 
 def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":
-    """As much of the front as is worth printing, nearest to the best trial; the best is in it."""
+    """The part of the front around the best trial, ``MOST_ROWS`` at most, with the best in it."""
     whole = front if best in front else sorted([*front, best], key=lambda trial: trial.bytes)
     middle = whole.index(best)
     start = max(0, min(middle - MOST_ROWS // 2, len(whole) - MOST_ROWS))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """How settings are chosen."""
+    """The methods that choose settings."""
 
     auto = "auto"
     grid = "grid"

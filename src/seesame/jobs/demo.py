@@ -17,7 +17,7 @@ from seesame.video.writer import write_clip
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo compares.
+    """The codecs that the demo compares, and the source that it renders.
 
     Args:
         av1: settings of AV1, of which the best by score is shown, so that it gets its better side:

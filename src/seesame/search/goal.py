@@ -9,9 +9,9 @@ from seesame.metric import front
 from seesame.metric.limits import Limits
 
 BEYOND = 100.0
-"""More than the logarithm of any score or size."""
+"""Added for a file beyond the limits: more than the logarithm of any score or size."""
 LEAST = 1e-9
-"""Of a measure, before its logarithm is taken."""
+"""Smallest value of a measure, before its logarithm is taken."""
 
 
 @dataclass(frozen=True)

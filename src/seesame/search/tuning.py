@@ -35,7 +35,7 @@ class SurfaceTuning:
 
 @dataclass(frozen=True)
 class AutoTuning:
-    """How the method ``auto`` spends its trials.
+    """The division of the trials of the method ``auto``.
 
     Args:
         model_share: share of the trials that explore: starting settings and proposals of TPE.
@@ -100,7 +100,7 @@ class PartsTuning:
 
 @dataclass(frozen=True)
 class ChoiceTuning:
-    """How ``compress --codec auto`` divides its time.
+    """The division of the time of ``seesame compress --codec auto``.
 
     Args:
         seconds: the whole time, where the user gives none.

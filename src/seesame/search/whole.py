@@ -28,7 +28,7 @@ from seesame.video.cuts import scene_cuts
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, and how.
+    """The spaces, the goal and the method of a search.
 
     Args:
         spaces: the settings, one space for each codec.
