@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_stack import TinyStack
 
 from seesame.bitstream.container import Container
@@ -123,6 +124,15 @@ def test_one_frame_leaves_no_file(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(UserError, match="one frame forms no pair"):
         bench.encode("x264", SETTINGS, out=tmp_path / "a.ssm")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_may_set_the_threads(job: Job) -> None:
+    before = torch.get_num_threads()
+    try:
+        Workbench.open(replace(job, threads=before + 1, stack=None))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_part_counts_its_share_of_the_source(drive: Path) -> None:

@@ -17,28 +17,30 @@ from seesame.cli.options import (
 )
 from seesame.cli.output import print_json
 
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="A .mkv or .mp4, a headerless .raw, or a folder (PNG).",
+    ),
+]
+CrfOption = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        min=0,
+        max=51,
+        help="Quality of an .mkv or .mp4 (x264; no loss is visible at 18); lossless when left out.",
+    ),
+]
+
 
 def decompress(
     file: SsmArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="OUT",
-            help="A .mkv or .mp4, a headerless .raw, or a folder (PNG).",
-        ),
-    ],
-    crf: Annotated[
-        int | None,
-        typer.Option(
-            "--crf",
-            min=0,
-            max=51,
-            help="Quality of an .mkv or .mp4 (x264; no loss is visible at 18); lossless when left "
-            "out.",
-        ),
-    ] = None,
+    out: OutOption,
+    crf: CrfOption = None,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,

@@ -81,7 +81,10 @@ class Store:
         return None if row is None else _trial(row)
 
     def of(self, subject: Subject) -> list[Trial]:
-        """Return every trial on a subject's clip, stack and device, in any environment, by bytes."""
+        """Return every trial on a subject's clip, stack and device, by bytes.
+
+        Those of other environments are among them: they are as good for a plot.
+        """
         wanted = "clip = ? and stack = ? and device = ?"
         values = (subject.clip, subject.stack, subject.device)
         with self._open() as base:
