@@ -147,8 +147,8 @@ class Outcome:
     source_bytes: int
     encode_s: float
     encode_cpu_s: float
-    judge_s: float
-    evaluation: Evaluation | None
+    judge_s: float = 0.0
+    evaluation: Evaluation | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from seesame.bitstream.container import Container
+from seesame.codecs.base import Codec
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.context import EncodeContext, EncodeMemory, Note, Progress, no_note
 from seesame.decoders import resolve_device
@@ -147,42 +148,25 @@ class Workbench:
         if judge and self.clip.num_frames < 2:
             raise UserError(f"{self._name}one frame forms no pair to score; compress it unscored")
         needs = made.needs_stack(settings)
-        if needs and self.stack is None:
-            raise MissingStackError(f"codec {codec} needs perception networks; name a stack")
+        if self.stack is None and (needs or judge):
+            what = f"codec {codec}" if needs else "a score"
+            raise MissingStackError(f"{what} needs perception networks; name a stack")
         outputs = self._held_outputs() if needs and judge else self.outputs
-        start, cpu = time.perf_counter(), time.process_time()
         with self._stage(f"compress {label or codec}", progress) as bar:
             context = EncodeContext(
-                self.stack,
-                self.device,
-                seed,
-                bar,
-                self.note,
-                work,
-                log,
-                self.guards,
-                outputs,
-                self.memory,
+                stack=self.stack,
+                device=self.device,
+                seed=seed,
+                progress=bar,
+                note=self.note,
+                work=work,
+                log=log,
+                guards=self.guards,
+                outputs=outputs,
+                memory=self.memory,
             )
-            encoded = made.encode(self.clip, settings, context)
-        with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-            path = out or Path(folder) / "file.ssm"
-            size = encoded.write(path, overwrite)
-            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-            container = Container.read(path)
-        outcome = Outcome(
-            codec,
-            dict(settings),
-            container,
-            out,
-            size,
-            self.clip.source_bytes,
-            seconds,
-            cpu_seconds,
-            0.0,
-            None,
-            limits or Limits(),
-        )
+            outcome = self._written(made, settings, context, out, overwrite)
+        outcome = replace(outcome, limits=limits or Limits())
         return self.judged(outcome, label, progress) if judge else outcome
 
     def judged(
@@ -210,6 +194,33 @@ class Workbench:
             )
         seconds = time.perf_counter() - start
         return replace(outcome, judge_s=seconds, evaluation=evaluation)
+
+    def _written(
+        self,
+        codec: Codec,
+        settings: Settings,
+        context: EncodeContext,
+        out: Path | None,
+        overwrite: bool,
+    ) -> Outcome:
+        """Encode, write the file, and read it back from disk."""
+        start, cpu = time.perf_counter(), time.process_time()
+        encoded = codec.encode(self.clip, settings, context)
+        with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
+            path = out or Path(folder) / "file.ssm"
+            size = encoded.write(path, overwrite)
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+            container = Container.read(path)
+        return Outcome(
+            codec=codec.name,
+            settings=dict(settings),
+            container=container,
+            path=out,
+            bytes=size,
+            source_bytes=self.clip.source_bytes,
+            encode_s=seconds,
+            encode_cpu_s=cpu_seconds,
+        )
 
     @property
     def _name(self) -> str:
