@@ -1,8 +1,14 @@
-"""The errors a user can cause: each is one clear line, and the command line exits with code 2."""
+"""The errors that a user or a bad file can cause.
+
+Each message is one line: what is wrong, with which file, and what to do. The messages do not name
+flags of the command line; the command line adds those, by the error's class
+(``seesame.cli.hints``). A caller of the library catches :class:`UserError`, or one of its
+subclasses where it has an answer to that.
+"""
 
 
 class UserError(Exception):
-    """A mistake of the user or a bad input: what is wrong, with which file, what to do."""
+    """A mistake of the user or a bad input."""
 
 
 class DamagedError(UserError):
@@ -10,12 +16,20 @@ class DamagedError(UserError):
 
 
 class MissingExtraError(UserError):
-    """A library that an optional part of seesame needs is not installed."""
+    """A library that the work needs is not installed; the message names the extra that has it."""
+
+
+class MissingStackError(UserError):
+    """A codec with these settings needs perception networks, and the caller gave none."""
 
 
 class UnsupportedSettingError(UserError):
     """A setting that a codec does not have, or a value that it does not take."""
 
 
+class OutputExistsError(UserError):
+    """The output is there already, and the caller did not ask to replace it."""
+
+
 class LimitsNotMetError(UserError):
-    """No file keeps the limits that the user gave."""
+    """A file that does not keep the limits that the caller set on its figures."""

@@ -1,4 +1,4 @@
-"""Writing without harm: nothing half-written, nothing overwritten unasked."""
+"""Writing files whole or not at all, and replacing one only when that was asked for."""
 
 import errno
 import os
@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seesame.errors import UserError
+from seesame.errors import OutputExistsError, UserError
 
 
 def check_output(path: Path, overwrite: bool) -> None:
     """Refuse an output that exists (unless ``overwrite``) or whose folder cannot take it.
 
     Raises:
-        UserError: with what to do about it.
+        OutputExistsError: the output is there already.
+        UserError: its folder does not exist or cannot be written.
     """
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists already; pass --overwrite to replace it")
+        raise OutputExistsError(f"{path} exists already; name another output or replace it")
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
@@ -37,11 +38,12 @@ def remove(path: Path) -> None:
 def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success move it into place, else remove it.
 
-    The temporary path keeps the suffix, so that writers that go by the suffix work; it may be
-    made a file or a folder.
+    The temporary path has the same suffix, because some writers choose the format by it. The
+    caller may make a file or a folder there.
 
     Raises:
-        UserError: the output exists, or cannot be written (no space, no permission).
+        OutputExistsError: the output is there already, and ``overwrite`` is false.
+        UserError: the output cannot be written (no space, no permission).
     """
     check_output(path, overwrite)
     temporary = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}"

@@ -124,15 +124,13 @@ def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path
 def test_a_guard_is_trained_for_and_noted(seesame: Run, drive: Path, tmp_path: Path) -> None:
     out = tmp_path / "guarded.ssm"
     words = ("compress", drive, "-o", out, "--no-score", "--overwrite")
-    guards = ("--transfer-guard", "augment", "--transfer-guard", "lite")
-    ran = seesame(*words, "--set", "steps=3", *guards)
+    ran = seesame(*words, "--set", "steps=3", "--transfer-guard", "lite")
     assert ran.code == 0, ran
     (told,) = values(seesame("info", out, "--json"))
-    assert told["config"]["augment"] is True
     assert told["config"]["guards"] == ["lite"]
     for flags, message in (
         (("--transfer-guard", "nobody"), "nobody"),
-        ((*X264, "--transfer-guard", "augment"), "--transfer-guard is for hnerv, hybrid;"),
+        ((*X264, "--transfer-guard", "lite"), "--transfer-guard is for hnerv, hybrid;"),
     ):
         ran = seesame(*words, *flags)
         assert ran.code == 2
@@ -206,14 +204,22 @@ def test_a_raw_clip_with_its_size(seesame: Run, drive: Path, ssm: Path, tmp_path
     assert seesame("score", drive, raw, "--compressed", ssm).code == 0
 
 
-def test_roi_gets_a_stack_even_without_a_score(seesame: Run, drive: Path, tmp_path: Path) -> None:
-    sizes = []
-    for roi in (0, 6):
-        path = tmp_path / f"{roi}.ssm"
-        words = ("compress", drive, "-o", path, *X264, "--no-score", "--set", f"roi={roi}")
-        assert seesame(*words).code == 0
-        sizes.append(path.stat().st_size)
-    assert sizes[1] < sizes[0]
+def test_regions_get_a_stack_even_without_a_score(
+    seesame: Run, drive: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "regions.ssm"
+    words = ("compress", drive, "-o", path, *X264, "--no-score", "--set", "roi_qp=3")
+    (made,) = values(seesame(*words, "--json"))
+    assert "score" not in made
+    assert Container.read(path).config()["roi_qp"] == 3
+
+
+def test_an_ssm_is_a_clip_too(seesame: Run, ssm: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.ssm"
+    (made,) = values(seesame("compress", ssm, "-o", again, *X264, "--json"))
+    assert made["source_bytes"] == ssm.stat().st_size
+    (judged,) = values(seesame("score", ssm, again, "--json"))
+    assert judged["score"] == made["score"]
 
 
 def test_info_accounts_for_every_byte(seesame: Run, ssm: Path) -> None:

@@ -12,7 +12,7 @@ from command import Ran
 
 import seesame as package
 from seesame.cli import main as module
-from seesame.errors import DamagedError
+from seesame.errors import DamagedError, OutputExistsError
 
 Run = Callable[..., Ran]
 COMMANDS = ("compress", "decompress", "score", "info", "demo", "fetch", "stacks", "codecs")
@@ -56,6 +56,15 @@ def test_an_error_is_one_line(
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.startswith(f"seesame: error: {said}")
     assert ran.err.count("\n") == 1
+
+
+def test_the_command_line_adds_the_flag_that_helps(
+    seesame: Run, failing: Callable[[BaseException], None]
+) -> None:
+    failing(OutputExistsError("a.ssm exists already"))
+    assert seesame("codecs").err == (
+        "seesame: error: a.ssm exists already (--overwrite replaces it)\n"
+    )
 
 
 def test_a_reader_that_left_is_quiet(

@@ -216,5 +216,6 @@ def test_a_clip_that_ends_early_is_refused() -> None:
 def test_a_stack_is_needed_where_a_part_needs_one() -> None:
     codec = SegmentsCodec()
     assert not codec.needs_stack({"parts": [X264, SVTAV1]})
-    assert codec.needs_stack({"parts": [X264, {**SVTAV1, "codec": "hnerv"}]})
-    assert not codec.needs_stack({"parts": "nonsense"})
+    assert codec.needs_stack({"parts": [X264, {"frames": 5, "codec": "hnerv"}]})
+    with pytest.raises(UserError, match="parts must be a list"):
+        codec.needs_stack({"parts": "nonsense"})

@@ -1,24 +1,26 @@
 """Trials with real encoders on a small drive."""
 
+import multiprocessing
 import shutil
+import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from seesame.errors import DamagedError
-from seesame.jobs.runner import Runner, Source, Wanted, _by_stream, _next
+from seesame.codecs.registry import get_codec
+from seesame.errors import DamagedError, UnsupportedSettingError
+from seesame.jobs.runner import Runner, Wanted, by_stream, next_for
+from seesame.jobs.spec import Job, Source
 from seesame.jobs.store import Store
-from seesame.metric.evaluator import reference_outputs
 from seesame.search.space import complete
 
 WANTED = [("x264", complete("x264", {"crf": crf, "preset": "ultrafast"})) for crf in (30, 40, 50)]
 
 
 def runner(clip: Path, store: Path, jobs: int = 1) -> Runner:
-    source = Source(clip)
-    opened = source.open()
-    return Runner(source, opened, reference_outputs(*opened), Store(store), jobs)
+    return Runner.open(Job(Source(clip), "x264", stack="lite"), Store(store), jobs)
 
 
 def test_trials_are_made_once(drive: Path, tmp_path: Path) -> None:
@@ -91,10 +93,10 @@ def test_a_group_stays_with_its_process_until_the_end() -> None:
         for up in ("bicubic", "nearest", "area")
         for crf in (30, 40)
     ]
-    groups = _by_stream(wanted)
+    groups = by_stream(wanted)
     assert [[settings["crf"] for _, settings in group] for group in groups] == [[30] * 3, [40] * 3]
     queues: list[deque[Wanted]] = [deque(), deque()]
-    taken = [_next(queues, number, groups) for number in (0, 1, 0, 0, 0, 0, 0)]
+    taken = [next_for(queues, number, groups) for number in (0, 1, 0, 0, 0, 0, 0)]
     # When its own group is done, and no new one is left, a process helps another.
     crfs = [one and one[1]["crf"] for one in taken]
     assert crfs == [30, 40, 30, 30, 40, 40, None]
@@ -110,6 +112,45 @@ def test_what_an_encoder_refuses_is_told_and_not_kept(drive: Path, tmp_path: Pat
         assert here.store.get(here.subject.key(*bad)) is None
 
 
+def _sleep() -> None:
+    time.sleep(600)
+
+
+def test_a_search_that_fails_ends_its_own_processes_alone(drive: Path, tmp_path: Path) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=_sleep, daemon=True)
+    other.start()
+    try:
+        with suppress(RuntimeError), runner(drive, tmp_path / "s", jobs=2) as here:
+            next(iter(here.run(WANTED)))
+            own = [child for child in multiprocessing.active_children() if child.pid != other.pid]
+            assert len(own) == 2
+            raise RuntimeError("something else went wrong")
+        for child in own:
+            child.join(20)
+            assert child.exitcode is not None
+        other.join(0.5)
+        assert other.exitcode is None
+    finally:
+        other.terminate()
+        other.join()
+
+
+def test_a_setting_that_the_codec_lacks_is_a_refusal(drive: Path, tmp_path: Path) -> None:
+    """Every user's mistake is the settings' fault, whatever its class; only damage is not."""
+
+    class Strict:
+        def __getattr__(self, name: str) -> object:
+            return getattr(get_codec("x264"), name)
+
+        def encode(self, *arguments: object) -> object:
+            raise UnsupportedSettingError("no such setting")
+
+    with runner(drive, tmp_path / "s") as here, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seesame.jobs.workbench.get_codec", lambda name: Strict())
+        (result,) = here.run(WANTED[:1])
+    assert (result.trial, result.why) == (None, "no such setting")
+
+
 def test_a_clip_that_ends_early_ends_the_search(drive: Path, tmp_path: Path) -> None:
     class Short:
         def __init__(self, clip: object) -> None:
@@ -122,6 +163,6 @@ def test_a_clip_that_ends_early_ends_the_search(drive: Path, tmp_path: Path) -> 
             yield next(iter(self.clip.batches(4)))  # type: ignore[attr-defined]
 
     with runner(drive, tmp_path / "s") as here:
-        here.clip = Short(here.clip)  # type: ignore[assignment]
+        here.bench.clip = Short(here.clip)  # type: ignore[assignment]
         with pytest.raises(DamagedError, match="frames"):
             list(here.run(WANTED))

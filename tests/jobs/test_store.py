@@ -3,13 +3,17 @@
 import multiprocessing
 import sqlite3
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from seesame.errors import UserError
+from seesame.jobs import environment
+from seesame.jobs.spec import Source
 from seesame.jobs.store import Store, store_path
 from seesame.jobs.trial import Subject, Trial
+from seesame.perception.registry import load_stack
 
 TRIAL = Trial("svtav1", {"crf": 40, "scale": 0.4}, 1000, 50_000, 0.01, 0.02, 1.5, 0.5)
 SUBJECT = Subject("clip", "stack", "cpu")
@@ -36,6 +40,31 @@ def test_a_key_depends_on_all_that_the_figures_do() -> None:
         ),
     }
     assert len(others | {base}) == 6
+
+
+def test_a_key_depends_on_what_runs_the_networks(
+    drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(drive)
+    clip, stack = source.open(), load_stack("lite")
+
+    def key(threads: int = 2) -> str:
+        return Subject.of(source, clip, stack, "cpu", threads).key("x264", {"crf": 40})
+
+    keys = [key(), key(threads=1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "OUTPUT_VERSION", environment.OUTPUT_VERSION + 1)
+        keys.append(key())
+    for library in ("torch", "numpy", "av"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                environment,
+                "version",
+                lambda name, one=library: "0" if name == one else version(name),
+            )
+            keys.append(key())
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
 
 
 @pytest.mark.parametrize("what", ["text", "another database", "a newer store", "a folder"])

@@ -9,9 +9,10 @@ import pytest
 from seesame.jobs.runner import Result, Wanted
 from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
-from seesame.search.auto import _unproven, auto
+from seesame.search.auto import auto, untried_near_best
 from seesame.search.goal import Goal
 from seesame.search.space import SPACES, complete
+from seesame.search.surface import Surface
 
 pytest.importorskip("optuna")
 
@@ -90,14 +91,15 @@ def test_a_codec_that_always_refuses_does_not_stop_the_search() -> None:
     assert search(Landscape(refused=["svtav1", "x265"]), Goal(Limits()), 12) == []
 
 
-def test_values_seen_in_poor_company_alone_are_tried_beside_the_best() -> None:
+def test_values_tried_with_bad_settings_only_are_tried_with_the_best() -> None:
     def trial(score: float, **settings: object) -> Trial:
         whole = complete("svtav1", {"scale": 0.5, "preset": "4", "up": "bicubic"} | settings)
         return Trial("svtav1", whole, round(score * 4000), 100_000, 0.0, 0.0, 1.0, 1.0)
 
     best = trial(3.0, crf=50, gop=240)
     near, far = trial(3.2, crf=45, preset="6"), trial(3.7, crf=42, preset="2", grain=22)
-    unproven = _unproven([SPACES["svtav1"]], Goal(Limits()), [far, best, near], set())
+    surfaces = [Surface(SPACES["svtav1"])]
+    unproven = untried_near_best(surfaces, Goal(Limits()), [far, best, near])
     assert unproven[0] == ("svtav1", {**best.settings, "preset": "2"})
     changed = [
         {name: value for name, value in settings.items() if value != best.settings[name]}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seesame.jobs.runner import Result, Runner, Source, Wanted
+from seesame.jobs.runner import Result, Runner, Wanted
+from seesame.jobs.spec import Job, Source
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Trial
-from seesame.metric.evaluator import reference_outputs
 from seesame.metric.limits import Limits
-from seesame.search import sampled as module
 from seesame.search.goal import Goal
 from seesame.search.sampled import sampled, usual_windows
 from seesame.search.space import complete
+from seesame.search.tuning import SampleTuning
 from seesame.video.clip import ArrayClip
 
 
 class Landscape:
     """The score is lowest at a CRF; the sample's lies some way off the whole's."""
 
-    def __init__(self, best: int, num_frames: int = 400) -> None:
-        self.best, self.asked = best, list[int]()
-        self.clip = ArrayClip(np.zeros((num_frames, 1, 1, 3), np.uint8), 20)
+    def __init__(self, best: int, part: "Landscape | None" = None) -> None:
+        self.best, self.part, self.asked = best, part, list[int]()
+        self.clip = ArrayClip(np.zeros((400, 16, 16, 3), np.uint8), 20)
+
+    def on(self, source: Source) -> Any:
+        assert source.open().num_frames == 80
+        return nullcontext(self.part)
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
         for codec, settings in wanted:
@@ -39,17 +43,9 @@ class Landscape:
 
 
 @pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Landscape:
-    """What stands for the sample's runner."""
-    landscape = Landscape(30)
-
-    @contextmanager
-    def on_piece(runner: Any, piece: Any) -> Iterator[Landscape]:
-        assert piece.frames == 80
-        yield landscape
-
-    monkeypatch.setattr(module, "on_piece", on_piece)
-    return landscape
+def part() -> Landscape:
+    """Stands for the sample's runner."""
+    return Landscape(30)
 
 
 def look(part: Any, aim: Goal) -> list[Trial]:
@@ -64,17 +60,17 @@ def search(whole: Landscape, goal: Goal, **more: Any) -> list[Trial]:
 
 
 def test_the_whole_s_own_best_is_found_nearby(part: Landscape) -> None:
-    whole, goal = Landscape(37), Goal(Limits())
+    whole, goal = Landscape(37, part), Goal(Limits())
     best = goal.best(search(whole, goal))
     assert best is not None
     assert len(part.asked) == 15
     assert {28, 30, 32} <= set(whole.asked)
     assert best.settings["crf"] in (37, 38)
-    assert len(whole.asked) == len(set(whole.asked)) <= module.MOST
+    assert len(whole.asked) == len(set(whole.asked)) <= SampleTuning().most
 
 
 def test_a_limit_on_bytes_is_the_sample_s_share(part: Landscape) -> None:
-    whole, goal = Landscape(30), Goal(Limits(bytes=190))  # the whole keeps it from CRF 34 on
+    whole, goal = Landscape(30, part), Goal(Limits(bytes=190))  # the whole keeps it from CRF 34 on
 
     def some(runner: Any, aim: Goal) -> list[Trial]:
         assert aim.limits.bytes == 38  # 80 frames of 400
@@ -88,7 +84,7 @@ def test_a_limit_on_bytes_is_the_sample_s_share(part: Landscape) -> None:
 
 
 def test_with_no_time_left_one_trial_is_made(part: Landscape) -> None:
-    whole, goal = Landscape(37), Goal(Limits())
+    whole, goal = Landscape(37, part), Goal(Limits())
     (only,) = search(whole, goal, late=lambda: True)
     assert only.settings["crf"] == 30
     assert whole.asked == [30]
@@ -104,9 +100,8 @@ def test_only_long_clips_are_sampled() -> None:
 
 
 def test_a_sample_of_a_drive(drive: Path, tmp_path: Path) -> None:
-    source = Source(drive)
-    opened = source.open()
     goal = Goal(Limits())
+    job = Job(Source(drive), "x264", stack="lite")
 
     def some(runner: Runner, aim: Goal) -> list[Trial]:
         assert runner.clip.num_frames == 4
@@ -114,8 +109,7 @@ def test_a_sample_of_a_drive(drive: Path, tmp_path: Path) -> None:
         wanted = [("x264", complete("x264", {"preset": "ultrafast", "crf": c})) for c in (20, 40)]
         return [result.trial for result in runner.run(wanted) if result.trial is not None]
 
-    outputs = reference_outputs(*opened)
-    with Runner(source, opened, outputs, Store(tmp_path / "s")) as runner:
+    with Runner.open(job, Store(tmp_path / "s")) as runner:
         found = sampled(runner, goal, [(2, 4), (8, 10)], some, lambda result: None)
     assert len(found) > 2
     assert {trial.source_bytes for trial in found} == {drive.stat().st_size}

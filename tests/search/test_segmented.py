@@ -10,10 +10,12 @@ import pytest
 from seesame.bitstream.container import Container
 from seesame.codecs.segments import SegmentsCodec
 from seesame.context import EncodeContext
-from seesame.jobs.runner import Runner, Source
+from seesame.errors import UserError
+from seesame.jobs.runner import Runner
+from seesame.jobs.spec import Job, Source
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Trial
-from seesame.metric.evaluator import evaluate, reference_outputs
+from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
 from seesame.search.goal import Goal
 from seesame.search.segmented import near, segmented, together
@@ -63,8 +65,19 @@ def test_the_choice_is_the_best_of_all_combinations(limits: Limits) -> None:
 
 
 def test_a_part_without_trials() -> None:
-    with pytest.raises(ValueError, match="no trial"):
+    with pytest.raises(UserError, match="part 2 of the clip has no trial"):
         together([(10, front(1.0)), (10, [])], Goal(Limits()), 1000)
+
+
+def test_a_part_that_no_encoder_takes_is_told(drive: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    refused = complete("svtav1", {"crf": 40, "denoise": True})  # denoise goes with grain
+    best = Trial("svtav1", refused, 1, 1, 0.0, 0.0, 0.0, 0.0)
+    job = Job(Source(drive), "svtav1", stack="lite")
+    with Runner.open(job, Store(tmp_path / "s")) as runner:
+        result = segmented(runner, Goal(Limits()), best, [6], 4, 0, lambda result: None)
+    assert result.trial is None
+    assert result.why == "no encoder takes frames 0 to 5"
 
 
 def test_settings_near_the_best() -> None:
@@ -83,14 +96,13 @@ def test_settings_near_the_best() -> None:
 
 def test_the_file_is_made_and_judged(drive: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    source = Source(drive)
-    opened = clip, stack = source.open()
-    outputs = reference_outputs(clip, stack)
+    job = Job(Source(drive), "x264", stack="lite")
     best = Trial(
         "x264", complete("x264", {"preset": "ultrafast", "crf": 30}), 1, 1, 0.0, 0.0, 0.0, 0.0
     )
     goal, told = Goal(Limits()), []
-    with Runner(source, opened, outputs, Store(tmp_path / "s")) as runner:
+    with Runner.open(job, Store(tmp_path / "s")) as runner:
+        clip, stack, reference = runner.clip, runner.stack, runner.bench.reference()
         result = segmented(runner, goal, best, [6], 6, 0, told.append)
         again = segmented(runner, goal, best, [6], 6, 0, told.append)
     trial = result.trial
@@ -102,5 +114,5 @@ def test_the_file_is_made_and_judged(drive: Path, tmp_path: Path) -> None:
     made = SegmentsCodec().encode(clip, trial.settings, EncodeContext())
     size = made.write(tmp_path / "x.ssm")
     decoded = SegmentsCodec().decode(Container.read(tmp_path / "x.ssm"))
-    found = evaluate(outputs, decoded, stack, size)
+    found = evaluate(reference, decoded, stack, size)
     assert (trial.bytes, trial.seg, trial.pose) == (size, found.score.seg, found.score.pose)

@@ -1,14 +1,31 @@
-"""``seesame compress``: a clip into an .ssm file, proved with a score."""
+"""``seesame compress``: make an .ssm file of a clip, and score what comes back from disk."""
 
 import shlex
-from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from seesame.cli.automatic import AUTO, BUDGET, encode_automatically
+from seesame.cli.compress_options import (
+    AUTO,
+    HNERV,
+    TRAINED,
+    BudgetOption,
+    BytesOption,
+    CodecOption,
+    InitOption,
+    LogOption,
+    MaxBytesOption,
+    MaxPoseOption,
+    MaxSegOption,
+    NoScoreOption,
+    OutOption,
+    PixelWeightOption,
+    PresetOption,
+    ResumeOption,
+    SetOption,
+    TargetScoreOption,
+    TransferGuardOption,
+    codec_settings,
+)
 from seesame.cli.options import (
     ClipArgument,
     Device,
@@ -22,175 +39,36 @@ from seesame.cli.options import (
     StackOption,
     check_log,
     parse_duration,
-    parse_fps,
     parse_settings,
-    parse_size,
+    parse_source,
     resolve_device,
 )
-from seesame.cli.output import print_figures, print_json
+from seesame.cli.output import notes, print_figures, print_json
+from seesame.cli.progress import stages
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.jobs.roundtrip import Encoded
-    from seesame.metric.evaluator import Evaluation
-    from seesame.metric.limits import Limits
-    from seesame.perception.stack import Stack
-    from seesame.video.clip import Clip
-
-HNERV, HYBRID = "hnerv", "hybrid"
-TRAINED = (HNERV, HYBRID)
-"""Codecs that train against the stack."""
-AUGMENT = "augment"
-"""The guard that is no stack."""
-ONLY_HNERV = ("init",)
-"""Of the flags below, those that hybrid does not take."""
-OF_AUTO = ("budget_s", "target_score", "max_seg", "max_pose", "max_bytes")
-"""And those that auto takes."""
-TRAINING = "Flags of hnerv and hybrid"
-
-
-class Preset(StrEnum):
-    """How much effort training takes; the times are for a short clip on two cores."""
-
-    draft = "draft"
-    fast = "fast"
-    medium = "medium"
-    slow = "slow"
+    from seesame.jobs.spec import Job, Outcome, Source
 
 
 def compress(
     clip: ClipArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")],
-    codec: Annotated[
-        str,
-        typer.Option(
-            "--codec",
-            metavar="CODEC",
-            help="A name from `seesame codecs`; auto searches classical settings, trains over "
-            "them and keeps the best file, within --budget (8m when left out).",
-        ),
-    ] = HNERV,
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            "--preset",
-            rich_help_panel=TRAINING,
-            help="Effort: draft takes about 2 minutes, fast 8 (hybrid 6), for ten seconds of "
-            "video on two cores; fast when left out.",
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            rich_help_panel=TRAINING,
-            metavar="TIME",
-            help="Time of the whole encode, as 90s, 20m, 1.5h.",
-        ),
-    ] = None,
-    size_bytes: Annotated[
-        int | None,
-        typer.Option(
-            "--bytes",
-            rich_help_panel=TRAINING,
-            min=1,
-            metavar="N",
-            help="Size to aim at, in bytes.",
-        ),
-    ] = None,
-    pixel_weight: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-weight",
-            rich_help_panel=TRAINING,
-            min=0.0,
-            metavar="W",
-            help="Weight of the pixel term; more keeps the picture viewable.",
-        ),
-    ] = None,
-    transfer_guard: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--transfer-guard",
-            rich_help_panel=TRAINING,
-            metavar="augment|STACK",
-            help="Keep the file good for other nets as well: train against augmented copies of "
-            "the stack, or beside another stack; repeatable.",
-        ),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            "--init",
-            rich_help_panel="Flags of hnerv",
-            metavar="FILE.ssm",
-            help="Start from the decoder of another clip's file.",
-        ),
-    ] = None,
-    target_score: Annotated[
-        float | None,
-        typer.Option(
-            "--target-score",
-            rich_help_panel=TRAINING,
-            metavar="S",
-            help="Stop as soon as a file reaches this score.",
-        ),
-    ] = None,
-    max_seg: Annotated[
-        float | None,
-        typer.Option(
-            "--max-seg",
-            rich_help_panel=TRAINING,
-            metavar="D",
-            help="Stop as soon as a file's seg distortion is within D; with several limits, "
-            "within all.",
-        ),
-    ] = None,
-    max_pose: Annotated[
-        float | None,
-        typer.Option(
-            "--max-pose",
-            rich_help_panel=TRAINING,
-            metavar="D",
-            help="The same for its pose distortion.",
-        ),
-    ] = None,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(
-            "--max-bytes",
-            rich_help_panel=TRAINING,
-            metavar="N",
-            help="The same for its size in bytes.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            rich_help_panel=TRAINING,
-            help="Go on where an earlier run stopped.",
-        ),
-    ] = False,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            "--log",
-            rich_help_panel=TRAINING,
-            metavar="RUN.jsonl",
-            help="Keep the log of the training, to plot with `seesame report RUN.jsonl`. While it "
-            "runs there is one in its work folder as well.",
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="A setting of the codec, as crf=40; repeatable."
-        ),
-    ] = None,
-    no_score: Annotated[
-        bool, typer.Option("--no-score", help="Write the file without scoring it.")
-    ] = False,
+    out: OutOption,
+    codec: CodecOption = HNERV,
+    preset: PresetOption = None,
+    budget: BudgetOption = None,
+    size_bytes: BytesOption = None,
+    pixel_weight: PixelWeightOption = None,
+    transfer_guard: TransferGuardOption = None,
+    init: InitOption = None,
+    target_score: TargetScoreOption = None,
+    max_seg: MaxSegOption = None,
+    max_pose: MaxPoseOption = None,
+    max_bytes: MaxBytesOption = None,
+    resume: ResumeOption = False,
+    log: LogOption = None,
+    settings: SetOption = None,
+    no_score: NoScoreOption = False,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
@@ -212,92 +90,19 @@ def compress(
 
     seesame compress drive.mp4 -o drive.ssm --codec auto --budget 10m
     """
-    given = {
-        "preset": preset and preset.value,
-        "budget_s": parse_duration(budget),
-        "bytes": size_bytes,
-        "pixel_weight": pixel_weight,
-        "transfer_guard": transfer_guard or None,
-        "init": init and str(init),
-        "target_score": target_score,
-        "max_seg": max_seg,
-        "max_pose": max_pose,
-        "max_bytes": max_bytes,
-        "resume": resume or None,
-    }
-    if log is not None:
-        if codec not in TRAINED:
-            raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
-        check_log(log, overwrite or resume)
-    chosen = _settings(codec, given, parse_settings(settings or []))
-    guards = [name for name in chosen.pop("transfer_guard", ()) if name != AUGMENT]
-    frame_size, frame_rate = parse_size(size), parse_fps(fps)
+    effort = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
+    aim = {"bytes": size_bytes, "pixel_weight": pixel_weight, "resume": resume}
+    start = {"transfer_guard": transfer_guard, "init": init and str(init)}
+    limits = {"target_score": target_score, "max_seg": max_seg, "max_pose": max_pose}
+    flags = effort | aim | start | limits | {"max_bytes": max_bytes}
+    chosen = codec_settings(codec, flags, parse_settings(settings or []))
     _check_paths(clip, out, overwrite)
-
-    from seesame.codecs.registry import get_codec
-    from seesame.context import EncodeContext
-    from seesame.jobs.roundtrip import encode_file, judge_file, open_source
-    from seesame.perception.registry import load_stack
-
-    where = resolve_device(device)
-    eyes: Stack | None
-    if codec == AUTO:
-        from seesame.jobs.runner import Source
-
-        place = Source(clip, frame_size and frame_size[::-1], frame_rate, stack, where)
-        context = EncodeContext(None, where, seed)
-        budgeted = chosen.get("budget_s") or BUDGET
-        encoded, used, eyes = encode_automatically(
-            place, out, _limits(chosen), budgeted, context, overwrite=overwrite, quiet=quiet
-        )
-        source = open_source(clip, frame_size, frame_rate)
-    else:
-        get_codec(codec)
-        source, used = open_source(clip, frame_size, frame_rate), chosen
-        if not no_score and source.num_frames < 2:
-            raise UserError(f"{clip}: one frame forms no pair to score; pass --no-score to go on")
-        needs_stack = codec in TRAINED or not no_score or bool(chosen.get("roi"))
-        eyes = load_stack(stack, where) if needs_stack else None
-        work = out.parent / f"{out.stem}.work" if codec in TRAINED else None
-        beside = tuple(load_stack(name, where) for name in guards)
-        context = EncodeContext(eyes, where, seed, work=work, log=log, guards=beside)
-        encoded = encode_file(source, out, codec, chosen, context, overwrite=overwrite, quiet=quiet)
-    evaluation = None
-    if not no_score:
-        assert eyes is not None
-        evaluation = judge_file(source, out, eyes, where, quiet=quiet)
-    missed = _missed(codec, chosen, evaluation)
-    if json:
-        values = _values(clip, encoded, used, source, evaluation)
-        print_json(values if missed is None else {**values, "missed": missed})
-        return
-    _print_text(clip, encoded, source, evaluation, stack)
-    for name, by in (missed or {}).items():
-        print(f"limit  {name} is {by:.6g} above its limit; give it more time")
-    viewable = out.with_suffix(".mkv")
-    print("next: " + shlex.join(["seesame", "decompress", str(out), "-o", str(viewable)]))
-
-
-def _settings(codec: str, flags: dict[str, Any], extra: dict[str, object]) -> dict[str, Any]:
-    """The codec's settings from flags and ``--set``."""
-    flags = {name: value for name, value in flags.items() if value is not None}
-    names = {"budget_s": "--budget"}
-    for name in flags:
-        flag = names.get(name, "--" + name.replace("_", "-"))
-        takers = (HNERV,) if name in ONLY_HNERV else TRAINED
-        takers = (*takers, AUTO) if name in OF_AUTO else takers
-        if codec not in takers:
-            others = "chooses the settings itself" if codec == AUTO else "takes --set name=value"
-            raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
-        if name in extra:
-            raise UserError(f"--set {name}: given by {flag} already")
-    if codec == AUTO and extra:
-        raise UserError("--set is not for --codec auto, which chooses the settings itself")
-    if AUGMENT in flags.get("transfer_guard", ()):
-        flags["augment"] = True
-    if codec in TRAINED:
-        flags.setdefault("preset", extra.pop("preset", Preset.fast.value))
-    return {**extra, **flags}
+    _check_log(codec, log, overwrite or resume)
+    where = {"stack": stack, "device": resolve_device(device), "seed": seed}
+    files = {"out": out, "overwrite": overwrite, "log": log}
+    source = parse_source(clip, size, fps)
+    job = _job(source, codec, chosen, judge=not no_score, **where, **files)
+    _print(job, _run(job, chosen.get("budget_s"), quiet), json)
 
 
 def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
@@ -311,69 +116,97 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
     check_output(out, overwrite)
 
 
-def _missed(
-    codec: str, settings: Mapping[str, Any], evaluation: "Evaluation | None"
-) -> dict[str, float] | None:
-    """The user's limits that the file does not keep; None when there are none to check."""
-    limits = _limits(settings)
-    if codec not in (*TRAINED, AUTO) or evaluation is None or not limits.given:
-        return None
-    return limits.missed(evaluation.score, evaluation.compressed_bytes)
+def _check_log(codec: str, log: Path | None, overwrite: bool) -> None:
+    if log is not None:
+        if codec not in TRAINED:
+            raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
+        check_log(log, overwrite)
 
 
-def _limits(settings: Mapping[str, Any]) -> "Limits":
-    """The user's limits among a codec's settings."""
-    from seesame.metric.limits import Limits
+def _job(source: "Source", codec: str, chosen: dict[str, Any], **more: Any) -> "Job":
+    """The job that the flags mean."""
+    from seesame.jobs.spec import Job, limits_in
 
-    names = ("target_score", "max_seg", "max_pose", "max_bytes")
-    return Limits(*(settings.get(name) for name in names))
+    out: Path = more["out"]
+    settings = {name: value for name, value in chosen.items() if name != "transfer_guard"}
+    return Job(
+        source,
+        codec,
+        {} if codec == AUTO else settings,
+        limits=limits_in(settings),
+        guards=tuple(chosen.get("transfer_guard", ())),
+        work=out.parent / f"{out.stem}.work" if codec in TRAINED else None,
+        **more,
+    )
 
 
-def _values(
-    clip: Path,
-    encoded: "Encoded",
-    settings: Mapping[str, object],
-    source: "Clip",
-    evaluation: "Evaluation | None",
-) -> dict[str, Any]:
+def _run(job: "Job", seconds: float | None, quiet: bool) -> "Outcome":
+    if job.codec == AUTO:
+        from seesame.jobs.store import Store, store_path
+        from seesame.search.choose import compress_automatically
+
+        store = Store(store_path())
+        return compress_automatically(job, store, seconds, stages=stages(quiet), note=notes(quiet))
+    from seesame.jobs.workbench import run_job
+
+    return run_job(job, stages(quiet), notes(quiet))
+
+
+def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
+    if json:
+        print_json(_values(job, outcome))
+        return
+    assert outcome.path is not None
+    print_figures(_figures(job, outcome))
+    for name, by in (outcome.missed if job.judge else {}).items():
+        print(f"limit  {name} is {by:.6g} above its limit; give it more time")
+    viewable = outcome.path.with_suffix(".mkv")
+    command = ["seesame", "decompress", str(outcome.path), "-o", str(viewable)]
+    print("next: " + shlex.join(command))
+
+
+def _values(job: "Job", outcome: "Outcome") -> dict[str, Any]:
+    """The outcome for ``--json``."""
     values: dict[str, Any] = {
-        "clip": clip,
-        "file": encoded.path,
-        "codec": encoded.codec,
-        "settings": dict(settings),
-        "bytes": encoded.bytes,
-        "source_bytes": source.source_bytes,
-        "rate": encoded.bytes / source.source_bytes,
-        "encode_s": encoded.seconds,
+        "clip": job.source.path,
+        "file": outcome.path,
+        "codec": outcome.codec,
+        "settings": dict(outcome.settings),
+        "bytes": outcome.bytes,
+        "source_bytes": outcome.source_bytes,
+        "rate": outcome.bytes / outcome.source_bytes,
+        "encode_s": outcome.encode_s,
     }
-    if evaluation is not None:
-        values |= {
-            "seg": evaluation.score.seg,
-            "pose": evaluation.score.pose,
-            "score": evaluation.score.total,
-            "pairs": evaluation.pairs,
-            "stack": evaluation.stack,
-            "fingerprint": evaluation.fingerprint,
-        }
-    return values
+    evaluation = outcome.evaluation
+    if not job.judge or evaluation is None:
+        return values
+    values |= {
+        "seg": evaluation.score.seg,
+        "pose": evaluation.score.pose,
+        "score": evaluation.score.total,
+        "pairs": evaluation.pairs,
+        "stack": evaluation.stack,
+        "fingerprint": evaluation.fingerprint,
+    }
+    return values | ({"missed": outcome.missed} if job.limits.given else {})
 
 
-def _print_text(
-    clip: Path, encoded: "Encoded", source: "Clip", evaluation: "Evaluation | None", stack: str
-) -> None:
+def _figures(job: "Job", outcome: "Outcome") -> dict[str, str]:
+    """The outcome for people."""
     from seesame.jobs.roundtrip import describe
 
     figures = {
-        "clip": f"{clip}  {describe(source)}",
-        "file": f"{encoded.path}  {encoded.bytes:,} bytes, {encoded.codec}, "
-        f"encoded in {encoded.seconds:.1f} s",
-        "rate": f"{encoded.bytes / source.source_bytes:.8f}",
+        "clip": f"{job.source.path}  {describe(outcome.container)}",
+        "file": f"{outcome.path}  {outcome.bytes:,} bytes, {outcome.codec}, "
+        f"encoded in {outcome.encode_s:.1f} s",
+        "rate": f"{outcome.bytes / outcome.source_bytes:.8f}",
     }
-    if evaluation is not None:
+    if job.judge:
+        score = outcome.score
         figures |= {
-            "seg": f"{evaluation.score.seg:.8f}",
-            "pose": f"{evaluation.score.pose:.8f}",
-            "score": f"{evaluation.score.total:.8f}  "
-            f"(100*seg + 25*rate + sqrt(10*pose), stack {stack}; lower is better)",
+            "seg": f"{score.seg:.8f}",
+            "pose": f"{score.pose:.8f}",
+            "score": f"{score.total:.8f}  "
+            f"(100*seg + 25*rate + sqrt(10*pose), stack {job.stack}; lower is better)",
         }
-    print_figures(figures)
+    return figures

@@ -17,39 +17,42 @@ from seesame.cli.options import (
 )
 from seesame.cli.output import print_json
 
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="A .mkv or .mp4, a headerless .raw, or a folder (PNG).",
+    ),
+]
+CrfOption = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        min=0,
+        max=51,
+        help="Quality of an .mkv or .mp4 (x264; no loss is visible at 18); lossless when left out.",
+    ),
+]
+
 
 def decompress(
     file: SsmArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="OUT",
-            help="A .mkv or .mp4, a headerless .raw, or a folder (PNG).",
-        ),
-    ],
-    crf: Annotated[
-        int | None,
-        typer.Option(
-            "--crf",
-            min=0,
-            max=51,
-            help="Quality of an .mkv or .mp4 (x264; 18 looks lossless); lossless when left out.",
-        ),
-    ] = None,
+    out: OutOption,
+    crf: CrfOption = None,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Decode an .ssm file into a video, a .raw or a folder of PNG at the source's size.
+    """Decode an .ssm file into a video, a .raw or a folder of PNG, at the source's size.
 
     Example: seesame decompress drive.ssm -o drive.mkv
     """
     from seesame.cli.progress import progress
+    from seesame.decoders import counted, decode_file
     from seesame.files import check_output
-    from seesame.jobs.roundtrip import counted, decode_file
     from seesame.video.writer import write_clip
 
     check_output(out, overwrite)

@@ -20,6 +20,7 @@ from seesame.cli.contest.pack import pack
 from seesame.cli.decompress import decompress
 from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
+from seesame.cli.hints import with_hint
 from seesame.cli.info import info
 from seesame.cli.report import report
 from seesame.cli.score import score
@@ -38,7 +39,8 @@ _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if "Us
 
 app = typer.Typer(
     name="seesame",
-    help="Compress driving video until the perception stack still sees the same.",
+    help="Make driving video as small as possible while your perception networks keep giving the "
+    "same outputs.",
     epilog="Begin with `seesame demo`, or `seesame compress CLIP -o OUT.ssm`.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,7 +50,7 @@ app = typer.Typer(
 
 
 class _Passed(Exception):
-    """Carries an error past typer, which has its own ways with Ctrl-C and broken pipes."""
+    """Carries an error past typer, which would handle Ctrl-C and broken pipes in its own way."""
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -67,7 +69,7 @@ for _command in _COMMANDS:
     app.command()(_guarded(_command))
 
 _contest = typer.Typer(
-    help="The challenge's bench: evaluate, pack and rank submissions.", no_args_is_help=True
+    help="For the comma.ai challenge: evaluate, pack and rank submissions.", no_args_is_help=True
 )
 for _subcommand in (evaluate, pack, leaderboard):
     _contest.command()(_guarded(_subcommand))
@@ -97,7 +99,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Compress driving video until the perception stack still sees the same."""
+    """Make driving video small while your perception networks keep giving the same outputs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,7 +138,7 @@ def _report(error: BaseException) -> int:
             _silence_stdout()
             return BROKEN_PIPE
         case UserError():
-            return _say(str(error), USAGE)
+            return _say(with_hint(error), USAGE)
         case _UsageError():
             return _say(_usage(error), USAGE)
         case SystemExit():

@@ -1,20 +1,25 @@
-"""Flags that several subcommands share, each defined once."""
+"""Flags that several subcommands share, each defined once, and their parsing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seesame.errors import UserError
 
+if TYPE_CHECKING:
+    from seesame.jobs.spec import Source
+
 SHARED = "Shared flags"
-"""The help panel of the flags that most subcommands have."""
+"""Title of the help panel with the flags that most subcommands have."""
 
 
 class Device(StrEnum):
-    """Where the nets run."""
+    """The devices that ``--device`` takes."""
 
     auto = "auto"
     cpu = "cpu"
@@ -27,7 +32,8 @@ StackOption = Annotated[
     typer.Option(
         "--stack",
         metavar="STACK",
-        help="Perception stack: a name from `seesame stacks`, onnx:DIR or module:attr.",
+        help="The perception networks that judge the result: a name from `seesame stacks`, "
+        "onnx:DIR or module:attr.",
         rich_help_panel=SHARED,
     ),
 ]
@@ -35,7 +41,7 @@ DeviceOption = Annotated[
     Device,
     typer.Option(
         "--device",
-        help="Where the nets run; auto takes a GPU if there is one.",
+        help="Where the networks run; auto takes a GPU if there is one.",
         rich_help_panel=SHARED,
     ),
 ]
@@ -44,7 +50,7 @@ SeedOption = Annotated[
     typer.Option(
         "--seed",
         min=0,
-        help="Seed of every random step; the same seed, same file.",
+        help="Seed of every random step; the same seed gives the same file.",
         rich_help_panel=SHARED,
     ),
 ]
@@ -52,7 +58,7 @@ JsonOption = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="Print JSON, one object a line, in full precision.",
+        help="Print JSON, one object per line, in full precision.",
         rich_help_panel=SHARED,
     ),
 ]
@@ -66,7 +72,7 @@ OverwriteOption = Annotated[
 ]
 QuietOption = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=SHARED),
+    typer.Option("--quiet", "-q", help="Print no progress and no notes.", rich_help_panel=SHARED),
 ]
 SizeOption = Annotated[
     str | None,
@@ -82,7 +88,7 @@ FpsOption = Annotated[
     typer.Option(
         "--fps",
         metavar="FPS",
-        help="Frames a second, as 20 or 30000/1001; for a .raw clip or a folder.",
+        help="Frames per second, as 20 or 30000/1001, of a .raw clip or a folder.",
         rich_help_panel=SHARED,
     ),
 ]
@@ -99,40 +105,47 @@ TransferOption = Annotated[
     typer.Option(
         "--transfer",
         metavar="STACK",
-        help="Another stack, one that no encoder trained against, to judge as well; repeatable.",
+        help="Judge with another stack as well, one that no encoder trained against; repeatable.",
     ),
 ]
 CacheOption = Annotated[
     bool,
     typer.Option(
         "--cache/--no-cache",
-        help="Keep what the stack sees in the source, so that the next score costs half.",
+        help="Keep the stack's outputs for the source on disk, so that the next score takes half "
+        "the time.",
     ),
 ]
 ClipArgument = Annotated[
-    Path, typer.Argument(metavar="CLIP", help="Video file, folder of PNG/JPG, or .raw.")
+    Path,
+    typer.Argument(metavar="CLIP", help="Video file, .ssm file, folder of PNG or JPEG, or .raw."),
 ]
 SsmArgument = Annotated[Path, typer.Argument(metavar="FILE.ssm", help="A compressed file.")]
 
 
+@contextmanager
+def about(flag: str) -> Iterator[None]:
+    """Put a flag before the message of an error that it caused: the library names no flags."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{flag}: {error}") from error
+
+
 def resolve_device(device: Device) -> str:
-    """The torch device behind ``--device``.
+    """Return the torch device that ``--device`` means.
 
     Raises:
         UserError: this machine has no such device.
     """
-    import torch
+    from seesame import decoders
 
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device is Device.auto:
-        return next((name for name, there in has.items() if there), "cpu")
-    if not has.get(device.value, True):
-        raise UserError(f"--device {device.value}: there is none here; use --device cpu or auto")
-    return device.value
+    with about(f"--device {device.value}"):
+        return decoders.resolve_device(device.value)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``"1164x874"`` as ``(width, height)``.
+    """Return ``(width, height)`` of a text like ``"1164x874"``.
 
     Raises:
         UserError: not of that form.
@@ -146,7 +159,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_fps(text: str | None) -> Fraction | None:
-    """``"20"``, ``"23.976"`` or ``"30000/1001"`` as frames a second.
+    """Return the frames per second that ``"20"``, ``"23.976"`` or ``"30000/1001"`` means.
 
     Raises:
         UserError: not a number above 0.
@@ -162,8 +175,16 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
+def parse_source(clip: Path, size: str | None, fps: str | None) -> "Source":
+    """Return the source that a clip with ``--size`` and ``--fps`` means. Raises UserError."""
+    from seesame.jobs.spec import Source
+
+    width_height = parse_size(size)
+    return Source(clip, width_height and width_height[::-1], parse_fps(fps))
+
+
 def parse_duration(text: str | None, option: str = "--budget") -> float | None:
-    """``"90"``, ``"90s"``, ``"20m"``, ``"1.5h"`` in seconds.
+    """Return the seconds that ``"90"``, ``"90s"``, ``"20m"`` or ``"1.5h"`` means.
 
     Raises:
         UserError: not a time above 0.
@@ -182,7 +203,7 @@ def parse_duration(text: str | None, option: str = "--budget") -> float | None:
 
 
 def parse_settings(pairs: list[str]) -> dict[str, object]:
-    """``["crf=40", "grain=true"]`` as codec settings; values are JSON where they can be.
+    """Return the settings of ``["crf=40", "grain=true"]``; values are JSON where they can be.
 
     Raises:
         UserError: no ``=``, or a name given twice.
@@ -204,7 +225,7 @@ def parse_settings(pairs: list[str]) -> dict[str, object]:
 
 
 def check_log(log: Path, replace: bool) -> None:
-    """Refuse the log of a run that could not be written."""
+    """Raise UserError for a log that could not be written."""
     from seesame.files import check_output
 
     if log.suffix != ".jsonl":

@@ -1,21 +1,27 @@
-"""Results on stdout: tables for people, one JSON object a line for programs."""
+"""Results on stdout: tables for people, one JSON object per line for programs."""
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 PIPE_WIDTH = 160
-"""Columns of a table where stdout is no terminal: wide enough to cut nothing."""
+"""Width of a table where stdout is no terminal: wide enough to cut nothing."""
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line; what JSON does not know (paths, fractions) as text."""
+    """Print one JSON object on one line; values that JSON lacks (paths, fractions) as text."""
     print(json.dumps(values, allow_nan=False, default=str))
 
 
+def notes(quiet: bool) -> Callable[[str], None]:
+    """Return what the library calls with a line that the user should know."""
+    return partial(print_note, quiet=quiet)
+
+
 def print_note(line: str, quiet: bool) -> None:
-    """Say on stderr what a user should know but need not act on."""
+    """Print a line on stderr that a user should know but need not act on."""
     if not quiet:
         print(f"seesame: note: {line}", file=sys.stderr)
 

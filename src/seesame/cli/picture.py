@@ -1,4 +1,4 @@
-"""The demo's picture: source and decoded frames, what the stack sees, where it differs."""
+"""The demo's picture: source and decoded frames, their classes, and where these differ."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,13 @@ from seesame.errors import DamagedError
 from seesame.report.palette import DIFFERS, PALETTE
 
 if TYPE_CHECKING:
+    from seesame.jobs.demo import Row
+    from seesame.jobs.workbench import Workbench
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip, Frames
 
 SHADE = 0.35
-"""How bright the frame stays behind the marked differences."""
+"""Brightness of the frame behind the marked differences, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Shown:
 
 
 def frame_at(clip: "Clip", index: int) -> "Frames":
-    """Frame number ``index`` as ``uint8 (H, W, 3)``, read from the start in small batches."""
+    """Return frame ``index``, ``uint8 (H, W, 3)``, read from the start in small batches."""
     seen = 0
     for frames in clip.batches(8):
         if index < seen + len(frames):
@@ -39,7 +41,7 @@ def frame_at(clip: "Clip", index: int) -> "Frames":
 
 
 def classes_of(frame: "Frames", stack: "Stack", device: str) -> NDArray[np.int64]:
-    """Arg-max classes ``(h, w)`` of one frame ``uint8 (H, W, 3)``."""
+    """Return the arg-max classes ``(h, w)`` of one frame ``uint8 (H, W, 3)``."""
     import torch
 
     rgb = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].float()
@@ -49,7 +51,7 @@ def classes_of(frame: "Frames", stack: "Stack", device: str) -> NDArray[np.int64
 
 
 def differences(frame: "Frames", differs: NDArray[np.bool_]) -> "Frames":
-    """The frame in dim grey, with the pixels of the stack that changed class in yellow."""
+    """Return the frame in dim grey, with the pixels that changed class in yellow."""
     height, width = frame.shape[:2]
     rows = np.arange(height) * differs.shape[0] // height
     columns = np.arange(width) * differs.shape[1] // width
@@ -57,6 +59,23 @@ def differences(frame: "Frames", differs: NDArray[np.bool_]) -> "Frames":
     grey: Frames = shaded.repeat(3, axis=2)
     grey[differs[rows][:, columns]] = DIFFERS
     return grey
+
+
+def draw_rows(path: Path, bench: "Workbench", rows: "list[Row]") -> None:
+    """Draw a frame a quarter into the clip, and the same of every row's file, into a PNG."""
+    from seesame.decoders import decode_file
+    from seesame.jobs.roundtrip import describe
+
+    assert bench.stack is not None
+    assert bench.path is not None
+    index = bench.clip.num_frames // 4 * 2 + 1
+    shown = []
+    for row in rows:
+        score = row.outcome.score
+        figures = f"{row.outcome.bytes:,} bytes · seg {score.seg:.2%} · score {score.total:.3f}"
+        shown.append(Shown(row.label, figures, decode_file(row.path, bench.device)))
+    title = f"{bench.path.name}, {describe(bench.clip)}; frame {index}, stack {bench.stack.name}"
+    draw(path, title, bench.clip, shown, index, bench.stack, bench.device)
 
 
 def draw(
@@ -83,14 +102,14 @@ def draw(
     figure.suptitle(title, fontsize=12)
     axes = figure.subplots(rows, 3, squeeze=False)
     _show(axes[0, 0], frame, "source")
-    _show_classes(axes[0, 1], seen, aspect, "what the stack sees in it")
+    _show_classes(axes[0, 1], seen, aspect, "classes that the stack finds")
     _legend(axes[0, 2], stack.classes)
     for row, item in zip(axes[1:], shown, strict=True):
         decoded = frame_at(item.clip, index)
         again = classes_of(decoded, stack, device)
         differs = seen != again
         _show(row[0], decoded, f"{item.label}\n{item.figures}")
-        _show_classes(row[1], again, aspect, "what the stack sees in it")
+        _show_classes(row[1], again, aspect, "classes that the stack finds")
         _show(row[2], differences(frame, differs), f"differs here: {differs.mean():.2%} of pixels")
     figure.savefig(path, format="png")
 

@@ -1,15 +1,21 @@
-"""Progress on stderr: a bar with the time left on a terminal, now and then a line elsewhere."""
+"""Progress on stderr: a bar with the time left on a terminal, a line every 15 seconds elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 Progress = Callable[[float, str], None]
 FIRST_LINE = 2.0
-"""Seconds before the first line: what is over sooner needs no progress."""
+"""Seconds before the first line; a stage that ends sooner prints none."""
 LINE_EVERY = 15.0
 """Seconds between lines where stderr is no terminal."""
+
+
+def stages(quiet: bool) -> Callable[[str], AbstractContextManager[Progress]]:
+    """Return what the library calls with the label of a stage that begins."""
+    return partial(progress, quiet=quiet)
 
 
 @contextmanager
@@ -45,7 +51,7 @@ def _bar(label: str) -> Iterator[Progress]:
 
 
 class _Lines:
-    """Sparse lines, for logs."""
+    """Prints a line now and then, for logs."""
 
     def __init__(self, label: str) -> None:
         self.label = label

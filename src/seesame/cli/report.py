@@ -21,7 +21,7 @@ from seesame.cli.options import (
     parse_size,
     resolve_device,
 )
-from seesame.cli.output import print_json, print_table
+from seesame.cli.output import notes, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -194,12 +194,13 @@ def _tried(
     store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
 ) -> list[tuple[float, float]]:
     """Bytes and distortion of the trials on a clip. Raises UserError when there are none."""
-    from seesame.jobs.runner import Source
+    from seesame.jobs.spec import Source
     from seesame.jobs.store import Store
+    from seesame.jobs.trial import Subject
 
     if not store.is_file():
         raise UserError(f"{store}: there is no such store of trials")
-    subject = Source(reference, stack=stack.name, device=device).subject(source, stack)
+    subject = Subject.of(Source(reference), source, stack, device)
     trials = Store(store).of(subject)
     if not trials:
         raise UserError(f"{store}: holds no trial of {reference.name} with stack {stack.name}")
@@ -253,10 +254,12 @@ class _Looking:
 
     def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
         """What a stack sees in the source."""
+        from seesame.cli.progress import stages
         from seesame.jobs.roundtrip import source_outputs
 
         where = self.reference, self.source, stack, self.device
-        return source_outputs(*where, cache=self.cache, quiet=self.quiet)
+        told, note = stages(self.quiet), notes(self.quiet)
+        return source_outputs(*where, cache=self.cache, stages=told, note=note)
 
 
 def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> None:

@@ -21,7 +21,7 @@ from seesame.cli.options import (
     parse_size,
     resolve_device,
 )
-from seesame.cli.output import print_json, print_note, print_table
+from seesame.cli.output import notes, print_json, print_note, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def score(
     """
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
 
-    from seesame.cli.progress import progress
+    from seesame.cli.progress import progress, stages
     from seesame.files import check_output
     from seesame.jobs.roundtrip import decode_file, is_ssm, open_source, source_outputs
     from seesame.metric.evaluator import check_alike, evaluate
@@ -96,12 +96,13 @@ def score(
     others = [load_stack(name, where, exact=exact) for name in transfer or []]
     if why := getattr(eyes, "why_exact", ""):
         print_note(f"scoring with the plain nets: {why}", quiet)
-    known = source_outputs(reference, source, eyes, where, cache=cache, quiet=quiet)
+    told, note = stages(quiet), notes(quiet)
+    known = source_outputs(reference, source, eyes, where, cache=cache, stages=told, note=note)
     with progress("score", quiet) as bar:
         evaluation = evaluate(known, decoded, eyes, size_on_disk, device=where, progress=bar)
     beside = []
     for other in others:
-        known = source_outputs(reference, source, other, where, cache=cache, quiet=quiet)
+        known = source_outputs(reference, source, other, where, cache=cache, stages=told, note=note)
         with progress(f"score {other.name}", quiet) as bar:
             found = evaluate(known, decoded, other, size_on_disk, device=where, progress=bar)
         beside.append(found)

@@ -42,7 +42,10 @@ class Codec(Protocol):
             )
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
-        """Return whether an encode with these settings needs ``context.stack``."""
+        """Return whether an encode with these settings needs ``context.stack``.
+
+        Raises UserError for settings that :meth:`encode` would refuse by themselves.
+        """
         return False
 
     def notes(self, container: Container) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.base import Codec, container_for
-from seesame.codecs.registry import codec_by_id, codec_names, get_codec
+from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.errors import DamagedError, UnsupportedSettingError
 from seesame.video.clip import Clip, Frames
 from seesame.video.span import Span, rebatched
@@ -72,13 +72,9 @@ class SegmentsCodec(Codec):
         )
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
-        """Return whether the codec of any part needs one."""
-        parts = settings.get("parts")
-        return isinstance(parts, list) and any(
-            get_codec(part["codec"]).needs_stack(part.get("settings", {}))
-            for part in parts
-            if isinstance(part, dict) and part.get("codec") in codec_names()
-        )
+        """Return whether the codec of any part does. Raises UserError for bad settings."""
+        parts = parse_parts(settings)
+        return any(get_codec(part.codec).needs_stack(part.settings) for part in parts)
 
     def decode(self, container: Container, device: str = "cpu") -> Clip:
         """Return the decoded clip, lazily.
@@ -106,8 +102,8 @@ class SegmentsCodec(Codec):
         return tuple(chain.from_iterable(found)) if all(found) else ()
 
 
-def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
-    """Return the parts that settings ask for.
+def parse_parts(settings: Mapping[str, Any], num_frames: int | None = None) -> list[Part]:
+    """Return the parts that settings ask for; together they have ``num_frames``, where given.
 
     Raises:
         UnsupportedSettingError: not a list of parts that make up the clip.
@@ -147,7 +143,7 @@ def parse_parts(settings: Mapping[str, Any], num_frames: int) -> list[Part]:
         get_codec(part.codec)
         parts.append(part)
     total = sum(part.frames for part in parts)
-    if total != num_frames:
+    if num_frames not in (None, total):
         raise UnsupportedSettingError(
             f"codec {NAME}: the parts have {total} frames, the clip {num_frames}"
         )

@@ -1,83 +1,43 @@
-"""Runs trials, several at once, and never one that the store has."""
+"""Runs the trials of a search, several at once, and never one that the store has."""
 
 import itertools
 import json
-import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
-
-import torch
+from typing import Any
 
 from seesame.codecs.av.options import AT_DECODE
-from seesame.context import EncodeContext, EncodeMemory
-from seesame.errors import UserError
+from seesame.context import EncodeMemory, no_progress
+from seesame.errors import DamagedError, UserError
+from seesame.jobs.spec import Job, Source, silent
 from seesame.jobs.store import Store
-from seesame.jobs.trial import Subject, Trial, run_trial
-from seesame.metric.cache import source_digest
+from seesame.jobs.trial import Subject, Trial
+from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import ReferenceOutputs
-from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
-from seesame.search.space import Settings
 from seesame.video.clip import Clip
-from seesame.video.reader import open_clip
-from seesame.video.span import Span
 
-Wanted = tuple[str, Settings]
+Wanted = tuple[str, dict[str, Any]]
 """A codec's name and all its settings."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a worker finds the clip and the judges.
-
-    Args:
-        path: of the clip.
-        size: rows and columns of a .raw clip.
-        fps: of a .raw clip or a folder.
-        stack: name of the stack.
-        device: where the nets run.
-        source_bytes: what the rate is taken of, where the file is a part cut out of another.
-    """
-
-    path: Path
-    size: tuple[int, int] | None = None
-    fps: Fraction | None = None
-    stack: str = "lite"
-    device: str = "cpu"
-    source_bytes: int | None = None
-
-    def open(self) -> tuple[Clip, Stack]:
-        """The clip and the judges. Raises UserError or DamagedError."""
-        clip = open_clip(self.path, size=self.size, fps=self.fps)
-        if self.source_bytes is not None:
-            clip = Span(clip, 0, clip.num_frames, self.source_bytes)
-        return clip, load_stack(self.stack, self.device)
-
-    def subject(self, clip: Clip, stack: Stack) -> Subject:
-        """What the trials on it have in common."""
-        shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
-        if self.source_bytes is not None:
-            shape += f", of {self.source_bytes} bytes"
-        return Subject(f"{source_digest(self.path)} {shape}", stack.fingerprint, self.device)
-
-
-@dataclass(frozen=True)
 class Result:
-    """What became of a wanted trial.
+    """The outcome of a wanted trial.
 
     Args:
-        wanted: what was asked for.
-        trial: None where the encoder refused.
-        known: whether the store had it.
-        why: what the encoder said.
+        wanted: the codec and the settings that were asked for.
+        trial: the figures; None where the encoder refused.
+        known: true where the store had it.
+        why: what the encoder said, where it refused.
     """
 
     wanted: Wanted
@@ -87,35 +47,74 @@ class Result:
 
 
 class Runner:
-    """Trials on one clip, in this process or in several.
+    """Makes trials on one clip, in this process or in several.
 
     Args:
-        source: the clip and the judges.
-        opened: what ``source.open()`` gave.
-        outputs: what the judges see in the clip.
+        job: names the clip, the stack and the device; its codec and settings are not used.
+        bench: the same, opened, with an :class:`~seesame.context.EncodeMemory` of its own.
         store: where trials are kept.
-        jobs: trials at once; with more than one each has a process of its own.
+        jobs: trials at once. With more than one, each has a process of its own and its share of
+            torch's threads.
+
+    Raises:
+        MissingStackError: the bench has no stack.
+        UserError: the clip forms no pair.
+        DamagedError: it ends early.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        opened: tuple[Clip, Stack],
-        outputs: ReferenceOutputs,
-        store: Store,
-        jobs: int = 1,
-    ) -> None:
-        self.source, self.store, self.outputs, self.jobs = source, store, outputs, jobs
-        self.clip, self.stack = opened
-        self.subject = source.subject(self.clip, self.stack)
+    def __init__(self, job: Job, bench: Workbench, store: Store, jobs: int = 1) -> None:
+        reference = bench.reference()
+        assert bench.stack is not None
+        self.job, self.bench, self.store, self.jobs = job, bench, store, jobs
+        self.clip: Clip = bench.clip
+        self.stack: Stack = bench.stack
         self.made = 0
         """Trials that were not in the store."""
-        self._context = EncodeContext(self.stack, source.device, memory=EncodeMemory())
+        threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+        self.subject = Subject.of(job.source, self.clip, self.stack, bench.device, threads)
+        self._processes = _Context()
         self._pools: list[ProcessPoolExecutor] = []
         if jobs > 1:
-            threads = max(1, (os.cpu_count() or 1) // jobs)
-            start = multiprocessing.get_context("spawn"), _begin, (source, outputs, threads)
+            task = replace(job, device=bench.device, threads=threads)
+            # Outputs that are too much to hold are no outputs: workers judge side by side as well.
+            outputs = reference if isinstance(reference, ReferenceOutputs) else None
+            start = self._processes, _begin, (task, outputs)
             self._pools = [ProcessPoolExecutor(1, *start) for _ in range(jobs)]
+
+    @classmethod
+    def open(cls, job: Job, store: Store, jobs: int = 1, **more: Any) -> "Runner":
+        """Open a job's clip and stack, and return a runner for them.
+
+        Args:
+            job: names the clip, the stack and the device.
+            store: where trials are kept.
+            jobs: trials at once.
+            **more: ``stages`` and ``note``, as :meth:`Workbench.open` takes them.
+
+        Raises:
+            UserError: the clip or the stack cannot be opened, or the clip forms no pair.
+            DamagedError: the clip is damaged.
+        """
+        bench = Workbench.open(job, **more)
+        bench.memory = EncodeMemory()
+        return cls(job, bench, store, jobs)
+
+    def on(self, source: Source) -> "Runner":
+        """Return a runner like this one for another clip, as a part that was cut out of this one.
+
+        Raises:
+            UserError: the clip cannot be opened.
+            DamagedError: it is damaged.
+        """
+        bench = replace(
+            self.bench,
+            clip=source.open(self.bench.device),
+            path=source.path,
+            outputs=None,
+            memory=EncodeMemory(),
+            stages=silent,
+        )
+        return Runner(replace(self.job, source=source), bench, self.store, self.jobs)
 
     def __enter__(self) -> "Runner":
         return self
@@ -125,12 +124,12 @@ class Runner:
     ) -> None:
         for pool in self._pools:
             pool.shutdown(wait=kind is None, cancel_futures=True)
-        if self._pools and kind is not None:
-            for process in multiprocessing.active_children():
+        if kind is not None:
+            for process in self._processes.started:
                 process.terminate()
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
-        """Trials in the order in which they end; those that the store has come first.
+        """Yield trials in the order in which they end; those that the store has come first.
 
         Raises:
             UserError: the store fails, or a worker was killed.
@@ -150,11 +149,11 @@ class Runner:
             yield Result(one, trial, why=why)
 
     def _make(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Trial | None, str]]:
-        """Trials that share a stream are made one after the other by one process."""
-        groups = _by_stream(wanted)
+        """Yield new trials; one process makes those that share a stream one after the other."""
+        groups = by_stream(wanted)
         if not self._pools:
             for one in itertools.chain.from_iterable(groups):
-                yield one, *_tried(self.clip, self.outputs, self.stack, one, self._context)
+                yield one, *_tried(self.bench, one)
             return
         pending: dict[Future[tuple[Trial | None, str]], tuple[Wanted, int]] = {}
         queues: list[deque[Wanted]] = [deque() for _ in self._pools]
@@ -162,7 +161,7 @@ class Runner:
         try:
             while True:
                 for number in idle:  # one trial waits behind each that is at work
-                    following = _next(queues, number, groups)
+                    following = next_for(queues, number, groups)
                     if following is not None:
                         future = self._pools[number].submit(_work, following)
                         pending[future] = following, number
@@ -175,12 +174,12 @@ class Runner:
                     yield one, *future.result()
         except BrokenProcessPool as error:
             raise UserError(
-                "a process of the search was killed, perhaps for memory; try fewer --jobs"
+                "a process of the search was killed, perhaps for want of memory; run fewer at once"
             ) from error
 
 
-def _by_stream(wanted: Sequence[Wanted]) -> deque[deque[Wanted]]:
-    """Groups of trials that differ in what the decoder does alone, in the order of their firsts."""
+def by_stream(wanted: Sequence[Wanted]) -> deque[deque[Wanted]]:
+    """Group trials that differ in what the decoder does alone, in the order of their firsts."""
     groups: dict[str, deque[Wanted]] = {}
     for codec, settings in wanted:
         coded = {name: value for name, value in settings.items() if name not in AT_DECODE}
@@ -188,10 +187,10 @@ def _by_stream(wanted: Sequence[Wanted]) -> deque[deque[Wanted]]:
     return deque(groups.values())
 
 
-def _next(
+def next_for(
     queues: Sequence[deque[Wanted]], number: int, groups: deque[deque[Wanted]]
 ) -> Wanted | None:
-    """What a process does next: of its group, of a new one, or of another's; None at the end."""
+    """Return a process's next trial: of its group, a new one or another's; None at the end."""
     mine = queues[number]
     if not mine:
         mine.extend(groups.popleft() if groups else [])
@@ -199,33 +198,40 @@ def _next(
     return source.popleft() if source else None
 
 
-def _tried(
-    clip: Clip, outputs: ReferenceOutputs, stack: Stack, wanted: Wanted, context: EncodeContext
-) -> tuple[Trial | None, str]:
-    """A trial, or why the encoder refused; a clip that is damaged ends the search."""
+def _tried(bench: Workbench, wanted: Wanted) -> tuple[Trial | None, str]:
+    """Return a trial, or why the encoder refused. Raises DamagedError for a damaged clip."""
+    codec, settings = wanted
     try:
-        return run_trial(clip, outputs, stack, *wanted, context), ""
+        return Trial.of(bench.encode(codec, settings, progress=no_progress)), ""
+    except DamagedError:  # no fault of the settings: it ends the search
+        raise
     except UserError as error:
-        if type(error) is not UserError:  # a damaged clip is no fault of the settings
-            raise
         return None, str(error)
+
+
+class _Context(SpawnContext):
+    """Starts processes as ``multiprocessing`` does, and remembers which it started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *arguments: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*arguments, **named)
+        self.started.append(process)
+        return process
 
 
 _worker: Callable[[Wanted], tuple[Trial | None, str]]
 
 
-def _begin(source: Source, outputs: ReferenceOutputs, threads: int) -> None:
-    """Open everything once in a worker."""
+def _begin(job: Job, outputs: ReferenceOutputs | None) -> None:
+    """Open the clip and the stack once in a worker."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
-    torch.set_num_threads(threads)
-    clip, stack = source.open()
-    context = EncodeContext(stack, source.device, memory=EncodeMemory())
-
-    def work(wanted: Wanted) -> tuple[Trial | None, str]:
-        return _tried(clip, outputs, stack, wanted, context)
-
-    _worker = work
+    bench = Workbench.open(job)
+    bench.outputs, bench.memory = outputs, EncodeMemory()
+    _worker = partial(_tried, bench)
 
 
 def _work(wanted: Wanted) -> tuple[Trial | None, str]:

@@ -20,11 +20,9 @@ from seesame.metric.cache import cache_home
 PATH_VARIABLE = "SEESAME_SEARCH"
 """Environment variable: the store's file."""
 FORM = 1
-"""Of the table, in ``PRAGMA user_version``."""
+"""Version of the table, in ``PRAGMA user_version``."""
 APPLICATION = 0x5345_4553
 """``PRAGMA application_id``: tells a store from any other database."""
-PATIENCE = 60.0
-"""Seconds to wait for another search that writes."""
 
 _TABLE = """
 create table if not exists trials (
@@ -38,7 +36,7 @@ _COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s"
 
 
 def store_path() -> Path:
-    """Where trials are kept: ``$SEESAME_SEARCH``, else ``search.sqlite`` in the cache folder."""
+    """Return the store's file: ``$SEESAME_SEARCH``, else ``search.sqlite`` in the cache folder."""
     own = os.environ.get(PATH_VARIABLE)
     return Path(own).expanduser() if own else cache_home() / "search.sqlite"
 
@@ -47,14 +45,15 @@ class Store:
     """The trials of all searches on this machine.
 
     Args:
-        path: of the SQLite file; made when it is not there.
+        path: the SQLite file; made when it is not there.
+        patience: seconds to wait for another search that is writing.
 
     Raises:
         UserError: it cannot be opened, is no store, or was made by a newer seesame.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, patience: float = 60.0) -> None:
+        self.path, self.patience = path, patience
         with self._open() as base:
             (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
             (application,) = base.execute("pragma application_id").fetchone()
@@ -70,19 +69,22 @@ class Store:
         """A connection, one transaction: committed at the end, undone by an error."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as base, base:
+            with closing(sqlite3.connect(self.path, timeout=self.patience)) as base, base:
                 yield base
         except (sqlite3.Error, OSError) as error:
             raise UserError(f"{self.path}: the store of trials fails ({error})") from error
 
     def get(self, key: str) -> Trial | None:
-        """A trial by its key."""
+        """Return the trial with a key, or None."""
         with self._open() as base:
             row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
         return None if row is None else _trial(row)
 
     def of(self, subject: Subject) -> list[Trial]:
-        """Every trial on a subject, by bytes."""
+        """Return every trial on a subject's clip, stack and device, by bytes.
+
+        Those of other environments are among them: they are as good for a plot.
+        """
         wanted = "clip = ? and stack = ? and device = ?"
         values = (subject.clip, subject.stack, subject.device)
         with self._open() as base:
@@ -92,7 +94,7 @@ class Store:
         return [_trial(row) for row in rows]
 
     def put(self, key: str, subject: Subject, trial: Trial) -> None:
-        """Keep a trial."""
+        """Keep a trial under a key."""
         made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         figures = (trial.bytes, trial.source_bytes, trial.seg, trial.pose)
         settings = json.dumps(dict(trial.settings), sort_keys=True)

@@ -1,20 +1,14 @@
-"""One trial: a file on disk, read back, decoded and judged."""
+"""One trial of a search: the figures of one encode, and what names them in the store."""
 
 import hashlib
 import json
-import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import seesame
-from seesame.bitstream.container import Container
-from seesame.codecs.registry import codec_by_id, get_codec
-from seesame.context import EncodeContext
-from seesame.metric.evaluator import ReferenceOutputs, evaluate
+from seesame.jobs.environment import environment
+from seesame.jobs.spec import Outcome, Source
+from seesame.metric.cache import source_digest
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -22,16 +16,16 @@ from seesame.video.clip import Clip
 
 @dataclass(frozen=True)
 class Trial:
-    """What one encode came to.
+    """The figures of one encode.
 
     Args:
-        codec: its name.
+        codec: name of the codec.
         settings: all of its settings.
         bytes: size of the file on disk.
         source_bytes: size of the source.
-        seg: seg distortion of the decoded file.
-        pose: its pose distortion.
-        encode_s: seconds of the encode; none to speak of where another trial's stream was used.
+        seg: seg distortion of the decoded file, 0..1.
+        pose: its pose distortion, 0 or more.
+        encode_s: seconds of the encode; next to none where another trial's stream was used.
         judge_s: seconds of decoding and judging.
     """
 
@@ -43,6 +37,20 @@ class Trial:
     pose: float
     encode_s: float
     judge_s: float
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Trial":
+        """Return the figures of a judged outcome. Raises ValueError when it was not judged."""
+        return cls(
+            outcome.codec,
+            outcome.settings,
+            outcome.bytes,
+            outcome.source_bytes,
+            outcome.score.seg,
+            outcome.score.pose,
+            round(outcome.encode_s, 3),
+            round(outcome.judge_s, 3),
+        )
 
     @property
     def score(self) -> Score:
@@ -57,84 +65,47 @@ class Trial:
 
 @dataclass(frozen=True)
 class Subject:
-    """What all trials of a search have in common; two searches with the same share their trials.
+    """Everything that all trials of a search have in common; searches with equal ones share trials.
 
     Args:
-        clip: SHA-256 of the source's content, with its size and rate where those are given.
-        stack: fingerprint of the judges.
-        device: where they run.
+        clip: SHA-256 of the source's content, with its size and rate.
+        stack: fingerprint of the perception networks.
+        device: the torch device where they run.
+        environment: see :func:`~seesame.jobs.environment.environment`.
     """
 
     clip: str
     stack: str
     device: str
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, source: Source, clip: Clip, stack: Stack, device: str, threads: int | None = None
+    ) -> "Subject":
+        """Return the subject of trials on a clip.
+
+        Args:
+            source: of the clip; its content is read.
+            clip: what ``source`` opens.
+            stack: the perception networks.
+            device: the torch device where they run.
+            threads: torch's threads in the processes that judge; those of this one when None.
+        """
+        shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
+        if source.source_bytes is not None:
+            shape += f", of {source.source_bytes} bytes"
+        name = f"{source_digest(source.path)} {shape}"
+        return cls(name, stack.fingerprint, device, environment(device, threads))
 
     def key(self, codec: str, settings: Mapping[str, Any]) -> str:
-        """Names a trial: everything that its figures depend on."""
+        """Return the name of a trial in the store: a digest of all that its figures depend on."""
         values = {
             "clip": self.clip,
             "stack": self.stack,
             "device": self.device,
+            "environment": dict(self.environment),
             "codec": codec,
             "settings": dict(settings),
-            "seesame": seesame.__version__,
-            "encoders": version("av"),
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def run_trial(
-    clip: Clip,
-    outputs: ReferenceOutputs,
-    stack: Stack,
-    codec: str,
-    settings: Mapping[str, Any],
-    context: EncodeContext,
-) -> Trial:
-    """Encode, write, read back, decode and judge.
-
-    Args:
-        clip: the source.
-        outputs: what ``stack`` sees in it.
-        stack: the judges.
-        codec: by its name.
-        settings: the codec's.
-        context: with the judges and their device. Its ``kept`` saves the encode where the trial
-            before it has the same stream.
-
-    Raises:
-        UserError: the encoder refuses the settings or the clip.
-        DamagedError: the clip ends early.
-    """
-    return encoded_and_judged(clip, outputs, stack, codec, settings, context)[0]
-
-
-def encoded_and_judged(
-    clip: Clip,
-    outputs: ReferenceOutputs,
-    stack: Stack,
-    codec: str,
-    settings: Mapping[str, Any],
-    context: EncodeContext,
-) -> tuple[Trial, Container]:
-    """As :func:`run_trial`, any codec; also the file, as read back from disk."""
-    with tempfile.TemporaryDirectory(prefix="seesame-search-") as folder:
-        path = Path(folder) / "trial.ssm"
-        start = time.monotonic()
-        size = get_codec(codec).encode(clip, settings, context).write(path)
-        encoded = time.monotonic()
-        container = Container.read(path)
-        decoded = codec_by_id(container.codec_id).decode(container, context.device)
-        found = evaluate(outputs, decoded, stack, size, device=context.device)
-        judged = time.monotonic()
-    trial = Trial(
-        codec,
-        dict(settings),
-        size,
-        clip.source_bytes,
-        found.score.seg,
-        found.score.pose,
-        round(encoded - start, 3),
-        round(judged - encoded, 3),
-    )
-    return trial, container

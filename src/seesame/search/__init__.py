@@ -1,1 +1,1 @@
-"""The search for a codec's best settings, judged by a stack's eyes."""
+"""The search for the settings of a codec that suit a clip and its perception networks best."""

@@ -1,10 +1,11 @@
-"""A search that spends its encodes where they pay: a model of the whole space, then its valley.
+"""The method ``auto``: a search that spends its encodes where they gain most.
 
-The first part of the trials are sensible settings and what TPE proposes (Bergstra et al. 2011,
-"Algorithms for hyper-parameter optimization"; Optuna's, Akiba et al. 2019): they look around. From
-then on each trial is the best of all settings by a response surface (``surface.py``), which is
-fitted anew with every result and soon is true where it matters. Halfway there, values that were
-only seen in poor company (a slow preset with much grain) are tried beside the best, one at a time.
+The first part of the trials explores: sensible settings, then proposals of TPE (Bergstra et al.
+2011, "Algorithms for hyper-parameter optimization"; Optuna's, Akiba et al. 2019). From then on each
+trial is the best of all settings by a response surface (``surface.py``), which is fitted anew with
+every result and soon is accurate near the best. Halfway through, values that were only tried
+together with bad settings (a slow preset with much grain), and so say nothing about themselves, are
+tried again with the best settings, one at a time.
 """
 
 import itertools
@@ -14,22 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from seesame.errors import UserError
+from seesame.errors import MissingExtraError
 from seesame.jobs.runner import Result, Runner, Wanted
 from seesame.jobs.trial import Trial
 from seesame.search.goal import Goal
 from seesame.search.space import Space, complete
-from seesame.search.surface import REACH, Surface, is_long
-
-MODEL_SHARE = 0.35
-"""Of the trials, those of the first part."""
-PATIENCE = 4
-"""Rounds for each trial: settings that were asked for before are no new trial."""
-DEPTH = 50
-"""How far down the predictions are read for each trial that may be among them."""
-
-PROOFS = 0.5
-"""Of the trials left halfway, those for values that were not tried near the best."""
+from seesame.search.surface import Surface
+from seesame.search.tuning import AutoTuning
 
 Tell = Callable[[Result], None]
 """Called with every result."""
@@ -43,45 +35,52 @@ def auto(
     seed: int,
     tell: Tell,
     late: Callable[[], bool] = lambda: False,
+    tuning: AutoTuning = AutoTuning(),
 ) -> list[Trial]:
     """Search some codecs' spaces.
 
     Args:
-        spaces: one a codec.
-        goal: what to look for.
+        spaces: one for each codec.
+        goal: decides which trial is best.
         runner: makes the trials; trials that its store has count as well.
         trials: how many to ask for in all.
         seed: of TPE.
         tell: called with every result.
         late: asked before trials are; true ends the search.
+        tuning: how the trials are spent.
 
     Returns:
-        What was tried, in the order in which it ended.
+        All trials that succeeded, in the order in which they ended.
 
     Raises:
-        UserError: Optuna is not installed; or as :meth:`Runner.run`.
+        MissingExtraError: Optuna is not installed.
+        UserError: as :meth:`Runner.run`.
     """
-    proposer = _Proposer(spaces, seed, max(4, round(MODEL_SHARE * trials)))
+    explored = round(tuning.model_share * trials)
+    proposer = _Proposer(spaces, seed, max(4, explored))
     surfaces = [Surface(space, seed) for space in spaces]
-    first = max(sum(len(space.starts) for space in spaces), round(MODEL_SHARE * trials))
+    first = max(sum(len(space.starts) for space in spaces), explored)
     half = (first + trials) // 2
-    proofs = round(PROOFS * (trials - half))
+    proofs = round(tuning.proofs * (trials - half))
     turns = itertools.cycle(surfaces)
     found: dict[str, Trial] = {}
     asked: set[str] = set()
     # A proposal that was made before costs nothing, but there must be an end to them.
-    for _ in range(PATIENCE * trials):
+    for _ in range(tuning.patience * trials):
         if len(asked) >= trials or late():
             break
         count = min(runner.jobs, trials - len(asked))
         wanted: list[Wanted] = []
         if proofs and len(asked) >= half:
-            wanted = _unproven(spaces, goal, list(found.values()), asked)[: min(count, proofs)]
+            unproven = untried_near_best(surfaces, goal, list(found.values()))
+            fresh = [one for one in unproven if _name(one) not in asked]
+            wanted = fresh[: min(count, proofs)]
             proofs = proofs - len(wanted) if wanted else 0
         if not wanted and len(asked) >= first:
-            # At first every codec in turn, or the one that was lucky early would get all.
+            # At first each codec in turn: else the one with the best early trial would get all.
             some = [next(turns)] if len(asked) < half else surfaces
-            wanted = _promising(some, goal, list(found.values()), asked, count)
+            deep = tuning.depth * (len(asked) + 1)
+            wanted = _promising(some, goal, list(found.values()), asked, count, deep)
         proposed = not wanted
         if proposed:
             wanted = proposer.ask(count)
@@ -108,17 +107,17 @@ class _Proposer:
     Args:
         spaces: one a codec.
         seed: of TPE.
-        first: how many proposals look around before any are drawn near the good ones.
+        first: how many proposals explore before any are drawn near the good ones.
 
     Raises:
-        UserError: Optuna is not installed.
+        MissingExtraError: Optuna is not installed.
     """
 
     def __init__(self, spaces: Sequence[Space], seed: int, first: int) -> None:
         try:
             import optuna
         except ImportError as error:
-            raise UserError(
+            raise MissingExtraError(
                 "the auto method needs optuna: pip install 'seesame[search]'"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -136,7 +135,7 @@ class _Proposer:
                 self._study.enqueue_trial(start)
 
     def ask(self, count: int) -> list[Wanted]:
-        """Settings to try next, all different; at most ``count``."""
+        """Return settings to try next, all different; at most ``count``."""
         wanted: dict[str, Wanted] = {}
         self._open = {}
         for _ in range(count):
@@ -148,7 +147,7 @@ class _Proposer:
         return list(wanted.values())
 
     def tell(self, results: Sequence[Result], goal: Goal) -> None:
-        """What became of the settings that were asked for last."""
+        """Hand in the results of the settings that were asked for last."""
         for result in results:
             for proposal in self._open[_name(result.wanted)]:
                 if result.trial is None:
@@ -158,7 +157,7 @@ class _Proposer:
 
 
 def _starts(space: Space) -> Iterator[dict[str, Any]]:
-    """The space's sensible settings as Optuna's parameters."""
+    """Yield the space's starting settings as Optuna's parameters."""
     for start in space.starts:
         whole = complete(space.codec, start)
         named: dict[str, Any] = {"codec": space.codec}
@@ -171,7 +170,7 @@ def _starts(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def _suggested(space: Space, proposal: Any) -> dict[str, Any]:
-    """Settings that Optuna proposes: numbers by their place on the axis."""
+    """Return the settings that Optuna proposes: numbers by their place on the axis."""
     chosen = {}
     for axis in space.axes:
         name = f"{space.codec} {axis.name}"
@@ -182,46 +181,50 @@ def _suggested(space: Space, proposal: Any) -> dict[str, Any]:
     return complete(space.codec, chosen)
 
 
-def _unproven(
-    spaces: Sequence[Space], goal: Goal, trials: Sequence[Trial], asked: set[str]
+def untried_near_best(
+    surfaces: Sequence[Surface], goal: Goal, trials: Sequence[Trial]
 ) -> list[Wanted]:
-    """The best trial with one setting changed to a value that no trial near the best has.
+    """Return the best trial with one setting changed to a value that no trial near it has.
 
-    Long axes are the surface's. The first axes of a space come first: they pay most.
+    A setting that was only tried together with bad settings says nothing about itself. Axes that
+    the surface fits by a curve are left out. The first axes of a space come first: they matter
+    most.
     """
     best = goal.best(trials)
     if best is None:
         return []
-    near = [
-        trial
-        for trial in trials
-        if trial.codec == best.codec and goal.penalised(trial) <= goal.penalised(best) + REACH
-    ]
-    axes = next(space.axes for space in spaces if space.codec == best.codec)
-    wanted = [
+    surface = next(one for one in surfaces if one.space.codec == best.codec)
+    worst = goal.penalised(best) + surface.tuning.reach
+    near = [t for t in trials if t.codec == best.codec and goal.penalised(t) <= worst]
+    return [
         (best.codec, {**best.settings, axis.name: value})
-        for axis in axes
-        if not is_long(axis)
+        for axis in surface.space.axes
+        if not surface.is_long(axis)
         for value in axis.values
         if all(trial.settings[axis.name] != value for trial in near)
     ]
-    return [one for one in wanted if _name(one) not in asked]
 
 
 def _promising(
-    surfaces: Sequence[Surface], goal: Goal, trials: Sequence[Trial], asked: set[str], count: int
+    surfaces: Sequence[Surface],
+    goal: Goal,
+    trials: Sequence[Trial],
+    asked: set[str],
+    count: int,
+    deep: int,
 ) -> list[Wanted]:
-    """The best settings that surfaces predict and nobody has asked for yet.
+    """Return the ``count`` best settings that surfaces predict and that were not asked for yet.
 
-    Several at once differ in more than their quality, or they would tell the same.
+    Several at once differ in more than their quality, because else they would tell the same. They
+    are among the ``deep`` best predictions of each surface.
     """
     predicted: list[tuple[float, Surface, int]] = []
     for surface in surfaces:
         known = [trial for trial in trials if trial.codec == surface.space.codec]
         value = surface.predict(known, goal)
         if value is not None:
-            deep = min(DEPTH * (len(asked) + 1), len(value))
-            order = np.argpartition(value, deep - 1)[:deep]
+            most = min(deep, len(value))
+            order = np.argpartition(value, most - 1)[:most]
             predicted += [(float(value[point]), surface, int(point)) for point in order]
     chosen: list[Wanted] = []
     shapes: set[str] = set()

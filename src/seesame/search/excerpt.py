@@ -12,18 +12,15 @@ from seesame.video.writer import write_clip
 Span = tuple[int, int]
 """The first frame, and the one after the last."""
 
-WINDOW_SECONDS = 4.0
-"""Of a sample: long enough for what an encoder gains from one frame to the next."""
-
 
 @dataclass(frozen=True)
 class Piece:
     """A part of a clip, in a lossless file of its own.
 
     Args:
-        frames: how many.
-        path: of the file.
-        source_bytes: its share of the source.
+        frames: how many frames it has.
+        path: the file.
+        source_bytes: its share of the source's bytes.
     """
 
     frames: int
@@ -32,20 +29,25 @@ class Piece:
 
 
 def even_cuts(num_frames: int, length: int) -> list[int]:
-    """Cuts after every ``length`` frames, whole pairs; the last part has half as many or more."""
+    """Return cuts after every ``length`` frames, in whole pairs; the last part has half or more."""
     step = max(2, length // 2 * 2)
     return [cut for cut in range(step, num_frames, step) if num_frames - cut >= step / 2]
 
 
-def windows(clip: Clip, seconds: float) -> list[Span]:
-    """Windows of about four seconds, so many seconds in all, spread evenly over a clip.
+def windows(clip: Clip, seconds: float, each: float = 4.0) -> list[Span]:
+    """Return windows of a clip, spread evenly over it.
 
-    They begin and end with whole pairs. One window is the whole clip where that is no longer.
+    They begin and end with whole pairs. A clip that is no longer than ``seconds`` is one window.
+
+    Args:
+        clip: the whole.
+        seconds: length of all windows together.
+        each: length of one, about.
     """
     frames = round(seconds * clip.fps)
     if frames >= clip.num_frames:
         return [(0, clip.num_frames)]
-    count = max(1, round(seconds / WINDOW_SECONDS))
+    count = max(1, round(seconds / each))
     length = max(2, frames // count // 2 * 2)
     free = clip.num_frames - count * length
     starts = [round((i + 0.5) * free / count) // 2 * 2 + i * length for i in range(count)]
@@ -53,12 +55,12 @@ def windows(clip: Clip, seconds: float) -> list[Span]:
 
 
 def cut_out(clip: Clip, cuts: Sequence[int], folder: Path) -> Iterator[Piece]:
-    """Write a clip's parts, reading it once; each goes when the next is asked for.
+    """Yield a clip's parts as files, reading it once; a file is removed when the next is asked for.
 
     Args:
         clip: the whole.
-        cuts: frames that begin a part, beside the first; rising.
-        folder: for the files.
+        cuts: numbers of the frames that begin a part, without the first; rising.
+        folder: where the files are written.
 
     Raises:
         DamagedError: the clip ends early.
@@ -92,7 +94,7 @@ def _written(clip: Clip, frames: Iterator[Frames], count: int, folder: Path) -> 
 
 
 def _frames(clip: Clip, spans: Sequence[Span]) -> Iterator[Frames]:
-    """The frames of rising spans, each in a batch of its own."""
+    """Yield the frames of rising spans, each in a batch of its own."""
     left = list(spans)[::-1]
     for number, frame in enumerate(frame for batch in clip.batches(16) for frame in batch):
         while left and number >= left[-1][1]:

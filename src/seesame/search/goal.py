@@ -1,4 +1,4 @@
-"""What a search is for, and which of its trials does best; the Pareto front."""
+"""The goal of a search: which of its trials is the best; the Pareto front."""
 
 import math
 from collections.abc import Iterable
@@ -9,46 +9,46 @@ from seesame.metric import front
 from seesame.metric.limits import Limits
 
 BEYOND = 100.0
-"""More than the logarithm of any score or size."""
+"""Added for a file beyond the limits: more than the logarithm of any score or size."""
 LEAST = 1e-9
-"""Of a measure, before its logarithm is taken."""
+"""Smallest value of a measure, before its logarithm is taken."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The lowest score; with limits on distortion the smallest file, with one on bytes the lowest
-    distortion.
+    """The lowest score; or, with limits on distortion, the smallest file; or, with a limit on bytes
+    alone, the lowest distortion.
 
     Args:
-        limits: what a file has to keep.
+        limits: bounds that a file has to keep.
     """
 
     limits: Limits
 
     @property
     def measure(self) -> str:
-        """What is minimised among files that keep the limits: bytes, distortion or score."""
+        """The figure to minimise among files that keep the limits: bytes, distortion or score."""
         limits = self.limits
         if limits.seg is not None or limits.pose is not None or limits.score is not None:
             return "bytes"
         return "score" if limits.bytes is None else "distortion"
 
     def value(self, trial: Trial) -> float:
-        """The measure of a trial."""
+        """Return the measure of a trial."""
         values = {"bytes": trial.bytes, "distortion": trial.distortion}
         return values.get(self.measure, trial.score.total)
 
     def rank(self, trial: Trial) -> tuple[float, float]:
-        """Lower is better: how far beyond the limits, then the measure."""
+        """Return how far a trial is beyond the limits, then its measure; lower is better."""
         return self.limits.excess(trial.score, trial.bytes), self.value(trial)
 
     def penalised(self, trial: Trial) -> float:
-        """The measure's logarithm, far above any other's for a file beyond the limits."""
+        """Return the measure's logarithm, far above all others for a file beyond the limits."""
         excess, value = self.rank(trial)
         return BEYOND + excess if excess else math.log(max(value, LEAST))
 
     def best(self, trials: Iterable[Trial]) -> Trial | None:
-        """The best of some trials; None where there are none."""
+        """Return the best of some trials; None where there are none."""
         return min(trials, key=self.rank, default=None)
 
     def __str__(self) -> str:
@@ -64,5 +64,5 @@ class Goal:
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that no other beats in bytes and distortion at once, by bytes."""
+    """Return the trials that no other beats in bytes and distortion at once, by bytes."""
     return front.pareto_front(trials, lambda trial: (trial.bytes, trial.distortion))

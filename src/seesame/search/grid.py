@@ -1,4 +1,4 @@
-"""Every combination of a grid, as the challenge's large searches did it."""
+"""The method ``grid``: every combination of settings, as the challenge's large searches did."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,19 @@ from seesame.search.auto import Tell
 from seesame.search.space import Space
 
 MOST = 100_000
-"""Settings: at a second each more than a day."""
+"""Settings of a grid: at a second each, more than a day."""
 
 
 def grid(spaces: Sequence[Space], runner: Runner, tell: Tell) -> list[Trial]:
     """Try all settings of some codecs' grids; those that the store has cost nothing.
 
     Raises:
-        UserError: more than ``MOST`` settings; or, as DamagedError, what :meth:`Runner.run` raises.
+        UserError: more than ``MOST`` settings, or as :meth:`Runner.run`.
+        DamagedError: as :meth:`Runner.run`.
     """
     size = sum(space.size() for space in spaces)
     if size > MOST:
-        raise UserError(f"the grid has {size:,} settings, more than {MOST:,}; narrow it by --grid")
+        raise UserError(f"the grid has {size:,} settings, more than {MOST:,}; give fewer values")
     wanted = [(space.codec, settings) for space in spaces for settings in space.grid()]
     found = []
     for result in runner.run(wanted):

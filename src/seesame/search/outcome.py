@@ -1,4 +1,4 @@
-"""What a search leaves: values for JSON, rows for CSV, a picture of the trials."""
+"""The results of a search: values for JSON, rows for CSV, a picture of the trials."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ FIGURES = ("codec", "bytes", "rate", "seg", "pose", "score", "encode_s", "judge_
 
 
 def trial_values(trial: Trial) -> dict[str, Any]:
-    """A trial in plain values, full precision."""
+    """Return a trial as plain values in full precision."""
     return {
         "codec": trial.codec,
         "settings": dict(trial.settings),
@@ -32,7 +32,7 @@ def trial_values(trial: Trial) -> dict[str, Any]:
 
 
 def chosen_settings(trial: Trial) -> dict[str, Any]:
-    """What a user sets to make a trial's file: quality, scale, and all that is no default."""
+    """Return what a user sets to make a trial's file: quality, scale, all that is no default."""
     if trial.codec == SEGMENTS:
         return dict(trial.settings)
     defaults = complete(trial.codec, {})
@@ -64,7 +64,7 @@ def write_outcome(
 
 
 def write_csv(path: Path, trials: Sequence[Trial]) -> None:
-    """A row a trial: figures, then every setting that any of them has."""
+    """Write a row for each trial: figures, then every setting that any of them has."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -19,7 +19,7 @@ MEASURES: tuple[tuple[str, Callable[[Trial], float]], ...] = (
 
 
 def draw(path: Path, trials: Sequence[Trial], best: Trial | None, title: str) -> None:
-    """Rate against distortion, and against each of its terms; the star is the best."""
+    """Draw rate against distortion, and against each of its terms; the star is the best."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -51,7 +51,7 @@ def draw(path: Path, trials: Sequence[Trial], best: Trial | None, title: str) ->
 
 
 def rate_axis(axis: Any, rates: Sequence[float]) -> None:
-    """A logarithmic axis for rates, marked at 1, 2 and 5 times powers of ten."""
+    """Make an axis logarithmic, for rates, with marks at 1, 2 and 5 times powers of ten."""
     low, high = min(rates) / MARGIN, max(rates) * MARGIN
     axis.set_xscale("log")
     axis.set_xlim(low, high)
@@ -63,7 +63,7 @@ def rate_axis(axis: Any, rates: Sequence[float]) -> None:
 
 
 def iso_scores(axis: Any, least: float) -> None:
-    """Lines of equal score on an axis whose limits are set, from just below ``least`` up."""
+    """Draw lines of equal score on an axis whose limits are set, from just below ``least`` up."""
     (low, high), (_, top) = axis.get_xlim(), axis.get_ylim()
     across = [low * (high / low) ** (i / 200) for i in range(201)]
     step = max(1, round(2 * top / 6)) / 2

@@ -1,32 +1,24 @@
-"""A search on a sample of a clip, whose best settings are then made on the whole.
+"""A search on a sample of a long clip, whose best settings are then tried on the whole clip.
 
-A sample's figures are not the whole's: other frames, and a cut between one window and the next. So
-they only choose what is tried on the whole, whose quality is then moved until that no longer helps.
+A sample's figures are not the whole clip's: it has fewer frames, and a cut between one window and
+the next. So they only choose the settings that are tried on the whole clip, where the quality of
+the best is then moved for as long as that helps.
 """
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from seesame.jobs.runner import Runner
+from seesame.jobs.spec import Source
 from seesame.jobs.trial import Trial
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.limits import Limits
 from seesame.search.auto import Tell
-from seesame.search.excerpt import Piece, Span, sample, windows
+from seesame.search.excerpt import Span, sample, windows
 from seesame.search.goal import Goal
 from seesame.search.space import SPACES
+from seesame.search.tuning import SampleTuning
 from seesame.video.clip import Clip
-
-CONFIRMED = 3
-"""Settings of the sample's best that are tried on the whole."""
-STEPS = (3, 1)
-"""By how much CRF is moved then."""
-MOST = 11
-"""Trials on the whole."""
-LONG_SECONDS, SAMPLE_SECONDS = 90.0, 24.0
-"""A longer clip is searched on a sample of so much of it."""
 
 
 def sampled(
@@ -36,19 +28,21 @@ def sampled(
     search: Callable[[Runner, Goal], list[Trial]],
     tell: Tell,
     late: Callable[[], bool] = lambda: False,
+    tuning: SampleTuning = SampleTuning(),
 ) -> list[Trial]:
-    """Search on a sample, and try what does best on the whole.
+    """Search on a sample, and try the settings that do best there on the whole clip.
 
     Args:
         runner: of the whole clip.
-        goal: what to look for.
+        goal: decides which trial is best.
         spans: the windows of the sample.
         search: searches with a runner, for a goal.
         tell: called with every result on the whole.
-        late: whether time is up after the search; the sample's best alone is then made.
+        late: asked after the search; true leaves time for the sample's best alone.
+        tuning: how many settings are tried on the whole clip.
 
     Returns:
-        The trials on the whole; none where every encode failed.
+        The trials on the whole clip; none where every encode failed.
 
     Raises:
         UserError: as the search and :meth:`Runner.run` do.
@@ -57,8 +51,8 @@ def sampled(
     with tempfile.TemporaryDirectory(prefix="seesame-sample-") as folder:
         piece = sample(runner.clip, spans, Path(folder))
         aim = scaled(goal, piece.frames / runner.clip.num_frames)
-        with on_piece(runner, piece) as part:
-            ranked = sorted(search(part, aim), key=aim.rank)[:CONFIRMED]
+        with runner.on(Source(piece.path, source_bytes=piece.source_bytes)) as part:
+            ranked = sorted(search(part, aim), key=aim.rank)[: tuning.confirmed]
     found: dict[tuple[str, str], Trial] = {}
 
     def tried(wanted: Sequence[tuple[str, dict[str, object]]]) -> None:
@@ -68,11 +62,11 @@ def sampled(
             if result.trial is not None:
                 found[_name(*result.wanted)] = result.trial
 
-    most = 1 if late() else CONFIRMED
+    most = 1 if late() else tuning.confirmed
     tried([(trial.codec, dict(trial.settings)) for trial in ranked[:most]])
-    for step in STEPS:
+    for step in tuning.steps:
         best, moved = goal.best(found.values()), True
-        while best is not None and moved and len(found) < MOST and not late():
+        while best is not None and moved and len(found) < tuning.most and not late():
             crfs = SPACES[best.codec].axis("crf").values
             near = [best.settings["crf"] + move for move in (-step, step)]
             tried([(best.codec, {**best.settings, "crf": crf}) for crf in near if crf in crfs])
@@ -81,25 +75,15 @@ def sampled(
     return list(found.values())
 
 
-def usual_windows(clip: Clip) -> list[Span] | None:
-    """The windows that a long clip is searched on; None for others, where the whole is."""
-    if clip.num_frames <= LONG_SECONDS * clip.fps:
+def usual_windows(clip: Clip, tuning: SampleTuning = SampleTuning()) -> list[Span] | None:
+    """Return the windows that a long clip is searched on; None for a short clip."""
+    if clip.num_frames <= tuning.long_seconds * clip.fps:
         return None
-    return windows(clip, SAMPLE_SECONDS)
-
-
-def on_piece(runner: Runner, piece: Piece) -> Runner:
-    """As a runner, but on a piece of its clip. Raises UserError or DamagedError."""
-    place = replace(
-        runner.source, path=piece.path, source_bytes=piece.source_bytes, size=None, fps=None
-    )
-    opened = source, eyes = place.open()
-    outputs = cached_reference_outputs(piece.path, source, eyes, device=place.device)
-    return Runner(place, opened, outputs, runner.store, runner.jobs)
+    return windows(clip, tuning.seconds, tuning.window_seconds)
 
 
 def scaled(goal: Goal, share: float) -> Goal:
-    """The goal for a part of a clip: as good as the whole, in its share of the bytes."""
+    """Return the goal for a part of a clip: as good as the whole, in its share of the bytes."""
     limits = goal.limits
     size = None if limits.bytes is None else max(1, round(share * limits.bytes))
     return Goal(Limits(limits.score, limits.seg, limits.pose, size))

@@ -1,4 +1,4 @@
-"""What may be searched: the settings of each classical codec, and the values worth a try."""
+"""The spaces of a search: settings of each classical codec, and the values to try of each."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from seesame.codecs.av.settings import FAMILY, parse_settings
 from seesame.errors import UserError
 
 MOST_VALUES = 10_000
-"""Of one axis: more is a slip of the pen."""
+"""Values of one axis: more is taken for a slip."""
 
 Settings = dict[str, Any]
 """All settings of a codec, defaults filled in; plain JSON values."""
@@ -23,8 +23,8 @@ class Axis:
 
     Args:
         name: of the setting.
-        values: what to try; numbers rise.
-        coarse: those of a full grid.
+        values: values to try; numbers rise.
+        coarse: the values of a full grid.
     """
 
     name: str
@@ -33,16 +33,16 @@ class Axis:
 
     @property
     def ordered(self) -> bool:
-        """Whether neighbouring values are alike."""
+        """True for numbers, whose neighbours are alike."""
         return all(isinstance(value, int | float) for value in self.values)
 
 
 @dataclass(frozen=True)
 class Space:
-    """All that is searched of one codec.
+    """The settings of one codec that are searched.
 
     Args:
-        codec: its name.
+        codec: name of the codec.
         axes: every setting that varies.
         starts: sensible settings, tried first.
     """
@@ -52,21 +52,21 @@ class Space:
     starts: tuple[Settings, ...]
 
     def axis(self, name: str) -> Axis:
-        """The axis of a setting. Raises KeyError."""
+        """Return the axis of a setting. Raises KeyError."""
         return {axis.name: axis for axis in self.axes}[name]
 
     def grid(self) -> Iterator[Settings]:
-        """Every combination of the axes' coarse values."""
+        """Yield every combination of the axes' coarse values."""
         names = [axis.name for axis in self.axes]
         for values in itertools.product(*(axis.coarse for axis in self.axes)):
             yield complete(self.codec, dict(zip(names, values, strict=True)))
 
     def size(self) -> int:
-        """How many settings the grid has."""
+        """Return how many settings the grid has."""
         return math.prod(len(axis.coarse) for axis in self.axes)
 
     def holding(self, given: Iterable[Axis]) -> "Space":
-        """The space with these axes in the place of its own.
+        """Return the space with these axes in the place of its own.
 
         Raises:
             UserError: the codec has no such setting, or refuses a value.
@@ -78,7 +78,7 @@ class Space:
 
 
 def complete(codec: str, settings: Mapping[str, Any]) -> Settings:
-    """A codec's settings with its defaults filled in.
+    """Return a codec's settings with its defaults filled in.
 
     Raises:
         UserError: not a classical codec, an unknown setting, or a value out of range.
@@ -89,17 +89,18 @@ def complete(codec: str, settings: Mapping[str, Any]) -> Settings:
 
 
 def parse_axis(text: str) -> Axis:
-    """``"scale=0.3,0.45"`` or ``"crf=20:60:4"`` (first, last, step) as an axis.
+    """Return the axis that a text means: ``"scale=0.3,0.45"``, or ``"crf=20:60:4"`` (first, last,
+    step).
 
     Raises:
-        UserError: neither.
+        UserError: the text is neither.
     """
     name, equals, rest = text.partition("=")
     values: list[Any] = []
     if name and equals and rest:
         values = _range(rest) if rest.count(":") in (1, 2) else [_value(v) for v in rest.split(",")]
     if not values or len(values) > MOST_VALUES:
-        raise UserError(f"--grid {text}: give scale=0.3,0.45 or a range, as crf=20:60:4")
+        raise UserError(f"{text}: give values, as scale=0.3,0.45, or a range, as crf=20:60:4")
     if all(isinstance(value, int | float) for value in values):
         values.sort()
     found = tuple(dict.fromkeys(values))
@@ -107,7 +108,7 @@ def parse_axis(text: str) -> Axis:
 
 
 def _range(text: str) -> list[Any]:
-    """First, last and step; nothing where they make no range."""
+    """The values of a range; none where the text is no range."""
     parts = [_value(part) for part in text.split(":")]
     if len(parts) == 2:
         parts.append(1)
@@ -137,7 +138,7 @@ def _as_known(axis: Axis, codec: str) -> Axis:
 
 
 def _nearest(axis: Axis, value: Any) -> Any:
-    """A value of the axis as near as can be."""
+    """The value of the axis that is nearest."""
     if value in axis.values or not axis.ordered:
         return value if value in axis.values else axis.values[0]
     return min(axis.values, key=lambda other: abs(other - value))
@@ -188,4 +189,4 @@ SPACES = {
         ({"crf": 42, "scale": 0.4, "preset": "2", "gop": 240},),
     ),
 }
-"""By codec, the ones that pay most first."""
+"""By codec; within a codec, the axes that gain most come first."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container
-from seesame.codecs.av.settings import FAMILY
+from seesame.codecs.av.settings import FAMILY, parse_settings
 from seesame.codecs.av.stream import frame_bytes
 from seesame.codecs.base import Codec
 
@@ -42,8 +42,8 @@ class AvCodec(Codec):
         return encode(self.member, clip, settings, context)
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
-        """Return whether regions are asked for: the stack says where they are."""
-        return bool(settings.get("roi_qp"))
+        """Return whether regions are asked for. Raises UserError for bad settings."""
+        return bool(parse_settings(self.member, settings).roi_qp)
 
     def decode(self, container: Container, device: str = "cpu") -> "Clip":
         """Return the decoded clip, lazily; its frames do not depend on the batch size.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.context import EncodeContext
-from seesame.errors import UserError
+from seesame.errors import MissingStackError, UserError
 from seesame.neural.fitting.objective import margins
 from seesame.perception.stack import Stack
 from seesame.video.resize import resize
@@ -50,7 +50,9 @@ class Focus:
 
     def __init__(self, context: EncodeContext) -> None:
         if context.stack is None:
-            raise UserError("roi_qp asks a perception stack what matters to it, and none was given")
+            raise MissingStackError(
+                "roi_qp asks a perception stack what matters to it, and none was given"
+            )
         if not context.stack.differentiable:
             raise UserError(
                 f"stack {context.stack.name} has no gradients, which roi_qp needs; use roi_qp=0"

@@ -35,7 +35,10 @@ class HnervCodec(Codec):
         return fit(HnervFile, self.name, clip, settings, context)
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
-        """See :class:`~seesame.codecs.base.Codec`: training always needs one."""
+        """Return True: training needs one. Raises UserError for bad settings."""
+        from seesame.codecs.hnerv.config import HnervSettings
+
+        HnervSettings.from_mapping(settings)
         return True
 
     def decode(self, container: Container, device: str = "cpu") -> "Clip":

@@ -37,7 +37,10 @@ class HybridCodec(Codec):
         return fit(HybridFile, self.name, clip, settings, context)
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
-        """See :class:`~seesame.codecs.base.Codec`: training always needs one."""
+        """Return True: training needs one. Raises UserError for bad settings."""
+        from seesame.codecs.hybrid.config import HybridSettings
+
+        HybridSettings.from_mapping(settings)
         return True
 
     def decode(self, container: Container, device: str = "cpu") -> "Clip":

@@ -19,7 +19,7 @@ import torch
 
 from seesame.bitstream.container import Container
 from seesame.context import EncodeContext
-from seesame.errors import UserError
+from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.neural.corrections.search import CorrectionSearch, Plan
 from seesame.neural.fitting.checkpoint import Checkpoint
@@ -116,7 +116,7 @@ def _trainable(codec: str, clip: Clip, context: EncodeContext) -> Stack:
     """Return the stack that a codec trains against; raise UserError if it cannot."""
     stack = context.stack
     if stack is None:
-        raise UserError(f"{codec} trains against a perception stack, and none was given")
+        raise MissingStackError(f"{codec} trains against a perception stack, and none was given")
     if not stack.differentiable:
         raise UserError(f"stack {stack.name} has no gradients; {codec} cannot train against it")
     if clip.source_bytes < 1:

@@ -1,0 +1,194 @@
+"""Flags of ``seesame compress``, and their parsing into a codec's settings."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seesame.errors import UserError
+
+HNERV, HYBRID, AUTO = "hnerv", "hybrid", "auto"
+TRAINED = (HNERV, HYBRID)
+"""Codecs that train against the stack."""
+LIMITS = ("target_score", "max_seg", "max_pose", "max_bytes")
+TAKERS: Mapping[str, tuple[str, ...]] = {
+    "init": (HNERV,),
+    **dict.fromkeys(("budget_s", *LIMITS), (*TRAINED, AUTO)),
+}
+"""Codecs that take a flag; all others are for the trained codecs."""
+TRAINING = "Flags of hnerv and hybrid"
+
+
+class Preset(StrEnum):
+    """The presets of the trained codecs, by rising effort."""
+
+    draft = "draft"
+    fast = "fast"
+    medium = "medium"
+    slow = "slow"
+
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")]
+CodecOption = Annotated[
+    str,
+    typer.Option(
+        "--codec",
+        metavar="CODEC",
+        help="A name from `seesame codecs`; or auto, which searches classical settings, trains "
+        "over the best of them and keeps the best file, within --budget (8m when left out).",
+    ),
+]
+PresetOption = Annotated[
+    Preset | None,
+    typer.Option(
+        "--preset",
+        rich_help_panel=TRAINING,
+        help="Effort: draft takes about 2 minutes, fast 8 (hybrid 6), for ten seconds of video on "
+        "two cores; fast when left out.",
+    ),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        rich_help_panel=TRAINING,
+        metavar="TIME",
+        help="Time for the encode, as 90s, 20m, 1.5h.",
+    ),
+]
+BytesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--bytes",
+        rich_help_panel=TRAINING,
+        min=1,
+        metavar="N",
+        help="Size of the file to aim at, in bytes.",
+    ),
+]
+PixelWeightOption = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-weight",
+        rich_help_panel=TRAINING,
+        min=0.0,
+        metavar="W",
+        help="Weight of the difference between pixels in the training; with more of it the picture "
+        "stays viewable.",
+    ),
+]
+TransferGuardOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transfer-guard",
+        rich_help_panel=TRAINING,
+        metavar="STACK",
+        help="Train for another stack's outputs as well, so that the file stays good for networks "
+        "other than --stack; repeatable.",
+    ),
+]
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        rich_help_panel="Flags of hnerv",
+        metavar="FILE.ssm",
+        help="Start from the decoder of another clip's file.",
+    ),
+]
+TargetScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-score",
+        rich_help_panel=TRAINING,
+        metavar="S",
+        help="Stop as soon as a file reaches this score; with several limits, as soon as one keeps "
+        "them all.",
+    ),
+]
+MaxSegOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-seg",
+        rich_help_panel=TRAINING,
+        metavar="D",
+        help="Stop as soon as a file's seg distortion is D or less.",
+    ),
+]
+MaxPoseOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-pose",
+        rich_help_panel=TRAINING,
+        metavar="D",
+        help="Stop as soon as a file's pose distortion is D or less.",
+    ),
+]
+MaxBytesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-bytes",
+        rich_help_panel=TRAINING,
+        metavar="N",
+        help="Stop as soon as a file has N bytes or fewer.",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume", rich_help_panel=TRAINING, help="Continue an earlier run that was stopped."
+    ),
+]
+LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        rich_help_panel=TRAINING,
+        metavar="RUN.jsonl",
+        help="Keep the log of the training, to plot with `seesame report RUN.jsonl`. While it runs "
+        "there is a log in its work folder as well.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting of the codec, as crf=40; repeatable."
+    ),
+]
+NoScoreOption = Annotated[
+    bool, typer.Option("--no-score", help="Write the file without scoring it.")
+]
+
+
+def codec_settings(
+    codec: str, flags: Mapping[str, Any], extra: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return a codec's settings from flags and ``--set``.
+
+    Args:
+        codec: its name, or ``auto``.
+        flags: by the names of the settings that they mean; None and false ones were not given.
+        extra: settings from ``--set``.
+
+    Raises:
+        UserError: a flag that the codec does not take, or a setting that is given twice.
+    """
+    given = {
+        name: value
+        for name, value in flags.items()
+        if value is not None and value is not False and value != []
+    }
+    for name in given:
+        flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
+        takers = TAKERS.get(name, TRAINED)
+        if codec not in takers:
+            others = "chooses the settings itself" if codec == AUTO else "takes --set name=value"
+            raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
+        if name in extra:
+            raise UserError(f"--set {name}: given by {flag} already")
+    if codec == AUTO and extra:
+        raise UserError("--set is not for --codec auto, which chooses the settings itself")
+    effort = {"preset": Preset.fast.value} if codec in TRAINED else {}
+    return {**effort, **extra, **given}
