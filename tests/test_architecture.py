@@ -18,12 +18,15 @@ FLOORS = (
     ("runlog",),
     ("neural",),
     ("codecs",),
-    ("decoders", "jobs"),
+    ("decoders",),
+    ("jobs",),
     ("search", "contest", "fleet", "report"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-FOR_ALL = {"seesame", "seesame.errors", "seesame.files"}
+API = "seesame"
+"""The package itself gives names of any module lazily; others read only its version."""
+FOR_ALL = {API, "seesame.errors", "seesame.files"}
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -61,6 +64,8 @@ def room(module: str) -> str:
 def bad_imports(links: dict[str, set[str]]) -> list[str]:
     problems = []
     for module, targets in sorted(links.items()):
+        if module == API:
+            continue
         if module in FOR_ALL:
             problems += [f"{module} -> {t}" for t in sorted(targets - FOR_ALL)]
             continue
@@ -73,7 +78,7 @@ def bad_imports(links: dict[str, set[str]]) -> list[str]:
 
 def cycle(links: dict[str, set[str]]) -> list[str]:
     try:
-        TopologicalSorter(links).prepare()
+        TopologicalSorter({m: t for m, t in links.items() if m != API}).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
