@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from seesame.bitstream import container as module
 from seesame.bitstream.container import Container, Section, pack_config, unpack_config
 from seesame.bitstream.varint import pack_varint
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, OutputExistsError, UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bitstream"
 
@@ -361,7 +361,7 @@ def test_write_and_read(tmp_path: Path) -> None:
     size = example().write(path)
     assert size == path.stat().st_size == len(example().to_bytes())
     assert Container.read(path) == example()
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         example().write(path)
     contest = example().write(path, overwrite=True, contest=True)
     assert contest == path.stat().st_size < size
