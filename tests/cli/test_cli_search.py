@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command import Ran
 from PIL import Image
 
@@ -112,7 +113,9 @@ def test_auto_keeps_to_its_trials_and_leaves_files(
 
 def test_a_killed_search_repeats_no_finished_trial(drive: Path, store: Path, seesame: Run) -> None:
     words = ["search", str(drive), *GRID, "scale=0.4:1:0.2", "--store", str(store), "--json", "-q"]
-    process = subprocess.Popen([sys.executable, "-m", "seesame.cli", *words], env=dict(os.environ))
+    # As many threads as here: trials of another number of them are others.
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-m", "seesame.cli", *words], env=env)
     while process.poll() is None and kept(store) < 2:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from seesame.errors import MissingExtraError
 from seesame.jobs.runner import Result, Wanted
 from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
@@ -83,6 +85,12 @@ def test_the_same_seed_asks_for_the_same_trials() -> None:
     search(other, Goal(Limits()), 16, 6)
     assert first.asked == second.asked
     assert first.asked != other.asked
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"seesame\[search\]"):
+        search(Landscape(), Goal(Limits()), 4)
 
 
 def test_a_codec_that_always_refuses_does_not_stop_the_search() -> None:

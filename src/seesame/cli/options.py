@@ -124,12 +124,12 @@ SsmArgument = Annotated[Path, typer.Argument(metavar="FILE.ssm", help="A compres
 
 
 @contextmanager
-def about(flag: str) -> Iterator[None]:
-    """Put a flag before the message of an error that it caused: the library names no flags."""
+def about(words: str) -> Iterator[None]:
+    """Put words before an error's message: the library does not name the flag that caused it."""
     try:
         yield
     except UserError as error:
-        raise type(error)(f"{flag}: {error}") from error
+        raise type(error)(f"{words}{error}") from error
 
 
 def resolve_device(device: Device) -> str:
@@ -140,7 +140,7 @@ def resolve_device(device: Device) -> str:
     """
     from seesame import decoders
 
-    with about(f"--device {device.value}"):
+    with about(f"--device {device.value}: "):
         return decoders.resolve_device(device.value)
 
 

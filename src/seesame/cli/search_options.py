@@ -148,7 +148,7 @@ def parse_spaces(codecs: str, texts: Sequence[str]) -> "list[Space]":
         raise UserError(f"--codec {what}: search is over {', '.join(SPACES)}")
     given: dict[str, list[Axis]] = {name: [] for name in names}
     for text in texts:
-        with about("--grid"):
+        with about("--grid "):
             axis = parse_axis(text)
         codec, dot, name = axis.name.partition(".")
         if dot and codec not in given:
