@@ -77,6 +77,8 @@ class EncodeContext:
         log: file to which an encode that trains writes its log, beside the one in ``work``.
         guards: further stacks whose outputs an encoder that trains is to keep as well.
         outputs: what ``stack`` gives for the source, where the caller knows it already.
+        started: time at which the work on this encode began, of ``time.monotonic``; a time that the
+            user gave counts from then. None where the encoder's own start is meant.
         memory: shared by several encodes of the same clip; None for a single encode.
     """
 
@@ -89,4 +91,5 @@ class EncodeContext:
     log: Path | None = None
     guards: "tuple[Stack, ...]" = ()
     outputs: "ReferenceOutputs | None" = None
+    started: float | None = None
     memory: EncodeMemory | None = None

@@ -1,15 +1,17 @@
 """One clip's work: the source goes through the stack once, and a job says everything."""
 
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_stack import TinyStack
+from torch import Tensor
 
 from seesame.bitstream.container import Container
-from seesame.context import Progress, no_progress
+from seesame.context import EncodeContext, Progress, no_progress
 from seesame.errors import LimitsNotMetError, MissingStackError, OutputExistsError, UserError
 from seesame.jobs.roundtrip import judge_file
 from seesame.jobs.spec import Job, Source, limit_settings, limits_in
@@ -72,12 +74,22 @@ class Stage:
         return None
 
 
+class SlowStack(TinyStack):
+    """Takes its time over every batch."""
+
+    seconds = 0.3
+
+    def segment(self, rgb: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return super().segment(rgb)
+
+
 def test_reference_outputs_reach_an_encoder_that_uses_the_stack(
     drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from seesame.codecs.registry import get_codec
 
-    seen = []
+    seen: list[EncodeContext] = []
 
     class Watched:
         def __getattr__(self, name: str) -> object:
@@ -86,15 +98,19 @@ def test_reference_outputs_reach_an_encoder_that_uses_the_stack(
         def needs_stack(self, settings: object) -> bool:
             return True
 
-        def encode(self, clip: object, settings: object, context: object) -> Container:
-            seen.append(context.outputs)  # type: ignore[attr-defined]
+        def encode(self, clip: object, settings: object, context: EncodeContext) -> Container:
+            seen.append(context)
             return get_codec("x264").encode(clip, settings, context)  # type: ignore[arg-type]
 
     monkeypatch.setattr("seesame.jobs.workbench.get_codec", lambda name: Watched())
-    bench = Workbench(open_clip(drive), TinyStack())
-    bench.encode("x264", SETTINGS)
-    assert seen == [bench.outputs]
-    assert bench.outputs is not None
+    slow = SlowStack()
+    bench, began = Workbench(open_clip(drive), slow), time.monotonic()
+    outcome = bench.encode("x264", SETTINGS)
+    (context,) = seen
+    assert context.outputs is bench.outputs is not None
+    # The pass over the source counts, for a user's budget as for the figures.
+    assert context.started == pytest.approx(began, abs=0.2)
+    assert outcome.encode_s > SlowStack.seconds
 
 
 def test_without_a_score_no_stack_is_needed(job: Job) -> None:

@@ -151,6 +151,8 @@ class Workbench:
         if self.stack is None and (needs or judge):
             what = f"codec {codec}" if needs else "a score"
             raise MissingStackError(f"{what} needs perception networks; name a stack")
+        # A pass of the stack over the source that this encode needs is a part of it.
+        started = time.monotonic()
         outputs = self._held_outputs() if needs and judge else self.outputs
         with self._stage(f"compress {label or codec}", progress) as bar:
             context = EncodeContext(
@@ -163,6 +165,7 @@ class Workbench:
                 log=log,
                 guards=self.guards,
                 outputs=outputs,
+                started=started,
                 memory=self.memory,
             )
             outcome = self._written(made, settings, context, out, overwrite)
@@ -204,12 +207,12 @@ class Workbench:
         overwrite: bool,
     ) -> Outcome:
         """Encode, write the file, and read it back from disk."""
-        start, cpu = time.perf_counter(), time.process_time()
+        start, cpu = context.started or time.monotonic(), time.process_time()
         encoded = codec.encode(self.clip, settings, context)
         with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
             path = out or Path(folder) / "file.ssm"
             size = encoded.write(path, overwrite)
-            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+            seconds, cpu_seconds = time.monotonic() - start, time.process_time() - cpu
             container = Container.read(path)
         return Outcome(
             codec=codec.name,

@@ -83,7 +83,7 @@ def fit(
             has no bytes, or a checkpoint that does not fit.
         DamagedError: the clip ends early.
     """
-    start = time.monotonic()
+    start = time.monotonic() if context.started is None else context.started
     chosen = file_type.settings_type.from_mapping(settings)
     stack = _trainable(codec, clip, context)
     torch.manual_seed(context.seed)
