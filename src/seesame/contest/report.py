@@ -11,9 +11,11 @@ import av
 from seesame import __version__
 from seesame.contest.entries import printable
 from seesame.contest.evaluate import Bench, Result, bench_digest
-from seesame.contest.submission import FORMAT, Submission
+from seesame.contest.submission import FORMAT, REPORT, REPORT_JSON, Submission
+from seesame.files import replacing
 from seesame.metric.evaluator import BATCH_PAIRS
 from seesame.metric.report import report_values, text_report
+from seesame.perception.stack import Stack
 
 AXIS = "cpu"
 """The challenge's name for scores against PyAV's frames; its CUDA axis takes DALI's."""
@@ -97,22 +99,55 @@ def contest_values(
     }
 
 
-def contest_config(
-    folder: Path, names: Path, bench: Bench, fingerprint: str, isolated: bool, report: Path
-) -> dict[str, object]:
-    """Return the lines of the report's first block: the challenge's keys, and ours."""
-    return {
+def report_files(folder: Path) -> tuple[Path, Path]:
+    """Return the paths of ``report.txt`` and ``report.json`` in a folder."""
+    return folder / REPORT, folder / REPORT_JSON
+
+
+def write_reports(
+    result: Result,
+    bench: Bench,
+    stack: Stack,
+    folder: Path,
+    config: Mapping[str, object],
+    *,
+    isolated: bool,
+    overwrite: bool = False,
+) -> tuple[str, dict[str, Any]]:
+    """Write ``report.txt`` and ``report.json``, and return their contents.
+
+    Args:
+        result: from :func:`seesame.contest.evaluate.evaluate_submission`.
+        bench: what it was judged by.
+        stack: the loaded networks.
+        folder: takes the reports.
+        config: lines for the first block of ``report.txt`` beyond those that follow from
+            ``bench``, in the challenge's keys.
+        isolated: the script ran in the sandbox.
+        overwrite: replace reports that are there.
+
+    Raises:
+        UserError: a report exists or cannot be written.
+    """
+    report, report_json = report_files(folder)
+    lines = {
         "batch_size": BATCH_PAIRS,
         "decoder": decoder(),
         "device": bench.device,
-        "fingerprint": fingerprint,
+        "fingerprint": stack.fingerprint,
         "network": "cut off" if isolated else "open",
-        "report": printable(str(report)),
+        "report": report,
         "stack": bench.stack,
-        "submission_dir": printable(str(folder)),
-        "uncompressed_dir": printable(str(bench.folder)),
-        "video_names_file": printable(str(names)),
+        "uncompressed_dir": bench.folder,
+        **config,
     }
+    text = contest_text(result, {key: printable(str(value)) for key, value in lines.items()})
+    official = bool(getattr(stack, "official", False))
+    values = contest_values(result, bench, stack.fingerprint, official, isolated)
+    for path, content in ((report, text), (report_json, json_text(values))):
+        with replacing(path, overwrite) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return text, values
 
 
 def json_text(values: Mapping[str, Any]) -> str:

@@ -22,83 +22,97 @@ LIMITS = "Limits of inflate.sh"
 """The help panel of the flags that bound the script."""
 
 
+SubmissionArgument = Annotated[
+    Path, typer.Argument(metavar="SUBMISSION", help="Folder with archive.zip and inflate.sh.")
+]
+VideosOption = Annotated[
+    Path, typer.Option("--videos", metavar="DIR", help="Folder of the source videos.")
+]
+NamesOption = Annotated[
+    Path,
+    typer.Option(
+        "--names",
+        metavar="FILE",
+        help="Text file with the names of the videos to score, one a line.",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder for report.txt and report.json; the submission's own when left out.",
+    ),
+]
+JudgeOption = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        metavar="STACK",
+        help="The perception networks that judge; the challenge's own when left out.",
+    ),
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, help="Number of videos to score at the same time.")
+]
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="DIR",
+        help="Folder for the raw videos while they are scored; needs space for all of them.",
+    ),
+]
+TimeOption = Annotated[
+    str, typer.Option("--time", metavar="TIME", help="Longest wall time.", rich_help_panel=LIMITS)
+]
+MemoryOption = Annotated[
+    float,
+    typer.Option(
+        "--memory", min=0.1, metavar="GIB", help="Most memory, in GiB.", rich_help_panel=LIMITS
+    ),
+]
+DiskOption = Annotated[
+    float,
+    typer.Option(
+        "--disk",
+        min=0.001,
+        metavar="GIB",
+        help="Most disk space, in GiB; at most what the raw videos and 1 GiB take.",
+        rich_help_panel=LIMITS,
+    ),
+]
+ProcessesOption = Annotated[
+    int,
+    typer.Option("--processes", min=2, help="Most processes at once.", rich_help_panel=LIMITS),
+]
+IsolationOption = Annotated[
+    bool,
+    typer.Option(
+        "--isolation/--no-isolation",
+        help="Run inflate.sh in a sandbox, without the network and the source videos "
+        "(needs bubblewrap), or only within the limits.",
+        rich_help_panel=LIMITS,
+    ),
+]
+
+
 def evaluate(
-    submission: Annotated[
-        Path,
-        typer.Argument(metavar="SUBMISSION", help="Folder with archive.zip and inflate.sh."),
-    ],
-    videos: Annotated[
-        Path, typer.Option("--videos", metavar="DIR", help="Folder of the source videos.")
-    ],
-    names: Annotated[
-        Path,
-        typer.Option(
-            "--names",
-            metavar="FILE",
-            help="Text file with the names of the videos to score, one a line.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Folder for report.txt and report.json; the submission's own when left out.",
-        ),
-    ] = None,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", metavar="STACK", help="Perception stack that judges; the challenge's own."
-        ),
-    ] = "comma",
+    submission: SubmissionArgument,
+    videos: VideosOption,
+    names: NamesOption,
+    out: OutOption = None,
+    stack: JudgeOption = "comma",
     device: DeviceOption = Device.auto,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Number of videos to score at the same time.")
-    ] = 1,
+    jobs: JobsOption = 1,
     cache: CacheOption = True,
-    time: Annotated[
-        str,
-        typer.Option("--time", metavar="TIME", help="Longest wall time.", rich_help_panel=LIMITS),
-    ] = "30m",
-    memory: Annotated[
-        float,
-        typer.Option(
-            "--memory", min=0.1, metavar="GIB", help="Most memory, in GiB.", rich_help_panel=LIMITS
-        ),
-    ] = 16.0,
-    disk: Annotated[
-        float,
-        typer.Option(
-            "--disk",
-            min=0.001,
-            metavar="GIB",
-            help="Most disk space, in GiB; at most what the raw videos and 1 GiB take.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = 1024.0,
-    processes: Annotated[
-        int,
-        typer.Option("--processes", min=2, help="Most processes at once.", rich_help_panel=LIMITS),
-    ] = 256,
-    isolation: Annotated[
-        bool,
-        typer.Option(
-            "--isolation/--no-isolation",
-            help="Run inflate.sh in a sandbox, without the network and the source videos "
-            "(needs bubblewrap), or only within the limits.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = True,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            "--work",
-            metavar="DIR",
-            help="Folder for the raw videos while they are scored; needs space for all of them.",
-        ),
-    ] = None,
+    time: TimeOption = "30m",
+    memory: MemoryOption = 16.0,
+    disk: DiskOption = 1024.0,
+    processes: ProcessesOption = 256,
+    isolation: IsolationOption = True,
+    work: WorkOption = None,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -117,17 +131,16 @@ def evaluate(
     from seesame.cli.progress import progress
     from seesame.contest.evaluate import Bench, DiskSpaceError, evaluate_submission, loaded_stack
     from seesame.contest.limits import GIB, Limits
-    from seesame.contest.report import contest_config, contest_text, contest_values, json_text
+    from seesame.contest.report import report_files, write_reports
     from seesame.contest.sandbox import IsolationError
-    from seesame.contest.submission import REPORT, REPORT_JSON, SubmissionError
+    from seesame.contest.submission import SubmissionError
     from seesame.contest.videos import open_videos, read_names
-    from seesame.files import check_output, replacing
+    from seesame.files import check_output
     from seesame.metric.memory import keep_freed_memory
 
     keep_freed_memory()
     folder = out or submission
-    report, report_json = folder / REPORT, folder / REPORT_JSON
-    for path in (report, report_json):
+    for path in report_files(folder):
         check_output(path, overwrite)
     # Loaded before inflate.sh runs for half an hour, so that a wrong stack is found now.
     judge = loaded_stack(stack, where)
@@ -144,13 +157,10 @@ def evaluate(
         raise IsolationError(f"{error} (--no-isolation)") from error
     except DiskSpaceError as error:
         raise DiskSpaceError(f"{error} (--work DIR)") from error
-    config = contest_config(submission, names, bench, judge.fingerprint, isolation, report)
-    official = bool(getattr(judge, "official", False))
-    values = contest_values(result, bench, judge.fingerprint, official, isolation)
-    text = contest_text(result, config)
-    for path, content in ((report, text), (report_json, json_text(values))):
-        with replacing(path, overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    config = {"submission_dir": submission, "video_names_file": names}
+    text, values = write_reports(
+        result, bench, judge, folder, config, isolated=isolation, overwrite=overwrite
+    )
     if json:
         print_json(values)
     elif result.total is not None:
