@@ -73,7 +73,13 @@ def test_its_metadata(wheel: Path) -> None:
         scripts = archive.read(f"seesame-{version()}.dist-info/entry_points.txt").decode()
     metadata = email.message_from_string(head)
     assert metadata["Version"] == version()
-    assert set(metadata.get_all("Provides-Extra", [])) >= {"comma", "onnx", "search", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) >= {
+        "comma",
+        "dev",
+        "onnx",
+        "openvino",
+        "search",
+    }
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "seesame = seesame.cli.main:main" in scripts
 

@@ -136,6 +136,13 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert heading in anchors(place.read_text("utf-8")), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_pages_name_exist(page: Path) -> None:
+    folders = "bench|docs|requirements|src|tests|tools"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def anchors(page: str) -> set[str]:
     """Return the names under which a page's headings are linked to, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
