@@ -7,3 +7,15 @@ class UserError(Exception):
 
 class DamagedError(UserError):
     """A file that is damaged, truncated or not what it claims to be; it is refused."""
+
+
+class MissingExtraError(UserError):
+    """A library that is needed is not installed; the message says which extra to install."""
+
+
+class UnsupportedSettingError(UserError):
+    """A setting that is not known, or a value that it cannot have."""
+
+
+class LimitsNotMetError(UserError):
+    """No file within the limits that were asked for could be made."""

@@ -9,7 +9,6 @@ from seesame.cli.options import (
     CacheOption,
     Device,
     DeviceOption,
-    ExactOption,
     FpsOption,
     JsonOption,
     OverwriteOption,
@@ -74,7 +73,6 @@ def report(
             "--watch", help="Of a RUN: write the page again every few seconds until it has ended."
         ),
     ] = False,
-    exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
@@ -127,9 +125,9 @@ def report(
     subjects = [_subject(file, source, where) for file in files]
     for subject in subjects:
         check_alike(source, subject.clip)
-    eyes = [load_stack(name, where, exact=exact) for name in (stack, *(transfer or []))]
-    tried = [] if store is None else _tried(store, reference, source, eyes[0], where)
-    layout = plan(source, len(files), eyes[0], one_file)
+    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
+    tried = [] if store is None else _tried(store, reference, source, judges[0], where)
+    layout = plan(source, len(files), judges[0], one_file)
     if layout is None:
         raise UserError(
             f"{out}: {source.num_frames} frames of {len(files) + 1} clips are too much for one "
@@ -141,8 +139,8 @@ def report(
             temporary.mkdir()
         tracks = Tracks(None if layout.one_file else temporary)
         look = _Looking(reference, source, where, cache, quiet)
-        shown = look.at(subjects, eyes, layout, tracks)
-        write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
+        shown = look.at(subjects, judges, layout, tracks)
+        write_page(temporary, source, reference.name, judges[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
 
 

@@ -123,7 +123,7 @@ def reference_outputs(
     stack.to(torch.device(device))
     classes, poses = [], []
     done = 0
-    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), stack, device)
+    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), device)
     with torch.inference_mode(), closing(batches):
         for rgb in batches:
             batch_classes, batch_poses = _outputs(rgb, stack)
@@ -213,7 +213,7 @@ def _distortions(
     judged = stack.judged if stack.has_pose else 0
     seg, pose = [], []
     done = 0
-    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), stack, device)
+    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), device)
     with torch.inference_mode(), closing(batches):
         for source_rgb, rgb in batches:
             if isinstance(reference, ReferenceOutputs):
@@ -274,7 +274,7 @@ def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Ten
     for pairs in batches:
         writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
         frames = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
-        if not getattr(stack, "shared_input", False):
+        if not stack.shared_input:
             yield frames.to(torch.float32, memory_format=torch.contiguous_format)
             continue
         rgb = torch.empty(len(pairs), 2, 3, height, width, device=frames.device)
@@ -284,16 +284,12 @@ def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Ten
         yield rgb
 
 
-def _ahead(
-    batches: Generator[T, None, None], stack: Stack, device: str
-) -> Generator[T, None, None]:
-    """Decode ahead where the nets leave the processor idle.
+def _ahead(batches: Generator[T, None, None], device: str) -> Generator[T, None, None]:
+    """Decode one batch ahead, except on the CPU.
 
-    The plain nets on the CPU do not: decoder and nets share the cores, and nothing is gained for
-    the memory of two batches. The fast ones run a picture a core, and do at the end of a batch.
+    There decoder and networks share the cores, and the memory of a second batch would gain nothing.
     """
-    busy = torch.device(device).type == "cpu" and getattr(stack, "exact", True)
-    return batches if busy else prefetched(batches)
+    return batches if torch.device(device).type == "cpu" else prefetched(batches)
 
 
 def _side_by_side(

@@ -55,6 +55,8 @@ COMMA_FILES = (
         37_545_489,
     ),
 )
+NETWORKS = COMMA_FILES[:2]
+"""The files of the two networks: segmentation, pose."""
 
 
 def models_folder() -> Path:
@@ -64,6 +66,11 @@ def models_folder() -> Path:
         return Path(home).expanduser() / "comma"
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "seesame" / "comma"
+
+
+def available() -> bool:
+    """Return whether the default folder holds both networks."""
+    return all((models_folder() / file.name).is_file() for file in NETWORKS)
 
 
 def sha256_of(path: Path) -> str:

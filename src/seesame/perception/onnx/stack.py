@@ -25,6 +25,7 @@ from seesame.perception.onnx.config import (
 )
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
+from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
 
@@ -161,7 +162,7 @@ class OnnxNet:
             self.graph.to(device)
 
 
-class OnnxStack:
+class OnnxStack(Stack):
     """A stack from a folder with a ``stack.toml``. Make one with :meth:`load`."""
 
     def __init__(self, config: Config, segment: OnnxNet, pose: OnnxNet | None) -> None:
