@@ -10,7 +10,6 @@ else; what they reach on a drive that they never saw is printed.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common import HERE
 from seesame.perception.comma import stack as comma
+from seesame.perception.comma.fetch import NETWORKS
 from seesame.scene import Scene, SceneConfig
 from seesame.video.colour import rgb_to_yuv6
-
-sys.path.append(str(HERE.parent / "tests" / "helpers"))
-from random_comma import save_nets
 
 DRIVES, PAIRS_A_DRIVE = 40, 6
 UNSEEN_SEEDS = (9_001, 9_002, 9_003, 9_004)
@@ -98,49 +95,63 @@ def train(net: nn.Module, steps: int, losses: Iterator[Tensor]) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def trained_nets(folder: Path, steps: int, seed: int = 0) -> dict[str, float]:
-    """Train both nets, save them as the challenge does, and return what they reach."""
+def train_segment(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
+    """Train and save the segmentation net."""
     torch.manual_seed(seed)
-    pairs, unseen = render(range(DRIVES)), render(UNSEEN_SEEDS)
-    mean, std = pairs.motions.mean(0), pairs.motions.std(0)
-    segment, pose = comma.segment_net(), comma.PoseNet()
-    for net in (segment, pose):
-        net.to(memory_format=torch.channels_last).train()
+    net = comma.segment_net().train()
 
-    def seg_losses() -> Iterator[Tensor]:
+    def losses() -> Iterator[Tensor]:
         for frames, masks, _ in crops(pairs, steps, seed):
-            yield F.cross_entropy(segment(frames[:, 1]), masks)
+            yield F.cross_entropy(net(frames[:, 1]), masks)
 
-    def pose_losses() -> Iterator[Tensor]:
-        for frames, _, motions in crops(pairs, steps, seed + 1):
-            truth = (motions - mean) / std
-            yield F.smooth_l1_loss(pose(planes(frames))[:, : comma.JUDGED], truth)
+    save_file(train(net, steps, losses()).state_dict(), folder / NETWORKS[0].name)
 
-    train(segment, steps, seg_losses())
-    train(pose, steps, pose_losses())
+
+def train_pose(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
+    """Train and save the pose net, without batch norm's counters, as the challenge does."""
+    torch.manual_seed(seed)
+    net = comma.PoseNet().train()
+    mean, std = pairs.motions.mean(0), pairs.motions.std(0)
+
+    def losses() -> Iterator[Tensor]:
+        for frames, _, motions in crops(pairs, steps, seed):
+            yield F.smooth_l1_loss(net(planes(frames))[:, : comma.JUDGED], (motions - mean) / std)
+
+    state = train(net, steps, losses()).state_dict()
+    kept = {k: v for k, v in state.items() if not k.endswith(comma.COUNTER)}
+    save_file(kept, folder / NETWORKS[1].name)
+
+
+def trained_nets(folder: Path, steps: int = 250, seed: int = 0) -> None:
+    """Train the nets that a folder lacks."""
     folder.mkdir(parents=True, exist_ok=True)
-    for net in (segment, pose):
-        net.to(memory_format=torch.contiguous_format)
-    save_nets(segment, pose, folder)
+    pairs = render(range(DRIVES))
+    for file, make in zip(NETWORKS, (train_segment, train_pose), strict=True):
+        if not (folder / file.name).exists():
+            make(folder, pairs, steps, seed)
+
+
+def quality(folder: Path) -> dict[str, float]:
+    """Return what the nets of a folder reach on drives that they never saw."""
+    stack, pairs = comma.CommaStack.load(folder), render(UNSEEN_SEEDS)
     with torch.inference_mode():
-        found = [segment(f[None, 1].float()).argmax(1)[0] for f in unseen.frames]
-        values = [pose(planes(f[None].float()))[0, : comma.JUDGED] for f in unseen.frames]
-    right = torch.stack(found) == unseen.masks
-    truth = (unseen.motions - mean) / std
-    corr = np.corrcoef(torch.stack(values)[:, 0].numpy(), truth[:, 0].numpy())[0, 1]
-    return {"steps": steps, "unseen_pixels_right": right.float().mean().item(),
-            "unseen_forward_correlation": float(corr)}  # fmt: skip
+        found = [stack.segment(f[None, 1].float()).argmax(1)[0] for f in pairs.frames]
+        values = [stack.pose(f[None].float())[0, 0] for f in pairs.frames]
+    right = (torch.stack(found) == pairs.masks).float().mean().item()
+    forward = np.corrcoef(torch.stack(values).numpy(), pairs.motions[:, 0].numpy())[0, 1]
+    return {"unseen_pixels_right": right, "unseen_forward_correlation": float(forward)}
 
 
 def main() -> None:
-    """Train, save and print."""
+    """Train, save and print what the nets reach."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(json.dumps(trained_nets(args.folder, args.steps)))
+    trained_nets(args.folder, args.steps)
+    print(json.dumps(quality(args.folder)))
 
 
 if __name__ == "__main__":

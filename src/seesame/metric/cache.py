@@ -49,6 +49,7 @@ LIBRARIES = (
     "segmentation-models-pytorch",
     "onnx",
     "onnxruntime",
+    "openvino",
 )
 SUFFIX = ".safetensors"
 

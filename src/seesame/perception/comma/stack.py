@@ -108,7 +108,7 @@ class PoseNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        timm, _ = _libraries()
+        timm, _ = libraries()
         shape = (1, POSE_CHANNELS, 1, 1)
         self.register_buffer("_mean", torch.full(shape, 255 / 2))
         self.register_buffer("_std", torch.full(shape, 255 / 4))
@@ -135,7 +135,7 @@ class PoseNet(nn.Module):
 
 def segment_net() -> nn.Module:
     """The challenge's segmentation net with random weights: RGB 0..255 to ``(B, 5, h, w)``."""
-    _, smp = _libraries()
+    _, smp = libraries()
     net: nn.Module = smp.Unet(
         "tu-efficientnet_b2", encoder_weights=None, classes=len(CLASSES), activation=None
     )
@@ -185,7 +185,7 @@ class CommaStack(Stack):
             if not path.is_file():
                 raise UserError(f"{path} is missing; {hint}")
         digests = [sha256_of(path) for path in paths]
-        _libraries()
+        libraries()
         with torch.device("meta"):  # no memory yet, and no time for random weights
             nets = (segment_net(), PoseNet())
         for net, path in zip(nets, paths, strict=True):
@@ -263,8 +263,12 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _libraries() -> tuple[Any, Any]:
-    """timm and segmentation_models_pytorch, which are heavy and optional."""
+def libraries() -> tuple[Any, Any]:
+    """Return timm and segmentation_models_pytorch, which are heavy and optional.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
     try:
         import segmentation_models_pytorch as smp
         import timm
