@@ -39,7 +39,7 @@ def score(
         typer.Option(
             "--compressed",
             metavar="FILE.ssm",
-            help="The file whose size makes the rate; FILE itself when left out.",
+            help="The file whose size gives the rate; FILE itself when left out.",
         ),
     ] = None,
     per_pair: Annotated[

@@ -22,7 +22,7 @@ def seg_distortion(reference_classes: Tensor, classes: Tensor) -> Tensor:
 
 
 def pose_distortion(reference: Tensor, decoded: Tensor, judged: int) -> Tensor:
-    """Mean squared difference over the first ``judged`` pose values.
+    """Return mean squared difference over the first ``judged`` pose values.
 
     Args:
         reference: float ``(B, P)``, the pose values of the source's pairs.

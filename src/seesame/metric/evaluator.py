@@ -34,7 +34,7 @@ BATCH_PAIRS = 16
 
 @dataclass(frozen=True, eq=False)
 class ReferenceOutputs:
-    """What the stack sees in a source clip, so that many files can be judged against it cheaply."""
+    """A stack's outputs for a source clip, so that many files can be judged against it cheaply."""
 
     classes: Tensor
     """Arg-max classes of the second frames, uint8 ``(N, h, w)`` (int16 beyond 256 classes), CPU."""
@@ -50,7 +50,7 @@ class ReferenceOutputs:
 
     @classmethod
     def of(cls, classes: Tensor, poses: Tensor, clip: Clip, stack: Stack) -> "ReferenceOutputs":
-        """What a stack saw in a clip."""
+        """Return reference outputs with a clip's and a stack's own facts."""
         return cls(
             classes,
             poses,
@@ -66,7 +66,7 @@ class ReferenceOutputs:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the stack saw in one batch of pairs of both clips."""
+    """The stack's outputs for one batch of pairs of both clips."""
 
     classes: Tensor
     """Arg-max classes of the source's second frames, integer ``(B, h, w)``."""
@@ -82,7 +82,7 @@ Watch = Callable[[Seen], None]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How far a decoded clip is from its source for a stack, at what size."""
+    """The distance of a decoded clip from its source for a stack, and its size."""
 
     score: Score
     seg: NDArray[np.float32]
@@ -207,7 +207,7 @@ def _distortions(
     progress: Progress | None,
     watch: Watch | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Seg and pose distortion of every pair, ``(N,)`` each."""
+    """Return seg and pose distortion of every pair, ``(N,)`` each."""
     total = _count_pairs(decoded.num_frames)
     stack.to(torch.device(device))
     judged = stack.judged if stack.has_pose else 0
@@ -235,7 +235,7 @@ def _distortions(
 
 
 def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
-    """Arg-max classes ``(B, h, w)`` and pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
+    """Return arg-max classes ``(B, h, w)``, pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
     logits = stack.segment(rgb[:, 1])
     poses = stack.pose(rgb).float() if stack.has_pose else logits.new_zeros(len(rgb), 0)
     # NaN would compare as class 0 everywhere and pass for a perfect match.
@@ -245,7 +245,7 @@ def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
 
 
 def _arg_max(logits: Tensor) -> Tensor:
-    """The first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
+    """Return the first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
 
     As ``torch.argmax``, which takes ten times as long where the channels are few and far apart.
     """
@@ -260,12 +260,12 @@ def _arg_max(logits: Tensor) -> Tensor:
 
 
 def _finite(values: Tensor) -> bool:
-    """Whether all are; NaN and infinity both show in the extremes."""
+    """Return whether all values are finite; NaN and infinity both show in the extremes."""
     return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
 
 
 def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Tensor, None, None]:
-    """Pairs ``uint8 (B, 2, H, W, 3)`` as the nets take them: float32 ``(B, 2, 3, h, w)``.
+    """Yield pairs ``uint8 (B, 2, H, W, 3)`` as the networks take them: float32 ``(B, 2, 3, h, w)``.
 
     Where both nets read frames of one size, every frame is resized to it here, once, and by
     itself: a batch of whole frames in float32 would be large.
@@ -299,7 +299,7 @@ def _side_by_side(
     stack: Stack,
     device: str,
 ) -> Generator[tuple[Tensor | None, Tensor], None, None]:
-    """Batches of pairs of both clips; None for a source whose outputs are known already."""
+    """Yield batches of pairs of both clips; None for a source whose outputs are known already."""
     seen = _seen(_pairs(decoded, batch_pairs), stack, device)
     if isinstance(reference, ReferenceOutputs):
         for rgb in seen:

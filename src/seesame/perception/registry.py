@@ -35,7 +35,7 @@ MEMBERS = (
     "pose",
     "to",
 )
-"""What every stack must have; :class:`~seesame.perception.stack.Stack` says what each means."""
+"""The members that every stack must have; see :class:`~seesame.perception.stack.Stack`."""
 
 
 class StackInfo(NamedTuple):
@@ -45,7 +45,7 @@ class StackInfo(NamedTuple):
     summary: str
     available: bool
     hint: str
-    """What to do when it is not available; empty when it is."""
+    """The remedy when it is not available; empty when it is."""
 
 
 def load_stack(spec: str, device: "str | torch.device" = "cpu") -> Stack:
@@ -116,7 +116,7 @@ def stacks() -> list[StackInfo]:
             "the same on OpenVINO: faster on a CPU, scores may differ in the fifth decimal",
             openvino or files,
         ),
-        ("onnx:DIR", "your ONNX networks beside a stack.toml", _install_hint("onnx")),
+        ("onnx:DIR", "your ONNX networks, described by a stack.toml", _install_hint("onnx")),
         ("module:attr", "your own Python object that is a stack", ""),
     )
     return [StackInfo(name, summary, not hint, hint) for name, summary, hint in listed]

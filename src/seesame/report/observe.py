@@ -24,7 +24,7 @@ from seesame.video.clip import Clip, Frames
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What one file came to."""
+    """The figures and pictures of one file."""
 
     subject: Subject
     evaluation: Evaluation
@@ -124,7 +124,7 @@ class _Masks:
 
 
 class _Eye:
-    """A decoded clip that looks at every frame beside the source's as it passes."""
+    """A decoded clip that compares every frame with the source's as it passes."""
 
     def __init__(
         self, source: Clip, decoded: Clip, number: int, plan: Plan, tracks: Tracks
@@ -143,7 +143,7 @@ class _Eye:
         self._differences = Pictures(count, plan.difference_bytes)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
-        """The decoded clip's frames, unchanged."""
+        """Yield the decoded clip's frames, unchanged."""
         beside = _one_by_one(self._source, batch_size)
         decoded = self._decoded.batches(batch_size)
         with closing(beside), ThreadPoolExecutor(1) as pool:
@@ -160,7 +160,7 @@ class _Eye:
                 yield frames
 
     def _measure(self, sources: list[Frames], frames: Frames) -> None:
-        """PSNR and MS-SSIM, on a core of their own."""
+        """Measure PSNR and MS-SSIM, on a core of their own."""
         for source, decoded in zip(sources, frames, strict=True):
             pair = source[None], decoded[None]
             self.errors += squared_errors(*pair)
@@ -169,7 +169,7 @@ class _Eye:
             self.likeness.append(None if found is None else float(found[0]))
 
     def _keep(self, sources: list[Frames], frames: Frames) -> None:
-        """Pictures and differences, one after the other: their quality is steered."""
+        """Keep pictures and differences, one after the other, since their quality is steered."""
         size, number = self._plan.picture, self._number
         for source, decoded in zip(sources, frames, strict=True):
             if self._source_pictures is not None:

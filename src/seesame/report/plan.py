@@ -1,4 +1,4 @@
-"""How large the page's pictures may be, and whether it can be one file at all."""
+"""The sizes of the page's pictures, and whether the page can be one file."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
 MOST_CHARACTERS = 23_000_000
-"""Of all pictures and masks in a page that is one file."""
+"""Bytes of all pictures and masks in a page that is one file."""
 DIFFERENCES_SHARE = 0.15
-"""Of what the masks leave; the pictures get the rest."""
+"""Share of the bytes for the masks; the pictures get the rest."""
 MASK_DENSITY = 0.07
 """Bytes a pixel of the net's output, at most as a rule."""
 WIDTHS = (640, 560, 480, 400, 320)
-"""Of the pictures, the clip's own width first where that is less."""
+"""Widths of the pictures, largest first; the clip's own width comes first where it is less."""
 LEAST_DENSITY = 0.045
-"""Bytes a pixel with which a preview is worth looking at."""
+"""Bytes a pixel that a usable preview needs."""
 DIFFERENCE_WIDTH = 240
 IN_BASE64 = 4 / 3
 """Characters a byte."""
@@ -40,7 +40,7 @@ class Plan:
 
 
 def plan(clip: Clip, files: int, stack: Stack, one_file: bool | None = None) -> Plan | None:
-    """The largest previews that fit.
+    """Return the largest previews that fit.
 
     Args:
         clip: the source.
@@ -68,6 +68,6 @@ def plan(clip: Clip, files: int, stack: Stack, one_file: bool | None = None) -> 
 
 
 def fitted(clip: Clip, width: int) -> tuple[int, int]:
-    """``(height, width)`` of the clip made at most so wide."""
+    """Return ``(height, width)`` of the clip made at most so wide."""
     width = min(width, clip.width)
     return max(1, round(clip.height * width / clip.width)), width

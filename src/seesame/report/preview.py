@@ -1,4 +1,4 @@
-"""What the page shows of a frame: small pictures, packed masks, pixel differences."""
+"""The pictures of a frame on the page: small copies, packed masks, pixel differences."""
 
 import io
 import zlib
@@ -10,7 +10,7 @@ from PIL import Image
 from seesame.video.clip import Frames
 
 MOST_QUALITY, LEAST_QUALITY = 82.0, 6.0
-"""Of WebP, 0..100."""
+"""WebP's quality, 0..100."""
 START_QUALITY = 60.0
 METHOD = 2
 """WebP's effort, 0..6: more takes twice the time for a few bytes."""
@@ -29,7 +29,7 @@ class Pictures:
         self._left, self._budget = count, budget
 
     def encoded(self, picture: Image.Image) -> bytes:
-        """The next picture as a WebP file."""
+        """Return the next picture as a WebP file."""
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=round(self.quality), method=METHOD)
         data = file.getvalue()
@@ -50,7 +50,7 @@ class Pictures:
 
 
 def shrunk(frame: Frames, size: tuple[int, int]) -> Image.Image:
-    """A frame ``uint8 (H, W, 3)`` at ``(height, width)``, averaged over the pixels it covers."""
+    """Return a frame ``uint8 (H, W, 3)`` at ``(height, width)``, by averages over its pixels."""
     picture = Image.fromarray(frame)
     height, width = size
     if picture.size == (width, height):
@@ -59,7 +59,7 @@ def shrunk(frame: Frames, size: tuple[int, int]) -> Image.Image:
 
 
 def difference(source: Frames, decoded: Frames, size: tuple[int, int]) -> Image.Image:
-    """How far two frames ``uint8 (H, W, 3)`` differ, as a grey picture of ``(height, width)``.
+    """Return how far two frames ``uint8 (H, W, 3)`` differ, as a grey ``(height, width)`` picture.
 
     A pixel is ``255 sqrt(d / 255)``, where ``d`` is the mean absolute difference of the channels
     over the source's pixels that it covers: the root keeps small differences apart.
@@ -73,7 +73,7 @@ def difference(source: Frames, decoded: Frames, size: tuple[int, int]) -> Image.
 
 
 def packed_mask(classes: NDArray[np.integer]) -> bytes:
-    """Classes ``(h, w)`` for the page: each row but the first XORed with the one above, in zlib.
+    """Return classes ``(h, w)`` for the page: rows XORed with the one above, in zlib.
 
     Below 256 a class is a byte, else two, little-endian; the caller says which by the dtype,
     ``uint8`` or any wider one.

@@ -56,7 +56,7 @@ class CandidateLine:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a stage or a resumed start begins."""
+    """The place where a stage or a resumed start begins."""
 
     name: str
     t: float
@@ -65,7 +65,7 @@ class Mark:
 
 @dataclass
 class Run:
-    """What a log says, all starts of a resumed run after each other.
+    """The content of a log, with all starts of a resumed run in order.
 
     Args:
         about: the last ``begin``: plain, short texts and numbers.
@@ -130,7 +130,7 @@ class Run:
 
 
 def run_file(place: Path) -> Path | None:
-    """The log that a path means: the file itself, or the one in a work folder; else None."""
+    """Return the log that a path means, the file or the one in a work folder, else None."""
     if place.is_dir():
         inside = place / RUN_FILE
         return inside if inside.is_file() else None
@@ -138,7 +138,7 @@ def run_file(place: Path) -> Path | None:
 
 
 def parse_run(data: bytes, name: str) -> Run:
-    """A log's lines.
+    """Parse the lines of a log.
 
     Args:
         data: of the file, perhaps with half a line at its end, or between two starts.
@@ -154,7 +154,7 @@ def parse_run(data: bytes, name: str) -> Run:
         if line.strip():
             reader.line(line)
     if not reader.run.starts:
-        raise UserError(f"{name}: is not the log of a run; `seesame compress --log` writes one")
+        raise UserError(f"{name}: is not the log of a run; an encode that trains writes one")
     return reader.run
 
 
@@ -167,7 +167,7 @@ class _Reader:
         self.started: float | None = None
 
     def line(self, data: bytes) -> None:
-        """One line; what is none is counted and left out."""
+        """Read one line; one that is none is counted and left out."""
         try:
             values = json.loads(data) if len(data) <= MOST_LINE else None
         except (ValueError, RecursionError):
@@ -252,7 +252,7 @@ _KINDS = ("begin", "stage", "step", "candidate", "end")
 
 
 def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    """Those of the named values that are numbers, none of them below 0."""
+    """Yield those of the named values that are numbers, none of them below 0."""
     for name in names:
         value = _number(values.get(name))
         if value is not None and value >= 0:
@@ -260,13 +260,13 @@ def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _number(value: Any) -> float | None:
-    """A finite number of a size that figures have; else None."""
+    """Return a finite number of a size that figures have; else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def _text(value: Any) -> str:
-    """Any value as a short text."""
+    """Return any value as a short text."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
     return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "\u2026"

@@ -11,18 +11,18 @@ from seesame.report.render import environment, script_json
 from seesame.report.run import CandidateLine, Run
 
 MOST_POINTS = 1200
-"""Of a curve on the page, the last one always among them."""
+"""Points of a curve on the page; the last one is always among them."""
 SMOOTH = 15
 """Lines over which the seg distortion of single batches is averaged."""
 STALE = 120.0
 """Seconds without a line after which the page says so."""
 RELOAD = 3
-"""Seconds between two looks of a page that is followed."""
+"""Seconds after which a page of a live run loads itself again."""
 Column = list[float | None]
 
 
 def run_values(run: Run, name: str, now: float) -> dict[str, Any]:
-    """The summary as plain JSON values.
+    """Return the summary as plain JSON values.
 
     Args:
         run: the log.
@@ -49,7 +49,7 @@ def run_values(run: Run, name: str, now: float) -> dict[str, Any]:
 
 
 def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
-    """Everything that the page's script reads, as plain JSON values."""
+    """Return everything that the page's script reads, as plain JSON values."""
     best = run.best
     chosen = _thinned(len(run.steps))
     columns: dict[str, Column] = {
@@ -85,7 +85,7 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
         run: the log.
         name: of the log, as shown; a stranger's text.
         now: time of day in seconds since 1970.
-        live: the page is going to be replaced, and looks for that itself.
+        live: the page will be replaced, and loads itself again.
     """
     data = page_data(run, name, now, live)
     text = (
@@ -105,7 +105,7 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
 
 
 def _candidate(one: CandidateLine, number: int) -> dict[str, Any]:
-    """A candidate's figures, and the terms of its score; ``number`` counts those of all starts."""
+    """Return a candidate's figures and its score's terms; ``number`` counts those of all starts."""
     return {
         "number": number,
         "t": one.t,
@@ -123,7 +123,7 @@ def _candidate(one: CandidateLine, number: int) -> dict[str, Any]:
 
 
 def _estimates(run: Run) -> dict[str, Column]:
-    """The score's terms at each step, as training saw them, and their sum.
+    """Return the score's terms at each step, as training saw them, and their sum.
 
     The seg distortion of a batch is averaged over the lines before; the score needs the bytes,
     which are unknown until weights are quantised.
@@ -143,7 +143,7 @@ def _estimates(run: Run) -> dict[str, Column]:
 
 
 def _running(values: Sequence[float | None]) -> Column:
-    """The mean of each value and those shortly before it."""
+    """Return the mean of each value and those shortly before it."""
     known = np.array([np.nan if value is None else value for value in values])
     there = ~np.isnan(known)
     sums = np.cumsum(np.where(there, known, 0.0))
@@ -154,14 +154,14 @@ def _running(values: Sequence[float | None]) -> Column:
 
 
 def _thinned(count: int) -> list[int]:
-    """Places of the points to draw, evenly over all."""
+    """Return places of the points to draw, evenly over all."""
     if count <= MOST_POINTS:
         return list(range(count))
     return [int(i) for i in np.linspace(0, count - 1, MOST_POINTS).round()]
 
 
 def _facts(run: Run) -> list[str]:
-    """What was run, in short pieces."""
+    """Return the facts of the run, in short pieces."""
     about: Mapping[str, Any] = run.about
     facts = [about.get("codec") or "unknown codec"]
     if about.get("width") and about.get("height"):

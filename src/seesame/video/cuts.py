@@ -1,4 +1,4 @@
-"""Where a clip's scene changes."""
+"""Finding the frames at which a clip's scene changes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ SHORTEST = 24
 
 
 def scene_cuts(clip: Clip) -> list[int]:
-    """The frames that begin a new scene, rising, all even: no pair lies across a cut.
+    """Return the frames that begin a new scene, rising, all even: no pair lies across a cut.
 
     Frames are averaged over a coarse grid of cells. A cut is where the cells' mean absolute change
     is large and stands out from the changes of the frames around it, which a fast turn, or a
@@ -48,7 +48,7 @@ def scene_cuts(clip: Clip) -> list[int]:
 
 
 def cell_changes(clip: Clip) -> NDArray[np.float64]:
-    """Mean absolute change of the cells from frame to frame, ``(N,)`` in 0..255, the first 0."""
+    """Return the cells' mean absolute change from frame to frame, ``(N,)`` in 0..255, first 0."""
     changes: list[float] = []
     before: NDArray[np.float64] | None = None
     for batch in clip.batches(16):
@@ -59,7 +59,7 @@ def cell_changes(clip: Clip) -> NDArray[np.float64]:
 
 
 def _cells(frames: Frames) -> NDArray[np.float64]:
-    """Means of the cells, ``(B, rows, columns, 3)``; what the sides leave over is cut off."""
+    """Return means of the cells, ``(B, rows, columns, 3)``; what is left at the sides is cut."""
     _, height, width, _ = frames.shape
     rows, columns = min(GRID, height), min(GRID, width)
     tall, wide = height // rows, width // columns

@@ -60,7 +60,7 @@ NETWORKS = COMMA_FILES[:2]
 
 
 def models_folder() -> Path:
-    """Where comma's files are kept: ``$SEESAME_HOME/comma``, else under the XDG data folder."""
+    """Return the folder of comma's files: ``$SEESAME_HOME/comma``, else in the XDG data folder."""
     home = os.environ.get("SEESAME_HOME")
     if home:
         return Path(home).expanduser() / "comma"
@@ -74,7 +74,7 @@ def available() -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Return hex SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -142,7 +142,7 @@ def _present(path: Path, file: Published, overwrite: bool) -> bool:
     if overwrite and path.is_file():
         return False
     raise UserError(
-        f"{path} exists but is not the published file; move it away or pass --overwrite"
+        f"{path} exists but is not the published file; move it away, or overwrite it"
     )
 
 
@@ -248,7 +248,7 @@ def _fill(
 
 
 def _continues(answer: Any, have: int) -> bool:
-    """Whether the answer starts at the byte asked for (a server may ignore the range)."""
+    """Return whether the answer starts at the byte asked for; a server may ignore the range."""
     match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or "")
     return answer.status == 206 and match is not None and int(match[1]) == have
 
@@ -263,7 +263,7 @@ def _open(request: urllib.request.Request, what: str) -> Any:
         reason = getattr(error, "reason", None) or error
         raise UserError(
             f"{what}: cannot be fetched ({reason}); check the network, or copy the files from a "
-            "folder with --from"
+            "folder that has them"
         ) from error
 
 

@@ -35,7 +35,7 @@ PREPROCESSING = b"comma 384x512 bilinear yuv6 1"
 """Part of the fingerprint: to be changed with any change of what the nets are fed."""
 COUNTER = ".num_batches_tracked"
 MAX_NAMED = 3
-"""How many wrong tensors an error names."""
+"""The largest number of wrong tensors that an error names."""
 
 
 class SharedNorm(nn.Module):
@@ -52,7 +52,7 @@ class SharedNorm(nn.Module):
 
 
 def _widening(features: int) -> list[nn.Module]:
-    """Linear to twice the features and back, each followed by the shared norm."""
+    """Return linear layers to twice the features and back, each followed by the shared norm."""
     wide = 2 * features
     return [
         nn.Linear(features, wide),
@@ -72,7 +72,7 @@ class ResidualBlock(nn.Module):
         self.block_b = nn.Sequential(nn.ReLU(), *_widening(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, F)`` to ``(B, F)``."""
+        """Map ``(B, F)`` to ``(B, F)``."""
         first: Tensor = x + self.block_a(x)
         # The challenge's second branch starts with an in-place ReLU, so that its shortcut, too,
         # carries the rectified value.
@@ -93,7 +93,7 @@ class PoseHead(nn.Module):
         self.final_layer = nn.ModuleDict({"pose": nn.Linear(hidden, out)})
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, F)`` to ``(B, out)``."""
+        """Map ``(B, F)`` to ``(B, out)``."""
         x = self.in_layer["pose"](self.resblock(x)).relu()
         x = (x + self.res_layer["pose"](x)).relu()
         values: Tensor = self.final_layer["pose"](x)
@@ -134,7 +134,7 @@ class PoseNet(nn.Module):
 
 
 def segment_net() -> nn.Module:
-    """The challenge's segmentation net with random weights: RGB 0..255 to ``(B, 5, h, w)``."""
+    """Return the segmentation net with random weights: RGB in 0..255 to ``(B, 5, h, w)``."""
     _, smp = libraries()
     net: nn.Module = smp.Unet(
         "tu-efficientnet_b2", encoder_weights=None, classes=len(CLASSES), activation=None
