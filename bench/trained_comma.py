@@ -11,7 +11,7 @@ else; what they reach on a drive that they never saw is printed.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ DRIVES, PAIRS_A_DRIVE = 40, 6
 UNSEEN_SEEDS = (9_001, 9_002, 9_003, 9_004)
 CROP = (128, 192)
 BATCH = 4
-PEAK_RATE = 1.5e-3
+SEGMENT_RATE, POSE_RATE = 1.5e-3, 4e-4
 
 
 class Pairs(NamedTuple):
@@ -76,11 +76,11 @@ def planes(frames: Tensor) -> Tensor:
     return rgb_to_yuv6(frames).flatten(1, 2)
 
 
-def train(net: nn.Module, steps: int, losses: Iterator[Tensor]) -> nn.Module:
+def train(net: nn.Module, steps: int, peak: float, losses: Iterator[Tensor]) -> nn.Module:
     """Take AdamW steps down the losses, with a warm-up and a cosine schedule."""
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, PEAK_RATE, total_steps=steps, pct_start=0.15
+        optimiser, peak, total_steps=steps, pct_start=0.15
     )
     start = time.monotonic()
     for step, loss in enumerate(losses, start=1):
@@ -92,6 +92,18 @@ def train(net: nn.Module, steps: int, losses: Iterator[Tensor]) -> nn.Module:
         if step % 20 == 0:
             seconds = time.monotonic() - start
             print(f"step {step} of {steps}: loss {loss.item():.4f}, {seconds:.0f} s", flush=True)
+    return net
+
+
+def calibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+    """Take batch norm's statistics anew, from whole frames, and freeze the net."""
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over the batches
+    with torch.no_grad():
+        for batch in batches:
+            net.train()(batch)
     return net.eval().requires_grad_(False)
 
 
@@ -104,7 +116,9 @@ def train_segment(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
         for frames, masks, _ in crops(pairs, steps, seed):
             yield F.cross_entropy(net(frames[:, 1]), masks)
 
-    save_file(train(net, steps, losses()).state_dict(), folder / NETWORKS[0].name)
+    train(net, steps, SEGMENT_RATE, losses())
+    whole = (frames[:, 1].float() for frames in pairs.frames.split(8))
+    save_file(calibrated(net, whole).state_dict(), folder / NETWORKS[0].name)
 
 
 def train_pose(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
@@ -117,7 +131,9 @@ def train_pose(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
         for frames, _, motions in crops(pairs, steps, seed):
             yield F.smooth_l1_loss(net(planes(frames))[:, : comma.JUDGED], (motions - mean) / std)
 
-    state = train(net, steps, losses()).state_dict()
+    train(net, steps, POSE_RATE, losses())
+    whole = (planes(frames.float()) for frames in pairs.frames.split(8))
+    state = calibrated(net, whole).state_dict()
     kept = {k: v for k, v in state.items() if not k.endswith(comma.COUNTER)}
     save_file(kept, folder / NETWORKS[1].name)
 

@@ -65,10 +65,10 @@ def opened(log: Path) -> BinaryIO:
 
 
 def _read(file: BinaryIO, log: Path) -> "Run":
-    from seesame.report.run import MOST_BYTES, parse_run
+    from seesame.report.run import BOUNDS, parse_run
 
     file.seek(0)
-    return parse_run(file.read(MOST_BYTES + 1), str(log))
+    return parse_run(file.read(BOUNDS.file_bytes + 1), str(log))
 
 
 def _watch(log: Path, page: Path, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,25 @@ from PIL import Image
 
 from seesame.video.clip import Frames
 
-MOST_QUALITY, LEAST_QUALITY = 82.0, 6.0
-"""WebP's quality, 0..100."""
-START_QUALITY = 60.0
-METHOD = 2
-"""WebP's effort, 0..6: more takes twice the time for a few bytes."""
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """The settings of WebP.
+
+    Attributes:
+        most_quality: of 100, where bytes do not matter.
+        least_quality: of 100, below which the quality never goes.
+        start_quality: of 100, of the first picture where bytes are bounded.
+        effort: 0..6; more takes twice the time for a few bytes.
+    """
+
+    most_quality: float = 82.0
+    least_quality: float = 6.0
+    start_quality: float = 60.0
+    effort: int = 2
+
+
+SETTINGS = PictureSettings()
 
 
 class Pictures:
@@ -25,13 +40,13 @@ class Pictures:
     """
 
     def __init__(self, count: int, budget: int | None) -> None:
-        self.quality = MOST_QUALITY if budget is None else START_QUALITY
+        self.quality = SETTINGS.most_quality if budget is None else SETTINGS.start_quality
         self._left, self._budget = count, budget
 
     def encoded(self, picture: Image.Image) -> bytes:
         """Return the next picture as a WebP file."""
         file = io.BytesIO()
-        picture.save(file, "WEBP", quality=round(self.quality), method=METHOD)
+        picture.save(file, "WEBP", quality=round(self.quality), method=SETTINGS.effort)
         data = file.getvalue()
         if self._budget is not None:
             self._steer(len(data))
@@ -44,9 +59,11 @@ class Pictures:
         self._left -= 1
         self._budget -= size
         if size > target:
-            self.quality = max(LEAST_QUALITY, self.quality - min(16.0, 12 * (size / target - 1)))
+            self.quality = max(
+                SETTINGS.least_quality, self.quality - min(16.0, 12 * (size / target - 1))
+            )
         elif size < 0.9 * target:
-            self.quality = min(MOST_QUALITY, self.quality + 1.0)
+            self.quality = min(SETTINGS.most_quality, self.quality + 1.0)
 
 
 def shrunk(frame: Frames, size: tuple[int, int]) -> Image.Image:

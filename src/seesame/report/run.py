@@ -1,4 +1,4 @@
-"""Reads the log of a training encode. It may still be written to, torn, or no log at all."""
+"""Reading the log of a training encode, which may still grow, be torn, or be no log at all."""
 
 import json
 import math
@@ -10,16 +10,29 @@ from typing import Any
 from seesame.errors import UserError
 from seesame.runlog import RUN_FILE
 
-MOST_BYTES = 32 << 20
-"""A log of a month has a tenth of that."""
-MOST_LINE = 1 << 16
-MOST_CANDIDATES = 500
-"""Kept of a log; an encode judges a handful. Starts and stages are bounded by it as well."""
-MOST_TEXT = 200
-"""Characters kept of any text."""
-MOST_SETTINGS = 60
-LARGEST = 1e15
-"""No figure of a run is larger, whatever a file says."""
+
+@dataclass(frozen=True)
+class LogBounds:
+    """The most that is read of a log, whatever it holds.
+
+    Attributes:
+        file_bytes: of the file; a log of a month has a tenth of that.
+        line_bytes: of a line; a longer one is left out.
+        candidates: kept of a log; an encode judges a handful. It also bounds starts and stages.
+        characters: kept of any text.
+        settings: kept of a run.
+        number: no figure of a run is larger.
+    """
+
+    file_bytes: int = 32 << 20
+    line_bytes: int = 1 << 16
+    candidates: int = 500
+    characters: int = 200
+    settings: int = 60
+    number: float = 1e15
+
+
+BOUNDS = LogBounds()
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,7 @@ def parse_run(data: bytes, name: str) -> Run:
     Raises:
         UserError: too large, or nothing of a run is in it.
     """
-    if len(data) > MOST_BYTES:
+    if len(data) > BOUNDS.file_bytes:
         raise UserError(f"{name}: is larger than the log of a run ever gets")
     reader = _Reader()
     for line in data.split(b"\n"):
@@ -169,7 +182,7 @@ class _Reader:
     def line(self, data: bytes) -> None:
         """Read one line; one that is none is counted and left out."""
         try:
-            values = json.loads(data) if len(data) <= MOST_LINE else None
+            values = json.loads(data) if len(data) <= BOUNDS.line_bytes else None
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or values.get("kind") not in _KINDS:
@@ -188,7 +201,7 @@ class _Reader:
 
     def _begin(self, values: dict[str, Any]) -> bool:
         run = self.run
-        if len(run.starts) >= MOST_CANDIDATES:
+        if len(run.starts) >= BOUNDS.candidates:
             return False
         run.starts.append(Mark("resumed" if run.starts else "", run.t, self.step))
         run.ended, run.final = "", None
@@ -203,11 +216,11 @@ class _Reader:
             run.about[key] = _number(clip.get(key))
         settings = values.get("settings")
         pairs = list(settings.items()) if isinstance(settings, dict) else []
-        run.settings = {_text(key): _text(value) for key, value in pairs[:MOST_SETTINGS]}
+        run.settings = {_text(key): _text(value) for key, value in pairs[: BOUNDS.settings]}
         return True
 
     def _stage(self, values: dict[str, Any]) -> bool:
-        if len(self.run.stages) >= MOST_CANDIDATES:
+        if len(self.run.stages) >= BOUNDS.candidates:
             return False
         self.run.stages.append(Mark(_text(values.get("stage")), self.run.t, self.step))
         return True
@@ -225,7 +238,7 @@ class _Reader:
     def _candidate(self, values: dict[str, Any]) -> bool:
         names = ("number", "bytes", "seg", "pose", "rate", "score", "excess")
         figures = dict(_numbers(values, names))
-        if len(figures) < len(names) or len(self.run.candidates) >= MOST_CANDIDATES:
+        if len(figures) < len(names) or len(self.run.candidates) >= BOUNDS.candidates:
             return False
         self.run.candidates.append(
             CandidateLine(
@@ -261,7 +274,7 @@ def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[s
 
 def _number(value: Any) -> float | None:
     """Return a finite number of a size that figures have; else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > BOUNDS.number:
         return None
     return float(value) if math.isfinite(value) else None
 
@@ -269,4 +282,4 @@ def _number(value: Any) -> float | None:
 def _text(value: Any) -> str:
     """Return any value as a short text."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "\u2026"
+    return text if len(text) <= BOUNDS.characters else text[: BOUNDS.characters - 1] + "\u2026"

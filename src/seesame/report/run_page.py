@@ -1,6 +1,7 @@
 """The page of a training run: its curves, its candidates, how far it is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,25 @@ from seesame import __version__
 from seesame.report.render import environment, script_json
 from seesame.report.run import CandidateLine, Run
 
-MOST_POINTS = 1200
-"""Points of a curve on the page; the last one is always among them."""
-SMOOTH = 15
-"""Lines over which the seg distortion of single batches is averaged."""
-STALE = 120.0
-"""Seconds without a line after which the page says so."""
-RELOAD = 3
-"""Seconds after which a page of a live run loads itself again."""
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """The settings of the page's curves.
+
+    Attributes:
+        most_points: of a curve; the last point is always among them.
+        smooth: lines over which the seg distortion of single batches is averaged.
+        stale_seconds: without a line, after which the page says so.
+        reload_seconds: after which the page of a live run loads itself again.
+    """
+
+    most_points: int = 1200
+    smooth: int = 15
+    stale_seconds: float = 120.0
+    reload_seconds: int = 3
+
+
+SETTINGS = CurveSettings()
 Column = list[float | None]
 
 
@@ -64,8 +76,8 @@ def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
     return {
         "name": name,
         "live": live,
-        "reload": RELOAD,
-        "stale": STALE,
+        "reload": SETTINGS.reload_seconds,
+        "stale": SETTINGS.stale_seconds,
         "updated": run.updated,
         "columns": {key: [column[i] for i in chosen] for key, column in columns.items()},
         "candidates": [_candidate(one, i) for i, one in enumerate(run.candidates, start=1)],
@@ -148,16 +160,16 @@ def _running(values: Sequence[float | None]) -> Column:
     there = ~np.isnan(known)
     sums = np.cumsum(np.where(there, known, 0.0))
     counts = np.cumsum(there)
-    sums[SMOOTH:] -= sums[:-SMOOTH].copy()
-    counts[SMOOTH:] -= counts[:-SMOOTH].copy()
+    sums[SETTINGS.smooth :] -= sums[: -SETTINGS.smooth].copy()
+    counts[SETTINGS.smooth :] -= counts[: -SETTINGS.smooth].copy()
     return [float(s / c) if c else None for s, c in zip(sums, counts, strict=True)]
 
 
 def _thinned(count: int) -> list[int]:
     """Return places of the points to draw, evenly over all."""
-    if count <= MOST_POINTS:
+    if count <= SETTINGS.most_points:
         return list(range(count))
-    return [int(i) for i in np.linspace(0, count - 1, MOST_POINTS).round()]
+    return [int(i) for i in np.linspace(0, count - 1, SETTINGS.most_points).round()]
 
 
 def _facts(run: Run) -> list[str]:

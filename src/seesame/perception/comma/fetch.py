@@ -141,9 +141,7 @@ def _present(path: Path, file: Published, overwrite: bool) -> bool:
         return True
     if overwrite and path.is_file():
         return False
-    raise UserError(
-        f"{path} exists but is not the published file; move it away, or overwrite it"
-    )
+    raise UserError(f"{path} exists but is not the published file; move it away, or overwrite it")
 
 
 def _matches(path: Path, file: Published) -> bool:
