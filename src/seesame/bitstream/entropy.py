@@ -144,7 +144,7 @@ def _uniform_shift(size: int) -> int:
 
 
 class SymbolEncoder:
-    """Codes arrays of integers, one call after another, into one string of bytes.
+    """The encoder of arrays of integers, one call after another, into one string of bytes.
 
     Nothing about the calls is stored: the decoder must make the same ones. Arrays may have any
     shape and integer type and are coded in C order. Arguments out of range are a ValueError.

@@ -27,7 +27,7 @@ def pack_varint(value: int) -> bytes:
 
 
 class Reader:
-    """Reads ``data`` from front to back; whatever does not fit is a :class:`DamagedError`.
+    """A cursor over ``data``; whatever does not fit raises :class:`DamagedError`.
 
     Args:
         data: the untrusted bytes.

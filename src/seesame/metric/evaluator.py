@@ -29,7 +29,7 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
 
 BATCH_PAIRS = 16
-"""Pairs a batch, the challenge's own number; nets may round differently at another size."""
+"""Pairs a batch, as in the challenge; networks may round differently at another size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class ReferenceOutputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class BatchOutputs:
     """The stack's outputs for one batch of pairs of both clips."""
 
     classes: Tensor
@@ -76,8 +76,8 @@ class Seen:
     decoded_poses: Tensor
 
 
-Watch = Callable[[Seen], None]
-"""Called with every batch as it is judged, in order."""
+Watch = Callable[[BatchOutputs], None]
+"""Called with the outputs for every batch as it is judged, in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,13 +156,13 @@ def evaluate(
         reference: the source clip, decoded side by side with the other; or what
             :func:`reference_outputs` made of it with the same stack.
         decoded: what the user gets, at source resolution.
-        stack: the frozen nets.
+        stack: the frozen networks.
         compressed_bytes: size of the compressed file on disk.
         source_bytes: the denominator of the rate; the source file's size when None.
         batch_pairs: pairs a batch; results are comparable to the last digit at equal values only.
-        device: where the nets run.
+        device: where the networks run.
         progress: called after every batch.
-        watch: called with what the stack saw in every batch; it changes no figure.
+        watch: called with the stack's outputs for every batch; it changes no figure.
 
     Raises:
         UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
@@ -227,7 +227,7 @@ def _distortions(
             seg.append(seg_distortion(classes, decoded_classes).cpu())
             pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
             if watch is not None:
-                watch(Seen(classes, poses, decoded_classes, decoded_poses))
+                watch(BatchOutputs(classes, poses, decoded_classes, decoded_poses))
             done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")
@@ -267,7 +267,7 @@ def _finite(values: Tensor) -> bool:
 def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Tensor, None, None]:
     """Yield pairs ``uint8 (B, 2, H, W, 3)`` as the networks take them: float32 ``(B, 2, 3, h, w)``.
 
-    Where both nets read frames of one size, every frame is resized to it here, once, and by
+    Where both networks read frames of one size, every frame is resized to it here, once, and by
     itself: a batch of whole frames in float32 would be large.
     """
     height, width = stack.input_size

@@ -30,7 +30,7 @@ class ClassLoss:
 
 
 class Confusion:
-    """Counts classes of the source against classes of the file, pair by pair.
+    """The counts of the file's classes for each class of the source, added pair by pair.
 
     Args:
         names: of the classes.

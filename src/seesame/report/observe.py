@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from seesame.errors import DamagedError, UserError
-from seesame.metric.evaluator import Evaluation, Progress, ReferenceOutputs, Seen, evaluate
+from seesame.metric.evaluator import BatchOutputs, Evaluation, Progress, ReferenceOutputs, evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.stack import Stack
 from seesame.report.classes import Confusion
@@ -77,28 +77,28 @@ def observe(
         UserError: the two cannot be compared, or the stack has more classes than it names.
         DamagedError: either ends early.
     """
-    eye = _Eye(source, subject.clip, number, plan, tracks)
+    compared = _ComparedClip(source, subject.clip, number, plan, tracks)
     masks = _Masks(stack, number, tracks)
     evaluation = evaluate(
-        reference, eye, stack, subject.bytes, device=device, progress=progress, watch=masks
+        reference, compared, stack, subject.bytes, device=device, progress=progress, watch=masks
     )
-    likeness = [value for value in eye.likeness if value is not None]
+    likeness = [value for value in compared.likeness if value is not None]
     return Observed(
         subject,
         evaluation,
         masks.confusion,
         np.concatenate(masks.source_poses),
         np.concatenate(masks.poses),
-        [psnr(error) for error in eye.errors],
-        psnr(float(np.mean(eye.errors))),
+        [psnr(error) for error in compared.errors],
+        psnr(float(np.mean(compared.errors))),
         float(np.mean(likeness)) if likeness else None,
-        subject.clip.num_frames / max(eye.seconds, 1e-9),
+        subject.clip.num_frames / max(compared.seconds, 1e-9),
         masks.size,
     )
 
 
 class _Masks:
-    """Keeps what the stack saw, batch by batch."""
+    """The store of the stack's outputs, batch by batch."""
 
     def __init__(self, stack: Stack, number: int, tracks: Tracks) -> None:
         self.confusion = Confusion(stack.classes)
@@ -107,7 +107,7 @@ class _Masks:
         self.size = (0, 0, 1)
         self._number, self._tracks = number, tracks
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, seen: BatchOutputs) -> None:
         self.source_poses.append(seen.poses.cpu().numpy().copy())
         self.poses.append(seen.decoded_poses.cpu().numpy().copy())
         ours, theirs = seen.classes.cpu().numpy(), seen.decoded_classes.cpu().numpy()
@@ -123,7 +123,7 @@ class _Masks:
             self._tracks.add(f"m{self._number}", packed_mask(decoded))
 
 
-class _Eye:
+class _ComparedClip:
     """A decoded clip that compares every frame with the source's as it passes."""
 
     def __init__(

@@ -31,7 +31,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One file on the page: what was observed, and what stacks that were not in its loop see."""
+    """One file on the page: its figures and pictures, and the figures of other stacks."""
 
     observed: Observed
     transfer: tuple[Evaluation, ...]
@@ -71,8 +71,8 @@ def write_page(
     Args:
         place: the file, or the folder in which ``tracks`` keeps its chunks.
         source: the source clip.
-        source_name: as shown; a stranger's text.
-        stack: whose judgement it is.
+        source_name: as shown; not trusted.
+        stack: the networks that judged.
         shown: the files, in the order of the tracks' numbers.
         plan: of the previews.
         tracks: with all that was kept of them.

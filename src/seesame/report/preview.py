@@ -32,7 +32,7 @@ SETTINGS = PictureSettings()
 
 
 class Pictures:
-    """Encodes a row of pictures as WebP, steering the quality so that all of them fit.
+    """The encoder of a row of pictures as WebP, whose quality is steered so that all of them fit.
 
     Args:
         count: how many there will be.

@@ -172,7 +172,7 @@ def parse_run(data: bytes, name: str) -> Run:
 
 
 class _Reader:
-    """Adds line after line to a run."""
+    """The reader that adds line after line to a run."""
 
     def __init__(self) -> None:
         self.run = Run()

@@ -17,7 +17,7 @@ class Subject:
     """One file.
 
     Args:
-        name: as shown; a stranger's text.
+        name: as shown; not trusted.
         clip: what it decodes to, at the source's size.
         bytes: of the file on disk.
         codec: its name; ``"video"`` for a file that is no .ssm.

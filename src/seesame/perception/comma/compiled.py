@@ -2,8 +2,8 @@
 
 OpenVINO folds batch norm into the weights, fuses activations and sums into the convolutions, and
 runs one picture a thread. The sums are taken in another order than the challenge's, so that single
-pixels whose two best classes are all but equal may change sides; docs/metric.md gives the measured
-difference. Training takes the plain networks.
+pixels whose two best classes are almost equal may change their class; docs/metric.md gives the
+measured difference. Training takes the plain networks.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Reading ``stack.toml``, which says how a stranger's ONNX nets are fed and read."""
+"""Reading ``stack.toml``, which says how a user's ONNX networks are fed and read."""
 
 import tomllib
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ MAX_ELEMENTS = 1 << 28
 
 
 class Unsupported(Exception):
-    """An operator, or an attribute of one, that is not here."""
+    """An operator, or an attribute of one, that cannot be converted."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A stack of the user's own nets: one or two ONNX files and a ``stack.toml``.
 
 Scoring runs through onnxruntime. For training the graph is turned into torch where its operators
-allow it, and compared with onnxruntime when it is loaded. ONNX files are strangers' bytes: size
+allow it, and compared with onnxruntime when it is loaded. ONNX files are not trusted: size
 is bounded, weights in other files and custom operators are refused, nothing in them is code.
 """
 
