@@ -1,4 +1,4 @@
-"""What reads a file's structure, or only names a clip, needs no torch."""
+"""Modules that read a file's structure, name a clip or parse a command line need no torch."""
 
 import subprocess
 import sys
@@ -14,6 +14,13 @@ import pytest
         "seesame.bitstream.entropy",
         "seesame.bitstream.tables",
         "seesame.bitstream.varint",
+        "seesame.cli.codecs",
+        "seesame.cli.fetch",
+        "seesame.cli.info",
+        "seesame.cli.report",
+        "seesame.cli.report_run",
+        "seesame.cli.score",
+        "seesame.cli.stacks",
         "seesame.perception.stack",
         "seesame.video.clip",
         "seesame.video.span",
