@@ -1,4 +1,4 @@
-"""How good and how fast the lite stack is, on data its training never read.
+"""Measure how good and how fast the lite stack is, on data their training never read.
 
     python bench/lite_stack.py
 
@@ -9,6 +9,7 @@ printed too, as it is mostly noise.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -17,13 +18,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import SHARED, Results
-from seesame.perception.lite.data import IGNORE, Frame, comma10k_frames, real_frames
+from common import HERE, SHARED, Results
 from seesame.perception.lite.nets import CLASSES, INPUT_SIZE, POSE_VALUES, count_macs
 from seesame.perception.lite.stack import WEIGHTS, LiteStack
-from seesame.perception.lite.train import HIGHWAY_TRAINING_SHARE
 from seesame.scene import Scene, SceneConfig
 from seesame.video.resize import to_float
+
+sys.path.append(str(HERE.parent / "tools" / "lite_stack"))
+from lite_data import IGNORE, Frame, comma10k_frames, real_frames
+from train_lite import HIGHWAY_TRAINING_SHARE
 
 FIRST_UNSEEN_SEED = 1
 KITTI_CROP = 2.0

@@ -1,26 +1,21 @@
-"""How long a score takes with nets of comma's shape, and how far the fast nets are from exact.
+"""How much faster a score is than the straightforward loop, with nets of comma's shape.
 
-    python bench/scoring.py                  # the times
-    python bench/scoring.py --runs 0 --clips  # the differences on every real clip
+    python bench/scoring.py [--runs 5] [--pairs 40]
 
-The nets have random weights. The straightforward loop (tests/literal_metric.py) decodes both
-clips and runs both nets on both, in batches of 16 pairs; beside it stand seesame's first score of
-a source and its next score of the same source, whose outputs are then in the cache. Every
+The nets have random weights. The straightforward loop (tests/helpers/literal_metric.py) decodes
+both clips and runs both nets on both, in batches of 16 pairs. Beside it stand seesame's first
+score of a source and its next score of the same source, whose outputs are then in the cache. Every
 measurement is a process of its own, from loading the nets to the score, imports left out; they
-take turns. `--clips` compares the fast nets with the exact ones on every real clip, for two sets
-of weights: batch norm fitted to noise, as for the timing, and to pictures of the clip. Random nets
-magnify rounding; how much shows in how far both are from the same net in float64.
+take turns. bench/cpu_runtime.py compares CPU runtimes on trained nets.
 """
 
 import argparse
-import copy
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +30,22 @@ from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.clip import Clip, Frames
-from seesame.video.colour import rgb_to_yuv6
 from seesame.video.reader import open_clip
-from seesame.video.resize import resize, resize_frames, to_float
+from seesame.video.resize import resize_frames
 from seesame.video.writer import write_clip
 
-sys.path.append(str(HERE.parent / "tests"))
+sys.path.append(str(HERE.parent / "tests" / "helpers"))
 from literal_metric import literal_score
 from random_comma import random_nets, save_nets
 
 SIZE = (874, 1164)
 CLIP = SHARED / "data/clips/highway.mp4"
 SOURCE_CRF, POOR_CRF = 16, 50
-KINDS = ("straightforward", "exact, first", "exact, again", "fast, first", "fast, again")
+KINDS = ("straightforward", "exact, first", "exact, again")
 
 
 def frames(clip: Clip, count: int, size: tuple[int, int] | None) -> Iterator[Frames]:
-    """The first frames of a clip, resized."""
+    """Yield the first frames of a clip, resized."""
     left = count
     for batch in clip.batches(16):
         batch = batch[:left]
@@ -87,24 +81,20 @@ def measure(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> d
             net.eval().requires_grad_(False)
         score = literal_score(source, decoded, nets, size).score
         return {"seconds": time.perf_counter() - start, "score": score}
-    mode, _, turn = kind.partition(", ")
     start = time.perf_counter()
     keep_freed_memory()
-    stack = load_stack(f"comma:{weights}", exact=mode == "exact")
+    stack = load_stack(f"comma:{weights}")
     clip = open_clip(source)
-    kept = cache / mode
-    if turn == "first" and kept.exists():
-        for entry in kept.iterdir():
+    if kind == "exact, first" and cache.exists():
+        for entry in cache.iterdir():
             entry.unlink()
-    reference = cached_reference_outputs(source, clip, stack, folder=kept)
+    reference = cached_reference_outputs(source, clip, stack, folder=cache)
     score = evaluate(reference, open_clip(decoded), stack, size).score.total
-    seconds = time.perf_counter() - start
-    assert getattr(stack, "exact", True) == (mode == "exact"), "the fast nets are not available"
-    return {"seconds": seconds, "score": score}
+    return {"seconds": time.perf_counter() - start, "score": score}
 
 
 def in_process(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> dict[str, Any]:
-    """The same in a process of its own."""
+    """Measure in a process of its own."""
     words = [sys.executable, __file__, "--one", kind, str(folder), str(weights), str(size)]
     ran = subprocess.run([*words, str(cache)], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
@@ -112,12 +102,12 @@ def in_process(kind: str, folder: Path, weights: Path, size: int, cache: Path) -
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Least, middle and largest."""
+    """Return the least, the middle and the largest value."""
     return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
 
 
 def timing(results: Results, runs: int, pairs: int, work: Path) -> None:
-    """The times in turns, their ratios and the differences in score."""
+    """Measure in turns, then record the ratios and the differences in score."""
     clip: Clip = open_clip(CLIP) if CLIP.exists() else SceneClip(SceneConfig(seed=1), 2 * pairs)
     folder, size = prepare(clip, 2 * pairs, SIZE, work / "timing")
     weights = work / "noise"
@@ -135,45 +125,6 @@ def timing(results: Results, runs: int, pairs: int, work: Path) -> None:
         results.add({"kind": kind, "faster": spread(ratios), "score_difference": max(apart)})
 
 
-def fitted(clip: Clip) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Random nets with batch norm fitted to eight pictures of a clip."""
-    first = np.concatenate(list(islice(clip.batches(4), 2)))
-    rgb = resize(to_float(first), comma.INPUT_SIZE)
-    return random_nets(rgb[::2], rgb_to_yuv6(rgb).reshape(4, 12, 192, 256))
-
-
-def off_float64(clip: Clip, exact: comma.CommaStack, fast: comma.CommaStack) -> dict[str, float]:
-    """Share of pixels whose class is not that of the segmentation net run in float64."""
-    rgb = resize(to_float(next(iter(clip.batches(4)))), comma.INPUT_SIZE)
-    with torch.inference_mode():
-        truth = copy.deepcopy(exact._segment).double()(rgb.double()).argmax(1)
-        return {
-            name: (stack.segment(rgb).argmax(1) != truth).double().mean().item()
-            for name, stack in (("exact", exact), ("fast", fast))
-        }
-
-
-def clips(results: Results, pairs: int, work: Path) -> None:
-    """Fast against exact, and exact in other batches, on the first pairs of every real clip."""
-    keep_freed_memory()
-    for path in sorted((SHARED / "data/clips").glob("*.mp4")):
-        clip = open_clip(path)
-        count = min(2 * pairs, clip.num_frames)
-        folder, size = prepare(clip, count, None, work / path.stem)
-        source, decoded = open_clip(folder / "source.mp4"), open_clip(folder / "decoded.mkv")
-        for name, nets in (("noise", random_nets()), ("pictures", fitted(clip))):
-            exact, fast = comma.CommaStack(*nets), comma.CommaStack(*nets, exact=False)
-            wanted = evaluate(source, decoded, exact, size).score
-            row = {"clip": path.stem, "pairs": count // 2, "batch_norm": name}
-            row |= {"score": wanted.total, "seg": wanted.seg, "pose": wanted.pose}
-            if fast.exact:
-                row["fast"] = fast.why_exact
-            else:
-                row["fast"] = evaluate(source, decoded, fast, size).score.total - wanted.total
-                row["pixels_off_float64"] = off_float64(source, exact, fast)
-            results.add(row)
-
-
 def main() -> None:
     """Print and record everything."""
     torch.set_num_threads(2)
@@ -185,14 +136,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--clips", action="store_true", help="also fast against exact, on each")
-    parser.add_argument("--clip-pairs", type=int, default=64)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        if args.runs:
-            timing(Results("scoring"), args.runs, args.pairs, Path(work))
-        if args.clips:
-            clips(Results("scoring_clips"), args.clip_pairs, Path(work))
+        timing(Results("scoring"), args.runs, args.pairs, Path(work))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""A stack small enough to know its outputs by heart."""
+"""A stack whose outputs can be worked out by hand."""
 
 import torch
 from torch import Tensor
 
+from seesame.perception.stack import Stack
 
-class TinyStack:
+
+class TinyStack(Stack):
     """Classes by brightness (thirds of 0..255) at full size; pose values are channel means."""
 
     name = "tiny"
     fingerprint = "ab" * 32
     classes = ("dark", "grey", "bright")
     input_size = (48, 64)
-    has_pose = True
     judged = 2
-    differentiable = True
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -1,5 +1,6 @@
 """Cached reference outputs: the same bits, never trusted when damaged, bounded on disk."""
 
+import errno
 import json
 import os
 import shutil
@@ -80,7 +81,7 @@ def test_another_place_with_the_same_bytes_is_known(kept: Kept, tmp_path: Path) 
     assert kept()[1] == 0
 
 
-@pytest.mark.parametrize("what", ["source", "stack", "exact", "batch", "threads"])
+@pytest.mark.parametrize("what", ["source", "stack", "batch", "threads", "precision"])
 def test_what_may_change_the_outputs_is_computed(kept: Kept, what: str) -> None:
     kept()
     stack, more = TinyStack(), {}
@@ -91,16 +92,17 @@ def test_what_may_change_the_outputs_is_computed(kept: Kept, what: str) -> None:
                    overwrite=True)  # fmt: skip
     elif what == "stack":
         stack.fingerprint = "cd" * 32
-    elif what == "exact":
-        stack.exact = False  # type: ignore[attr-defined]
     elif what == "batch":
         more["batch_pairs"] = 2
-    else:
+    elif what == "threads":
         torch.set_num_threads(threads + 1)
+    else:
+        torch.set_float32_matmul_precision("medium")
     try:
         assert kept(stack, **more)[1] > 0
     finally:
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision("highest")
     assert len(kept.entries()) == 2
 
 
@@ -182,6 +184,33 @@ def test_a_folder_that_cannot_be_made(kept: Kept, tmp_path: Path) -> None:
     kept.folder = tmp_path / "file" / "references"
     assert kept()[1] == 1
     assert "cannot be written" in kept.lines[0]
+
+
+def test_a_cache_that_can_only_be_read_serves_its_entries(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = kept()
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(os, "utime", refuse)  # root may write wherever permissions forbid it
+    again, ran = kept()
+    assert ran == 0
+    assert same(first, again)
+    assert kept.lines == []
+
+
+def test_an_entry_that_cannot_be_read_is_not_called_damaged(kept: Kept) -> None:
+    first, _ = kept()
+    (entry,) = kept.entries()
+    entry.unlink()
+    entry.mkdir()
+    again, ran = kept()
+    assert ran == 1
+    assert same(first, again)
+    assert f"{entry}: cannot be read (Is a directory); computing without" in kept.lines[0]
+    assert not any("damaged" in line for line in kept.lines)
 
 
 def test_a_folder_of_pictures(kept: Kept, tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Ran
 
-from seesame.metric import Evaluation, Score, json_report, text_report
+from seesame.metric import Evaluation, Score, json_report, plain_report, text_report
 
 
 @pytest.fixture
@@ -58,3 +62,37 @@ def test_json_holds_every_figure_exactly(evaluation: Evaluation) -> None:
     assert (values["stack"], values["width"], values["height"]) == ("tiny", 64, 48)
     assert "config" not in values
     assert json.loads(json_report(evaluation, {"device": "cpu"}))["config"] == {"device": "cpu"}
+
+
+def test_plain_text_names_every_figure(evaluation: Evaluation) -> None:
+    other = replace(evaluation, stack="other", score=Score(seg=0.5, pose=0.25, rate=0.025))
+    assert plain_report(evaluation, "a.mp4", "a.ssm", [other]) == (
+        "clip   a.mp4  64x48, 29.97 fps, 2 pairs of frames\n"
+        "file   a.ssm\n"
+        "bytes  25,000 of the source's 1,000,000\n"
+        "rate   0.025000\n"
+        "seg    0.012500  share of pixels whose class changes\n"
+        "pose   0.400000  mean squared difference of the pose values\n"
+        "score  3.8750  100*seg + 25*rate + sqrt(10*pose); lower is better\n"
+        "stack  tiny\n"
+        "judged by other as well: seg 0.500000, pose 0.250000\n"
+    )
+
+
+def test_the_command_speaks_plainly_unless_asked(
+    drive: Path, tmp_path: Path, seesame: Callable[..., Ran]
+) -> None:
+    report = tmp_path / "report.txt"
+    words = ("score", drive, drive, "--quiet", "--device", "cpu", "--report", report)
+    plain = seesame(*words)
+    assert plain.code == 0, plain.err
+    names = [line.split()[0] for line in plain.out.splitlines()]
+    assert names == ["clip", "file", "bytes", "rate", "seg", "pose", "score", "stack"]
+    assert report.read_text() == plain.out
+    assert not any(
+        word in plain.out for word in ("PoseNet", "SegNet", "Submission", "uncompressed", "finger")
+    )
+    form = seesame(*words, "--contest-form", "--overwrite")
+    assert form.out.startswith("=== Evaluation config ===")
+    assert "  Submission file size:" in form.out
+    assert report.read_text() == form.out

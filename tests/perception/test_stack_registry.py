@@ -1,14 +1,16 @@
 """Finding stacks by name, the user's own objects among them."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_stack import TinyStack
 
 from seesame.errors import UserError
-from seesame.perception.registry import load_stack, stacks
+from seesame.perception.registry import complete_stack, load_stack, stacks
 from seesame.perception.stack import Stack
 
 OWN = """
@@ -52,6 +54,19 @@ def broken():
 
 class nested:
     inner = Own()
+
+class Module(Own, torch.nn.Module):
+    def forward(self, rgb):
+        raise RuntimeError("a stack is not called")
+
+module = Module()
+
+class Slotted:
+    __slots__ = tuple(name for name in dir(Own) if name[0] != "_")
+
+    def __init__(self):
+        for name in self.__slots__:
+            setattr(self, name, getattr(instance, name))
 """
 
 
@@ -67,12 +82,13 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "own_stack_for_test"
 
 
-@pytest.mark.parametrize("attribute", ["instance", "make", "Own", "nested.inner"])
+@pytest.mark.parametrize("attribute", ["instance", "make", "Own", "nested.inner", "module"])
 def test_own_objects(own: str, attribute: str) -> None:
     path = list(sys.path)
     stack = load_stack(f"{own}:{attribute}")
     assert isinstance(stack, Stack)
     assert stack.device == torch.device("cpu")
+    assert stack.shared_input is False
     assert stack.segment(torch.full((1, 3, 2, 2), 200.0)).argmax(1).all()
     assert sys.path == path
 
@@ -94,6 +110,7 @@ def test_the_example_in_the_docs(own: str) -> None:
         ("{own}:number", "is not a stack: it lacks name"),
         ("{own}:Flat", r"input_size must be \(height, width\), not 5"),
         ("{own}:absent", "has no absent"),
+        ("{own}:Slotted", "is not a stack: it lacks shared_input"),
         ("{own}:broken", "making the stack failed: RuntimeError: first$"),
         ("needs_more_for_test:x", "needs no_such_module_xyz"),
         ("bad_for_test:x", "importing it failed: ZeroDivisionError"),
@@ -120,10 +137,31 @@ def test_a_device_that_is_not_there(own: str, device: str) -> None:
         load_stack("tensor_stack_for_test:Own", device)
 
 
+def test_a_stack_that_says_so_shares_its_input(own: str) -> None:
+    (Path.cwd() / "sharing_stack_for_test.py").write_text(
+        OWN.replace("judged = 0", "judged = 0; shared_input = True")
+    )
+    assert load_stack("sharing_stack_for_test:Own").shared_input is True
+
+
+def test_a_class_that_derives_from_the_protocol_inherits_the_defaults() -> None:
+    stack = TinyStack()
+    assert (stack.has_pose, stack.differentiable, stack.shared_input) == (True, True, False)
+    assert complete_stack(stack, "tiny") is stack
+
+
+def test_stacks_are_listed_without_torch() -> None:
+    code = (
+        "import sys\nfrom seesame.perception.registry import stacks\nassert stacks()\n"
+        "assert not {'torch', 'timm', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_list_names_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
     listed = {info.name: info for info in stacks()}
-    assert list(listed) == ["lite", "comma", "onnx:DIR", "module:attr"]
+    assert list(listed) == ["lite", "comma", "comma-openvino", "onnx:DIR", "module:attr"]
     assert not listed["comma"].available
     assert "run: " in listed["comma"].hint
     assert all(info.available == (info.hint == "") for info in listed.values())

@@ -138,7 +138,7 @@ def test_the_command_agrees_with_score(
     other = seesame("score", drive, compressed, "--json", "-q", "--transfer", "lite")
     (transfer,) = json.loads(other.out)["transfer"]
     assert transfer == {key: scored[key] for key in transfer}
-    assert "Transfer to lite: seg" in (
+    assert "judged by lite as well: seg" in (
         seesame("score", drive, compressed, "-q", "--transfer", "lite").out
     )
     for name, value in scored.items():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tiny_stack import TinyStack
 
-from seesame.report.plan import MOST_CHARACTERS, plan
+from seesame.report.plan import SETTINGS, plan
 from seesame.report.preview import Pictures, difference, packed_mask, shrunk
 from seesame.report.tracks import Tracks
 
@@ -64,7 +64,7 @@ def test_plans() -> None:
     assert ten_seconds.one_file
     assert ten_seconds.picture == (360, 640)
     characters = 4 / 3 * (4 * ten_seconds.picture_bytes + 3 * ten_seconds.difference_bytes)
-    assert characters < MOST_CHARACTERS
+    assert characters < SETTINGS.most_characters
     long = plan(Sized(1164, 874, 1200), 3, stack)
     assert long is not None
     assert not long.one_file

@@ -15,7 +15,7 @@ from seesame.errors import UserError
 from seesame.report import run as reading
 from seesame.report.render import clock
 from seesame.report.run import parse_run
-from seesame.report.run_page import MOST_POINTS, page_data, run_values, write_run_page
+from seesame.report.run_page import SETTINGS, page_data, run_values, write_run_page
 from seesame.runlog import RUN_FILE
 
 Run = Callable[..., Ran]
@@ -90,7 +90,7 @@ def test_odd_values_are_made_plain(tmp_path: Path) -> None:
     lines = [odd, logs.step(1.0, 0.5, 1) | {"seg": "x", "loss": None, "pose": -1.0, "bytes": {}}]
     lines += [{"kind": "end", "t": 2.0, "why": {"a": "b" * 1000}, "number": "x"}]
     run = parsed(lines)
-    assert len(run.ended) == reading.MOST_TEXT
+    assert len(run.ended) == reading.BOUNDS.characters
     write_run_page(tmp_path / "page.html", run, "x", 0.0)
     assert data_of(tmp_path / "page.html")["columns"]["score"] == [None]
 
@@ -99,7 +99,7 @@ def test_what_is_no_log_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (b"", b"\n\n", b'{"a": 1}\n', bytes(range(256))):
         with pytest.raises(UserError, match="not the log of a run"):
             parse_run(data, "a.jsonl")
-    monkeypatch.setattr(reading, "MOST_BYTES", 100)
+    monkeypatch.setattr(reading, "BOUNDS", reading.LogBounds(file_bytes=100))
     with pytest.raises(UserError, match="larger"):
         parsed(logs.run())
 
@@ -109,9 +109,9 @@ def test_a_long_log_makes_a_small_page() -> None:
     lines += [logs.candidate(5000.0, i, 1.0) for i in range(600)]
     lines += [{"kind": "stage", "t": 5000.0, "stage": f"{i}"} for i in range(600)]
     run = parsed(lines)
-    assert len(run.candidates) == len(run.stages) == reading.MOST_CANDIDATES
+    assert len(run.candidates) == len(run.stages) == reading.BOUNDS.candidates
     columns = page_data(run, "x", 0.0, live=True)["columns"]
-    assert {len(column) for column in columns.values()} == {MOST_POINTS}
+    assert {len(column) for column in columns.values()} == {SETTINGS.most_points}
     assert columns["step"][-1] == 2999
 
 

@@ -38,7 +38,7 @@ class Adaptive:
         self._seen = 0
 
     def blocks(self, count: int) -> Iterator[int]:
-        """Sizes of the blocks of ``count`` symbols; :meth:`update` after each."""
+        """Yield sizes of the blocks of ``count`` symbols; :meth:`update` after each."""
         done = 0
         while done < count:
             block = min(1 + min(self._seen // self._lag, 4095), count - done)
@@ -46,7 +46,7 @@ class Adaptive:
             done += block
 
     def counts(self) -> Counts:
-        """The table for the next block."""
+        """Return the table for the next block."""
         return counts_from_weights(self._weights, remainder=int(np.argmax(self._weights)))
 
     def update(self, symbols: NDArray[np.int32]) -> None:
@@ -73,7 +73,7 @@ class Learned(Adaptive):
 
 
 def learned_bits(symbols: NDArray[np.int32], counts: Counts, strength: int) -> float:
-    """Ideal size in bits of symbols 0..len(counts)-1 in learned coding."""
+    """Return ideal size in bits of symbols 0..len(counts)-1 in learned coding."""
     table, start, bits = Learned(counts, strength), 0, 0.0
     for block in table.blocks(len(symbols)):
         part = symbols[start : start + block]

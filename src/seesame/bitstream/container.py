@@ -45,7 +45,7 @@ class Section(IntEnum):
     STREAM = 2
     """An elementary or wrapped video stream."""
     MODEL = 3
-    """What the network looks like: sizes, layers, quantiser scales."""
+    """The network's shape: sizes, layers, quantiser scales."""
     WEIGHTS = 4
     """The network's entropy coded weights."""
     LATENTS = 5
@@ -58,7 +58,7 @@ _SECTION_IDS = frozenset(Section)
 
 
 def pack_config(settings: Mapping[str, Any]) -> bytes:
-    """Settings as a CONFIG payload: a mode byte, then canonical JSON.
+    """Return settings as a CONFIG payload: a mode byte, then canonical JSON.
 
     Canonical JSON has sorted keys, no spaces and only ASCII. Mode 0 is the JSON itself, mode 1 is
     raw deflate (RFC 1951), taken only where it is smaller.
@@ -78,7 +78,7 @@ def pack_config(settings: Mapping[str, Any]) -> bytes:
 
 
 def unpack_config(payload: bytes, name: str = "file") -> dict[str, Any]:
-    """The settings in a CONFIG payload; at most 1 MiB is ever inflated.
+    """Return the settings in a CONFIG payload; at most 1 MiB is ever inflated.
 
     Raises:
         DamagedError: the payload is not what :func:`pack_config` makes.
@@ -130,7 +130,7 @@ class Container:
     contest: bool = field(default=False, compare=False)
 
     def config(self, name: str = "file") -> dict[str, Any]:
-        """The settings that made the file; empty when it holds none (contest profile).
+        """Return the settings that made the file; empty when it holds none (contest profile).
 
         Raises:
             DamagedError: the CONFIG section cannot be read.
@@ -139,7 +139,7 @@ class Container:
         return {} if payload is None else unpack_config(payload, name)
 
     def to_bytes(self, contest: bool = False) -> bytes:
-        """The whole file. ``contest`` drops checksums, CONFIG and ``source_bytes``.
+        """Return the whole file. ``contest`` drops checksums, CONFIG and ``source_bytes``.
 
         Raises:
             UserError: a value does not fit the format (docs/format.md gives the bounds).
@@ -226,11 +226,11 @@ class Container:
         return cls.from_bytes(data, str(path))
 
     def layout(self, contest: bool = False) -> list[tuple[str, int]]:
-        """Where every byte of the file goes, in file order: (name, bytes); sums to its size."""
+        """Return the file's parts in order as (name, bytes); the bytes sum to its size."""
         return [(name, len(data)) for name, data in self._parts(contest or self.contest)]
 
     def _parts(self, contest: bool) -> list[tuple[str, bytes]]:
-        """The file as named pieces, in order."""
+        """Return the file as named pieces, in order."""
         wrong = self._wrong()
         if wrong:
             raise UserError(f"the clip cannot be stored in an .ssm file: {wrong}")
@@ -264,7 +264,7 @@ class Container:
         return parts
 
     def _wrong(self) -> str:
-        """What does not fit the format, or nothing."""
+        """Return what does not fit the format, or nothing."""
         for value, least, most, what in (
             (self.codec_id, 0, 255, "the codec id"),
             (self.width, 1, MAX_SIDE, "the width"),
@@ -281,7 +281,7 @@ class Container:
 
 
 def _crc(data: bytes, end: int | None = None) -> bytes:
-    """CRC32C of ``data[:end]``, taken block by block so that no large copy is made."""
+    """Return CRC32C of ``data[:end]``, taken block by block so that no large copy is made."""
     value = 0
     end = len(data) if end is None else end
     for start in range(0, end, _BLOCK):
@@ -290,7 +290,7 @@ def _crc(data: bytes, end: int | None = None) -> bytes:
 
 
 def _reads_as(file: BinaryIO, data: bytes) -> bool:
-    """Whether the next bytes of ``file`` are ``data``; compared block by block."""
+    """Return whether the next bytes of ``file`` are ``data``, compared block by block."""
     view = memoryview(data)
     return all(
         file.read(len(block)) == block
@@ -300,7 +300,7 @@ def _reads_as(file: BinaryIO, data: bytes) -> bool:
 
 
 def _read_start(reader: Reader) -> bool:
-    """Magic, version and profile; whether it is the contest profile."""
+    """Read magic, version and profile; return whether it is the contest profile."""
     if not reader.left:
         raise reader.fail("is empty")
     start = reader.take(min(reader.left, len(MAGIC)))
@@ -323,7 +323,7 @@ def _read_start(reader: Reader) -> bool:
 
 
 def _read_sections(reader: Reader, contest: bool) -> dict[Section, bytes]:
-    """The sections, ids strictly rising, each within the file and with its own checksum right."""
+    """Return the sections: ids strictly rising, each within the file, checksums right."""
     sections: dict[Section, bytes] = {}
     last = 0
     for _ in range(reader.byte("the number of sections")):

@@ -52,7 +52,7 @@ _UNIFORM_BITS = 12
 
 
 def cost_bits(symbols: ArrayLike, counts: Counts, limit: int) -> float:
-    """Ideal size in bits of symbols in -limit..limit under a table, without the coder's overhead.
+    """Return the ideal size in bits of symbols in -limit..limit, without the coder's overhead.
 
     Raises:
         ValueError: a symbol is out of range.
@@ -63,7 +63,7 @@ def cost_bits(symbols: ArrayLike, counts: Counts, limit: int) -> float:
 
 
 def scale_for(symbols: ArrayLike, limit: int | None = None, laplace: bool = False) -> int:
-    """The scale index whose table codes these symbols in the fewest bits.
+    """Return the scale index whose table codes these symbols in the fewest bits.
 
     Every one of the 256 scales is tried in float arithmetic; the best four are then compared by
     the cost of their real tables. Floats are harmless here: only the encoder runs this.
@@ -96,7 +96,7 @@ def scale_for(symbols: ArrayLike, limit: int | None = None, laplace: bool = Fals
 
 
 def _densities(sizes: NDArray[np.int64], laplace: bool) -> NDArray[np.float64]:
-    """Unnormalised probabilities ``(256, len(sizes))`` of magnitudes, for every scale."""
+    """Return unnormalised probabilities ``(256, len(sizes))`` of magnitudes, for every scale."""
     widths = 2.0 ** (np.arange(NUM_SCALES) / 8 - 4)[:, None]
     exponent = sizes / widths if laplace else 0.5 * (sizes / widths) ** 2
     densities: NDArray[np.float64] = np.exp(-exponent)
@@ -105,7 +105,7 @@ def _densities(sizes: NDArray[np.int64], laplace: bool) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _normalisers(limit: int, laplace: bool) -> NDArray[np.float64]:
-    """Sum of the unnormalised probabilities over -limit..limit, for every scale."""
+    """Return sum of the unnormalised probabilities over -limit..limit, for every scale."""
     total = np.ones(NUM_SCALES)
     for start in range(1, limit + 1, 4096):
         sizes = np.arange(start, min(start + 4096, limit + 1))
@@ -114,7 +114,7 @@ def _normalisers(limit: int, laplace: bool) -> NDArray[np.float64]:
 
 
 def _model(counts: Counts) -> Any:
-    """A constriction model with exactly these counts (at least two of them).
+    """Return a constriction model with exactly these counts (at least two of them).
 
     ``Categorical(p, perfect=False)`` starts symbol i at ``floor(sum(p[:i]) * s) + i`` with
     ``s = (2**24 - n) / sum(p)``. With ``p = counts - 1`` the sum is ``2**24 - n``, so s is exactly
@@ -139,12 +139,12 @@ def _uniform_model(size: int) -> Any:
 
 
 def _uniform_shift(size: int) -> int:
-    """Low bits that are coded apart: a large alphabet in one step would waste rate."""
+    """Return the low bits that are coded apart: a large alphabet in one step wastes rate."""
     return max(0, (size - 1).bit_length() - _UNIFORM_BITS)
 
 
 class SymbolEncoder:
-    """Codes arrays of integers, one call after another, into one string of bytes.
+    """The encoder of arrays of integers, one call after another, into one string of bytes.
 
     Nothing about the calls is stored: the decoder must make the same ones. Arrays may have any
     shape and integer type and are coded in C order. Arguments out of range are a ValueError.
@@ -222,7 +222,7 @@ class SymbolEncoder:
             self._encoder.encode(np.ascontiguousarray(symbols, np.int32), model)
 
     def to_bytes(self) -> bytes:
-        """The coded bytes: the shortest that can follow those already settled.
+        """Return the coded bytes: the shortest that can follow those already settled.
 
         constriction ends with whole 32-bit words that hold whatever comes after them. A section
         knows its length and reads as followed by zeros, so that one byte is often enough.
@@ -321,7 +321,7 @@ class SymbolDecoder:
         return self._decode(count, _model(counts))
 
     def used(self) -> int:
-        """Bytes that the symbols decoded so far would take by themselves."""
+        """Return bytes that the symbols decoded so far would take by themselves."""
         return len(self._mirror.to_bytes())
 
     def finish(self) -> None:
@@ -360,7 +360,7 @@ class SymbolDecoder:
 
 
 def _checked(symbols: ArrayLike, least: int, most: int) -> Symbols:
-    """The symbols as a flat int32 array, all within least..most."""
+    """Return the symbols as a flat int32 array, all within least..most."""
     values = np.asarray(symbols).ravel()
     if not len(values):
         return np.zeros(0, np.int32)

@@ -29,7 +29,7 @@ _GUARDED = 96
 
 
 def sigma(scale: int) -> float:
-    """The width that a one-byte scale index stands for: ``2 ** (scale / 8 - 4)``.
+    """Return the width that a one-byte scale index stands for: ``2 ** (scale / 8 - 4)``.
 
     It is a Gaussian's sigma or a Laplace's b, in symbol steps. For people only: tables are made
     from the index itself.
@@ -39,7 +39,7 @@ def sigma(scale: int) -> float:
 
 @lru_cache(maxsize=4096)
 def gaussian_counts(scale: int, limit: int) -> Counts:
-    """Counts of the discrete Gaussian ``p(k) ~ exp(-k**2 / (2 sigma**2))`` on -limit..limit.
+    """Return counts of the Gaussian ``p(k) ~ exp(-k**2 / (2 sigma**2))`` on -limit..limit.
 
     Args:
         scale: index of sigma, 0..255, see :func:`sigma`.
@@ -59,7 +59,7 @@ def gaussian_counts(scale: int, limit: int) -> Counts:
 
 @lru_cache(maxsize=4096)
 def laplace_counts(scale: int, limit: int) -> Counts:
-    """Counts of the symmetric Laplace ``p(k) ~ exp(-|k| / b)`` on -limit..limit, b = sigma(scale).
+    """Return counts of the Laplace ``p(k) ~ exp(-|k| / b)`` on -limit..limit, b = sigma(scale).
 
     Arguments, result and errors are those of :func:`gaussian_counts`.
     """
@@ -68,7 +68,7 @@ def laplace_counts(scale: int, limit: int) -> Counts:
 
 
 def exp_of_power(eighths: int) -> int:
-    """``exp(-(2 ** (eighths / 8)))`` in units of 2**-64, rounded towards zero, by integers only."""
+    """Return ``exp(-(2 ** (eighths / 8)))`` in units of 2**-64, rounded down, by integers only."""
     octave, step = divmod(eighths, 8)
     x = _eighths()[step]
     # Halve the argument below 1/2 for the series; the result is squared as often afterwards.
@@ -85,7 +85,7 @@ def exp_of_power(eighths: int) -> int:
 
 @lru_cache(maxsize=1)
 def _eighths() -> list[int]:
-    """``2 ** (j / 8)`` for j in 0..7 in units of 2**-96."""
+    """Return ``2 ** (j / 8)`` for j in 0..7 in units of 2**-96."""
     one = 1 << _GUARDED
     half = math.isqrt(2 * one * one)
     quarter = math.isqrt(half * one)
@@ -101,7 +101,7 @@ def _eighths() -> list[int]:
 
 
 def _symmetric(ratio: int, change: int, limit: int) -> Counts:
-    """Counts from ``f[k+1] = f[k] * r[k]``, ``r[k+1] = r[k] * change``, all in units of 2**-64."""
+    """Return counts from ``f[k+1] = f[k] r[k]``, ``r[k+1] = r[k] change``, in units of 2**-64."""
     value = 1 << _BITS
     weights = [value >> 32]
     for _ in range(limit):

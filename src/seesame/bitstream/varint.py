@@ -11,7 +11,7 @@ MAX_VARINT = (1 << 63) - 1
 
 
 def pack_varint(value: int) -> bytes:
-    """The shortest varint of ``value``, 1 to 9 bytes.
+    """Return the shortest varint of ``value``, 1 to 9 bytes.
 
     Raises:
         ValueError: ``value`` is not in 0..2**63-1.
@@ -27,7 +27,7 @@ def pack_varint(value: int) -> bytes:
 
 
 class Reader:
-    """Reads ``data`` from front to back; whatever does not fit is a :class:`DamagedError`.
+    """A cursor over ``data``; whatever does not fit raises :class:`DamagedError`.
 
     Args:
         data: the untrusted bytes.
@@ -46,11 +46,11 @@ class Reader:
         return len(self._data) - self.position
 
     def fail(self, what: str) -> DamagedError:
-        """The error to raise for ``what`` is wrong, with the name of the data."""
+        """Return the error to raise, which says ``what`` is wrong, with the name of the data."""
         return DamagedError(f"{self._name}: {what}")
 
     def take(self, size: int, what: str = "data") -> bytes:
-        """The next ``size`` bytes. Nothing is allocated before the size is known to be there."""
+        """Return the next ``size`` bytes; nothing is allocated before they are found."""
         if not 0 <= size <= self.left:
             raise self.fail(
                 f"is truncated or damaged: {what} should have {size} bytes, {self.left} are left"
@@ -60,11 +60,11 @@ class Reader:
         return self._data[start : self.position]
 
     def byte(self, what: str = "a byte") -> int:
-        """The next byte, 0..255."""
+        """Return the next byte, 0..255."""
         return self.take(1, what)[0]
 
     def varint(self, what: str = "a number", maximum: int = MAX_VARINT) -> int:
-        """The next varint, in its shortest form and at most ``maximum``."""
+        """Return the next varint, in its shortest form and at most ``maximum``."""
         value = 0
         for shift in range(0, 63, 7):
             byte = self.byte(what)

@@ -1,4 +1,4 @@
-"""``seesame codecs``: what can compress."""
+"""``seesame codecs``: the codecs that can compress."""
 
 from seesame.cli.options import JsonOption
 from seesame.cli.output import print_json, print_table

@@ -1,4 +1,4 @@
-"""``seesame fetch``: the challenge's nets and clip, verified."""
+"""``seesame fetch``: download and verify the challenge's networks and clip."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,32 +11,34 @@ from seesame.cli.output import print_json
 
 
 class What(StrEnum):
-    """What can be fetched."""
+    """The things that can be fetched."""
 
     comma = "comma"
 
 
 def fetch(
-    what: Annotated[What, typer.Argument(help="comma: the challenge's two nets and its clip.")],
+    what: Annotated[What, typer.Argument(help="comma: the challenge's two networks and its clip.")],
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
             metavar="DIR",
-            help="Copy from this folder, as a checkout of the challenge, not from the network.",
+            help="Copy from this folder (as a checkout of the challenge) instead of downloading.",
         ),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="DIR", help="Where to; your data folder, where --stack comma looks."
+            "--to",
+            metavar="DIR",
+            help="Folder to fill; your data folder, where --stack comma reads, when left out.",
         ),
     ] = None,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fetch the challenge's nets and clip, each verified by size and SHA-256.
+    """Fetch the challenge's networks and clip, each verified by size and SHA-256.
 
     Files that are there already are left alone; a download that was cut off goes on.
     """

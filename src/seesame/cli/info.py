@@ -1,11 +1,11 @@
-"""``seesame info``: what an .ssm file is, and where every byte went."""
+"""``seesame info``: the contents of an .ssm file, part by part."""
 
 from seesame.cli.options import JsonOption, SsmArgument
 from seesame.cli.output import print_figures, print_json, print_table
 
 
 def info(file: SsmArgument, json: JsonOption = False) -> None:
-    """Show what an .ssm file is and where every byte went.
+    """Show what made an .ssm file, what clip it holds, and the bytes of every part.
 
     The whole file is read and its checksums are verified; no picture is decoded.
     """

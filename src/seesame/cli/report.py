@@ -1,4 +1,4 @@
-"""``seesame report``: a page that shows what the stack saw in a source and in files of it."""
+"""``seesame report``: a page that compares a source and files of it, as the stack sees them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,6 @@ from seesame.cli.options import (
     CacheOption,
     Device,
     DeviceOption,
-    ExactOption,
     FpsOption,
     JsonOption,
     OverwriteOption,
@@ -65,16 +64,16 @@ def report(
         typer.Option(
             "--store",
             metavar="FILE",
-            help="Plot the trials that `seesame search` kept of this clip as well.",
+            help="Also plot the trials of this clip that `seesame search` kept.",
         ),
     ] = None,
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Of a RUN: write the page again every few seconds until it has ended."
+            "--watch",
+            help="For a RUN: write the page again every few seconds until the run has ended.",
         ),
     ] = False,
-    exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
@@ -84,10 +83,10 @@ def report(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make a page to look at: source and files side by side, what the stack saw, where it differs.
+    """Make a page that shows source and files side by side, the networks' outputs, and differences.
 
-    The page opens from disk in any browser and asks nothing of the network. Its figures are those
-    of `seesame score --json`.
+    The page opens from disk in any browser and loads nothing from the network. Its figures are
+    those of `seesame score --json`.
 
     Examples:
 
@@ -127,9 +126,9 @@ def report(
     subjects = [_subject(file, source, where) for file in files]
     for subject in subjects:
         check_alike(source, subject.clip)
-    eyes = [load_stack(name, where, exact=exact) for name in (stack, *(transfer or []))]
-    tried = [] if store is None else _tried(store, reference, source, eyes[0], where)
-    layout = plan(source, len(files), eyes[0], one_file)
+    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
+    tried = [] if store is None else _tried(store, reference, source, judges[0], where)
+    layout = plan(source, len(files), judges[0], one_file)
     if layout is None:
         raise UserError(
             f"{out}: {source.num_frames} frames of {len(files) + 1} clips are too much for one "
@@ -140,14 +139,14 @@ def report(
         if not layout.one_file:
             temporary.mkdir()
         tracks = Tracks(None if layout.one_file else temporary)
-        look = _Looking(reference, source, where, cache, quiet)
-        shown = look.at(subjects, eyes, layout, tracks)
-        write_page(temporary, source, reference.name, eyes[0], shown, layout, tracks, tried)
+        observer = _Observer(reference, source, where, cache, quiet)
+        shown = observer.observe(subjects, judges, layout, tracks)
+        write_page(temporary, source, reference.name, judges[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
 
 
 def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrite: bool) -> None:
-    """The page of a training run, which stands alone where a clip has files beside it."""
+    """Write the page of a training run, which stands alone where a clip comes with files."""
     from seesame.cli.report_run import report_run
     from seesame.report.run import run_file
 
@@ -170,13 +169,13 @@ def _check_folder(out: Path, one_file: bool) -> None:
 
 
 def _default(reference: Path, layout: "Plan") -> Path:
-    """Beside the user: the page's name when none is given."""
+    """Return the page's name in the current folder, when none is given."""
     name = f"{reference.stem}.report"
     return Path(f"{name}.html" if layout.one_file else name)
 
 
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
-    """A file, opened. Raises UserError or DamagedError, with its name."""
+    """Open a file. Raises UserError or DamagedError, with its name."""
     from seesame.bitstream.container import Container
     from seesame.codecs.registry import codec_by_id
     from seesame.jobs.roundtrip import decode_file, is_ssm, named, open_source
@@ -193,7 +192,7 @@ def _subject(file: Path, source: "Clip", device: str) -> "Subject":
 def _tried(
     store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
 ) -> list[tuple[float, float]]:
-    """Bytes and distortion of the trials on a clip. Raises UserError when there are none."""
+    """Return bytes and distortion of the trials on a clip. Raises UserError when there are none."""
     from seesame.jobs.spec import Source
     from seesame.jobs.store import Store
     from seesame.jobs.trial import Subject
@@ -207,8 +206,8 @@ def _tried(
     return [(trial.bytes, trial.distortion) for trial in trials]
 
 
-class _Looking:
-    """Runs every stack over every file, with progress."""
+class _Observer:
+    """The run of every stack over every file, with progress."""
 
     def __init__(
         self, reference: Path, source: "Clip", device: str, cache: bool, quiet: bool
@@ -216,16 +215,16 @@ class _Looking:
         self.reference, self.source, self.device = reference, source, device
         self.cache, self.quiet = cache, quiet
 
-    def at(
-        self, subjects: "list[Subject]", eyes: "list[Stack]", layout: "Plan", tracks: Any
+    def observe(
+        self, subjects: "list[Subject]", stacks: "list[Stack]", layout: "Plan", tracks: Any
     ) -> "list[Shown]":
-        """What the first stack sees for the page, and the others for their columns."""
+        """Return what the page shows: the first stack's outputs and the other stacks' figures."""
         from seesame.cli.progress import progress
         from seesame.metric.evaluator import evaluate
         from seesame.report.observe import observe
         from seesame.report.page import Shown
 
-        own, *others = eyes
+        own, *others = stacks
         known = self._known(own)
         seen = []
         for number, subject in enumerate(subjects, start=1):
@@ -235,10 +234,10 @@ class _Looking:
                         self.source, known, subject, number, own, layout, tracks, self.device, bar
                     )
                 )
-        beside: list[list[Any]] = [[] for _ in subjects]
+        transfers: list[list[Any]] = [[] for _ in subjects]
         for other in others:
             known = self._known(other)
-            for subject, found in zip(subjects, beside, strict=True):
+            for subject, found in zip(subjects, transfers, strict=True):
                 with progress(f"{other.name} {subject.name}", self.quiet) as bar:
                     found.append(
                         evaluate(
@@ -250,10 +249,10 @@ class _Looking:
                             progress=bar,
                         )
                     )
-        return [Shown(one, tuple(two)) for one, two in zip(seen, beside, strict=True)]
+        return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
 
     def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
-        """What a stack sees in the source."""
+        """Return a stack's outputs for the source."""
         from seesame.cli.progress import stages
         from seesame.jobs.roundtrip import source_outputs
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PAGES = (".html", ".htm")
 LOOK_EVERY = 2.0
-"""Seconds between two looks at a log that is followed."""
+"""Seconds between two reads of a log that is followed."""
 
 
 def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwrite: bool) -> None:
@@ -48,7 +48,7 @@ def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwr
 
 
 def default_page(place: Path, log: Path) -> Path:
-    """In the current folder, named after the encode."""
+    """Return the page's name in the current folder, after that of the encode."""
     from seesame.runlog import RUN_FILE
 
     folder = log.resolve().parent
@@ -57,7 +57,7 @@ def default_page(place: Path, log: Path) -> Path:
 
 
 def opened(log: Path) -> BinaryIO:
-    """The log, for reading. Raises UserError."""
+    """Open the log for reading. Raises UserError."""
     try:
         return log.open("rb")
     except OSError as error:
@@ -65,14 +65,14 @@ def opened(log: Path) -> BinaryIO:
 
 
 def _read(file: BinaryIO, log: Path) -> "Run":
-    from seesame.report.run import MOST_BYTES, parse_run
+    from seesame.report.run import BOUNDS, parse_run
 
     file.seek(0)
-    return parse_run(file.read(MOST_BYTES + 1), str(log))
+    return parse_run(file.read(BOUNDS.file_bytes + 1), str(log))
 
 
 def _watch(log: Path, page: Path, json: bool) -> None:
-    """Follow a log to the run's end; whatever ends this, the page no longer looks for another."""
+    """Follow a log to the run's end; the last page written does not load itself again."""
     run: Run | None = None
     told = False
     try:
@@ -91,7 +91,7 @@ def _watch(log: Path, page: Path, json: bool) -> None:
 
 
 def followed(log: Path) -> Iterator["Run"]:
-    """The run of a log, again whenever it has grown, until it has ended.
+    """Yield the run of a log, again whenever it has grown, until it has ended.
 
     The file is kept open: a work folder is removed when its encode is done, and the last lines are
     still to be read. A run that begins anew in its place is followed as well.

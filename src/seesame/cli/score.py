@@ -1,7 +1,7 @@
-"""``seesame score``: how far a decoded or compressed file is from its source."""
+"""``seesame score``: the distance of a decoded or compressed file from its source."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,7 +9,6 @@ from seesame.cli.options import (
     CacheOption,
     Device,
     DeviceOption,
-    ExactOption,
     FpsOption,
     JsonOption,
     OverwriteOption,
@@ -21,11 +20,13 @@ from seesame.cli.options import (
     parse_size,
     resolve_device,
 )
-from seesame.cli.output import notes, print_json, print_note, print_table
+from seesame.cli.output import notes, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.metric.evaluator import Evaluation
+    from seesame.perception.stack import Stack
+    from seesame.video.clip import Clip
 
 
 def score(
@@ -38,18 +39,24 @@ def score(
         typer.Option(
             "--compressed",
             metavar="FILE.ssm",
-            help="The file whose size makes the rate; FILE itself when left out.",
+            help="The file whose size gives the rate; FILE itself when left out.",
         ),
     ] = None,
     per_pair: Annotated[
         bool, typer.Option("--per-pair", help="Also print every pair's seg and pose distortion.")
     ] = False,
+    contest_form: Annotated[
+        bool,
+        typer.Option(
+            "--contest-form",
+            help="Print the report in the form of the comma.ai video compression challenge.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="OUT.txt", help="Write the report into this file too."),
+        typer.Option("--report", metavar="OUT.txt", help="Also write the report into this file."),
     ] = None,
     transfer: TransferOption = None,
-    exact: ExactOption = True,
     cache: CacheOption = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
@@ -59,9 +66,11 @@ def score(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score a compressed or decoded file against its source, in the challenge's own form.
+    """Measure how much a file changes what your perception networks see, and at what size.
 
-    score = 100*seg + 25*rate + sqrt(10*pose); lower is better.
+    seg is the share of pixels whose class changes, pose the mean squared difference of the pose
+    values, rate the file's bytes over the source's. score = 100*seg + 25*rate + sqrt(10*pose);
+    lower is better.
 
     Examples:
 
@@ -73,11 +82,11 @@ def score(
     """
     frame_size, frame_rate = parse_size(size), parse_fps(fps)
 
-    from seesame.cli.progress import progress, stages
-    from seesame.files import check_output
-    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source, source_outputs
-    from seesame.metric.evaluator import check_alike, evaluate
+    from seesame.files import check_output, replacing
+    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source
+    from seesame.metric.evaluator import check_alike
     from seesame.metric.memory import keep_freed_memory
+    from seesame.metric.report import plain_report, text_report
     from seesame.perception.registry import load_stack
 
     if report is not None:
@@ -92,23 +101,25 @@ def score(
         decoded = open_source(file, (source.width, source.height), source.fps)
         size_on_disk = _size(compressed) if compressed else decoded.source_bytes
     check_alike(source, decoded)
-    eyes = load_stack(stack, where, exact=exact)
-    others = [load_stack(name, where, exact=exact) for name in transfer or []]
-    if why := getattr(eyes, "why_exact", ""):
-        print_note(f"scoring with the plain nets: {why}", quiet)
-    told, note = stages(quiet), notes(quiet)
-    known = source_outputs(reference, source, eyes, where, cache=cache, stages=told, note=note)
-    with progress("score", quiet) as bar:
-        evaluation = evaluate(known, decoded, eyes, size_on_disk, device=where, progress=bar)
-    beside = []
-    for other in others:
-        known = source_outputs(reference, source, other, where, cache=cache, stages=told, note=note)
-        with progress(f"score {other.name}", quiet) as bar:
-            found = evaluate(known, decoded, other, size_on_disk, device=where, progress=bar)
-        beside.append(found)
+    judge = load_stack(stack, where)
+    others = [load_stack(name, where) for name in transfer or []]
+    evaluation, *transfers = (
+        _evaluated(reference, source, decoded, size_on_disk, used, where, cache, quiet)
+        for used in (judge, *others)
+    )
+    if contest_form:
+        text = text_report(evaluation) + "".join(_transfer_line(other) for other in transfers)
+    else:
+        text = plain_report(evaluation, reference.name, file.name, transfers)
     if report is not None:
-        _write_report(report, evaluation, overwrite)
-    _print(evaluation, beside, json, per_pair)
+        with replacing(report, overwrite) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if json:
+        print_json(_values(evaluation, transfers))
+    else:
+        print(text, end="")
+    if per_pair:
+        _print_pairs(evaluation, json)
 
 
 def _size(path: Path) -> int:
@@ -117,36 +128,50 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _write_report(path: Path, evaluation: "Evaluation", overwrite: bool) -> None:
-    from seesame.files import replacing
-    from seesame.metric.report import text_report
+def _evaluated(
+    reference: Path,
+    source: "Clip",
+    decoded: "Clip",
+    size: int,
+    stack: "Stack",
+    device: str,
+    cache: bool,
+    quiet: bool,
+) -> "Evaluation":
+    """Return what one stack says of the decoded clip, with progress."""
+    from seesame.cli.progress import progress, stages
+    from seesame.jobs.roundtrip import source_outputs
+    from seesame.metric.evaluator import evaluate
 
-    with replacing(path, overwrite) as temporary:
-        temporary.write_text(text_report(evaluation), encoding="utf-8")
+    told, note = stages(quiet), notes(quiet)
+    known = source_outputs(reference, source, stack, device, cache=cache, stages=told, note=note)
+    with progress(f"score with {stack.name}", quiet) as bar:
+        return evaluate(known, decoded, stack, size, device=device, progress=bar)
 
 
-def _print(
-    evaluation: "Evaluation", beside: "list[Evaluation]", json: bool, per_pair: bool
-) -> None:
-    from seesame.metric.report import report_values, text_report
+def _transfer_line(other: "Evaluation") -> str:
+    return f"  Transfer to {other.stack}: seg {other.score.seg:.8f}, pose {other.score.pose:.8f}\n"
 
+
+def _values(evaluation: "Evaluation", transfers: "list[Evaluation]") -> dict[str, Any]:
+    """Return the JSON object: all figures but those of the pairs."""
+    from seesame.metric.report import report_values
+
+    values = report_values(evaluation)
+    del values["pairs"]
+    if transfers:
+        kept = ("stack", "fingerprint", "seg", "pose", "score")
+        all_values = [report_values(other) for other in transfers]
+        values["transfer"] = [{key: own[key] for key in kept} for own in all_values]
+    return values
+
+
+def _print_pairs(evaluation: "Evaluation", json: bool) -> None:
+    """Print both distortions of every pair, as a table or one JSON object a line."""
     pairs = list(zip(evaluation.seg.tolist(), evaluation.pose.tolist(), strict=True))
     if json:
-        values = report_values(evaluation)
-        del values["pairs"]
-        if beside:
-            kept = ("stack", "fingerprint", "seg", "pose", "score")
-            all_values = [report_values(other) for other in beside]
-            values["transfer"] = [{key: own[key] for key in kept} for own in all_values]
-        print_json(values)
-        if per_pair:
-            for index, (seg, pose) in enumerate(pairs):
-                print_json({"pair": index, "seg": seg, "pose": pose})
+        for index, (seg, pose) in enumerate(pairs):
+            print_json({"pair": index, "seg": seg, "pose": pose})
         return
-    print(text_report(evaluation), end="")
-    for other in beside:
-        score = other.score
-        print(f"  Transfer to {other.stack}: seg {score.seg:.8f}, pose {score.pose:.8f}")
-    if per_pair:
-        rows = [(str(i), f"{seg:.8f}", f"{pose:.8f}") for i, (seg, pose) in enumerate(pairs)]
-        print_table(("pair", "seg", "pose"), rows, right=("pair", "seg", "pose"))
+    rows = [(str(i), f"{seg:.8f}", f"{pose:.8f}") for i, (seg, pose) in enumerate(pairs)]
+    print_table(("pair", "seg", "pose"), rows, right=("pair", "seg", "pose"))

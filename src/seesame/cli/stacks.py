@@ -1,4 +1,4 @@
-"""``seesame stacks``: whose eyes can judge."""
+"""``seesame stacks``: the perception stacks that can judge."""
 
 from seesame.cli.options import JsonOption
 from seesame.cli.output import print_json, print_table

@@ -1,11 +1,13 @@
-"""What a stack sees in a source, kept on disk: scoring the same source again costs half.
+"""The cache of a stack's outputs for a source, on disk: scoring the source again costs half.
 
-An entry is a safetensors file: the class maps as one zlib stream, the pose values, the key and a
-checksum in the metadata. Everything that may change a bit of the outputs is in the key, so that a
-score from the cache is the score without it, to the last digit. Entries are put in place whole
-(``os.replace``) and verified when read, so that several processes can share a folder.
+An entry is a safetensors file with the class maps as one zlib stream and the pose values; the key
+and a checksum are in the metadata. Everything that may change a bit of the outputs is in the key,
+so that a score from the cache is the score without it, to the last digit. Entries are put in place
+whole (``os.replace``) and verified when they are read, so that several processes can share a
+folder. A folder that can only be read serves its entries and gets no new ones.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +15,7 @@ import platform
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,10 +37,7 @@ FOLDER_VARIABLE = "SEESAME_CACHE"
 """Environment variable: the folder of the cache."""
 BYTES_VARIABLE = "SEESAME_CACHE_BYTES"
 """Environment variable: how many bytes the cache may take; 0 turns it off."""
-MAX_BYTES = 2 << 30
-MAX_HELD = 1 << 30
-"""Bytes of class maps that :func:`holdable` lets stay in memory: 5,461 pairs at 512x384."""
-VERSION = 1
+VERSION = 2
 """Part of every key: to be raised with any change of the entries' form, of reading, colour,
 resizing or the evaluator that may change a bit of the outputs."""
 LIBRARIES = (
@@ -49,26 +49,48 @@ LIBRARIES = (
     "segmentation-models-pytorch",
     "onnx",
     "onnxruntime",
+    "openvino",
 )
 SUFFIX = ".safetensors"
-LEVEL = 1
-"""zlib's fastest: class maps are smooth, and more effort would cost more than it saves."""
-STALE = 3600.0
-"""Seconds after which a temporary file is what a killed process left."""
 
 Tell = Callable[[str], None]
 """Called with one line about an entry that could not be used or kept."""
 
 
+@dataclass(frozen=True)
+class CacheSettings:
+    """The bounds of the cache.
+
+    Attributes:
+        max_bytes: bytes on disk, unless ``$SEESAME_CACHE_BYTES`` says otherwise; the class maps of
+            some hundred clips of a minute.
+        max_held: bytes of class maps that :func:`holdable` lets stay in memory; 5,461 pairs at
+            512x384.
+        zlib_level: effort of packing, 1..9. Class maps are smooth, and more effort than the least
+            costs more time than the cache saves.
+        stale_seconds: age at which a temporary file counts as left over from a killed process.
+    """
+
+    max_bytes: int = 2 << 30
+    max_held: int = 1 << 30
+    zlib_level: int = 1
+    stale_seconds: float = 3600.0
+
+
+SETTINGS = CacheSettings()
+
+
 def cache_folder() -> Path:
-    """Where entries are kept: in ``$SEESAME_CACHE``, else in :func:`cache_home`."""
+    """Return the folder of the entries, in ``$SEESAME_CACHE``, else in :func:`cache_home`."""
     own = os.environ.get(FOLDER_VARIABLE)
     return (Path(own).expanduser() if own else cache_home()) / "references"
 
 
 def cache_home() -> Path:
-    """The folder of all that can be made again: ``cache`` in ``$SEESAME_HOME``, else the XDG cache
-    folder (``~/.cache/seesame``)."""
+    """Return the folder for files that can be made again.
+
+    It is ``cache`` in ``$SEESAME_HOME``, else the XDG cache folder (``~/.cache/seesame``).
+    """
     home = os.environ.get("SEESAME_HOME")
     if home:
         return Path(home).expanduser() / "cache"
@@ -77,23 +99,26 @@ def cache_home() -> Path:
 
 
 def cache_bytes() -> int:
-    """How many bytes the cache may take: ``$SEESAME_CACHE_BYTES``, else 2 GiB.
+    """Return how many bytes the cache may take: ``$SEESAME_CACHE_BYTES``, else 2 GiB.
 
     Raises:
         UserError: the variable is no whole number of bytes.
     """
     text = os.environ.get(BYTES_VARIABLE, "").strip()
     if not text:
-        return MAX_BYTES
+        return SETTINGS.max_bytes
     if not text.isdecimal():
         raise UserError(f"{BYTES_VARIABLE}={text}: give a whole number of bytes; 0 for no cache")
     return int(text)
 
 
 def holdable(clip: Clip, stack: Stack) -> bool:
-    """Whether a clip's class maps may be held in memory; longer ones are scored side by side."""
+    """Return whether a clip's class maps may be held in memory.
+
+    Longer clips are scored side by side with their source.
+    """
     height, width = stack.input_size
-    return clip.num_frames // 2 * height * width <= MAX_HELD
+    return clip.num_frames // 2 * height * width <= SETTINGS.max_held
 
 
 def cached_reference_outputs(
@@ -108,19 +133,19 @@ def cached_reference_outputs(
     folder: Path | None = None,
     max_bytes: int | None = None,
 ) -> ReferenceOutputs:
-    """What :func:`~seesame.metric.evaluator.reference_outputs` gives, from disk if it was kept.
+    """Return :func:`~seesame.metric.evaluator.reference_outputs`, from disk if they were kept.
 
-    An entry that is damaged or not readable is told of, made again and replaced. Where the folder
-    cannot be written, that is told and the outputs are returned all the same. Stacks without a
-    fingerprint are never cached. The least recently used entries go when the folder grows beyond
-    ``max_bytes``.
+    A damaged entry is reported through ``tell``, made again and replaced. A folder that cannot be
+    read or written is reported, and the outputs are returned all the same. Stacks without a
+    fingerprint are never cached. The least recently used entries are removed when the folder grows
+    beyond ``max_bytes``.
 
     Args:
         source: the file or folder that ``clip`` reads.
         clip: the source clip.
-        stack: the frozen nets.
+        stack: the frozen networks.
         batch_pairs: as in ``reference_outputs``.
-        device: where the nets run.
+        device: where the networks run.
         progress: called after every batch that is computed.
         tell: called with one line when an entry cannot be used or kept.
         folder: where entries are kept; :func:`cache_folder` when None.
@@ -157,7 +182,7 @@ def cached_reference_outputs(
 
 
 def source_digest(source: Path) -> str:
-    """Hex SHA-256 of a clip's file, or of a folder's sorted picture names and contents.
+    """Return the hex SHA-256 of a clip's file, or of a folder's picture names and contents.
 
     Raises:
         OSError: it cannot be read.
@@ -180,19 +205,19 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _stamps(source: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of change: what shows that a source was written to meanwhile."""
+    """Return names, sizes and times of change, which show whether a source was written to."""
     paths = _pictures(source) if source.is_dir() else [source]
     return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
 
 
 def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) -> str:
-    """All that the outputs depend on, as canonical JSON."""
+    """Return everything that the outputs depend on, as canonical JSON."""
     values = {
         "version": VERSION,
         "source": source_digest(source),
         "suffix": source.suffix.lower(),
         "clip": [clip.width, clip.height, clip.num_frames, str(clip.fps)],
-        "stack": [stack.name, stack.fingerprint, bool(getattr(stack, "exact", True))],
+        "stack": [stack.name, stack.fingerprint],
         "batch_pairs": batch_pairs,
         "device": _device(torch.device(device)),
         "libraries": {name: _version(name) for name in LIBRARIES},
@@ -201,12 +226,15 @@ def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) 
     return json.dumps(values, sort_keys=True)
 
 
-def _device(device: torch.device) -> list[str | int]:
-    """What decides how the nets round."""
+def _device(device: torch.device) -> list[str | int | bool]:
+    """Return what decides how the networks round."""
+    precision = torch.get_float32_matmul_precision()
     if device.type == "cuda":
-        return [device.type, torch.cuda.get_device_name(device)]
+        name, tf32 = torch.cuda.get_device_name(device), torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        return [device.type, name, precision, tf32, cudnn or 0]
     capability = torch.backends.cpu.get_cpu_capability()
-    return [device.type, platform.machine(), capability, torch.get_num_threads()]
+    return [device.type, platform.machine(), capability, precision, torch.get_num_threads()]
 
 
 def _version(library: str) -> str:
@@ -224,25 +252,26 @@ def _checksum(key: str, shape: str, packed: Tensor, poses: Tensor) -> str:
 
 
 def _read(path: Path, key: str, pairs: int, tell: Tell) -> tuple[Tensor, Tensor] | None:
-    """Classes and poses of an entry; None where there is none, or none that can be trusted."""
-    if not path.is_file():
-        return None
+    """Return an entry's classes and poses; None where there is none that can be trusted."""
     try:
+        with path.open("rb"):  # safetensors does not tell a missing permission from damage
+            pass
         kept = _parse(path, key, pairs)
-        os.utime(path)  # used just now: evicted last
-    except PermissionError:
-        tell(f"{path}: the cache is not accessible; computing without it")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except FileNotFoundError:  # another process evicted it
+    except OSError as error:
+        tell(f"{path}: cannot be read ({error.strerror or error}); computing without the cache")
         return None
-    except (SafetensorError, OSError, KeyError, ValueError, zlib.error):
+    except (SafetensorError, KeyError, ValueError, zlib.error):
         tell(f"{path}: damaged cache entry; computing it again")
         return None
+    with contextlib.suppress(OSError):  # in a folder that can only be read nothing is evicted
+        os.utime(path)  # used just now: evicted last
     return kept
 
 
 def _parse(path: Path, key: str, pairs: int) -> tuple[Tensor, Tensor]:
-    """Read and verify an entry; raises what :func:`_read` catches."""
+    """Return a verified entry; raise what :func:`_read` catches."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         packed, poses = file.get_tensor("classes"), file.get_tensor("poses")
@@ -263,9 +292,11 @@ def _parse(path: Path, key: str, pairs: int) -> tuple[Tensor, Tensor]:
 
 
 def _keep(path: Path, key: str, outputs: ReferenceOutputs, max_bytes: int, tell: Tell) -> None:
-    """Write an entry whole, then make room for it; a folder that refuses is told of."""
+    """Write an entry whole, then make room for it; tell of a folder that cannot be written."""
     classes = outputs.classes.numpy()
-    packed = torch.frombuffer(bytearray(zlib.compress(classes.data, LEVEL)), dtype=torch.uint8)
+    packed = torch.frombuffer(
+        bytearray(zlib.compress(classes.data, SETTINGS.zlib_level)), dtype=torch.uint8
+    )
     if packed.nbytes + outputs.poses.nbytes > max_bytes:
         return
     shape = json.dumps([classes.dtype.str, *classes.shape])
@@ -294,7 +325,7 @@ def _evict(newest: Path, max_bytes: int) -> None:
             continue
         if not path.name.startswith("."):
             found.append((status.st_mtime, status.st_size, path))
-        elif time.time() - status.st_mtime > STALE:
+        elif time.time() - status.st_mtime > SETTINGS.stale_seconds:
             remove(path)
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def seg_distortion(reference_classes: Tensor, classes: Tensor) -> Tensor:
-    """Share of pixels whose arg-max class differs.
+    """Return the share of pixels whose arg-max class differs.
 
     Args:
         reference_classes: integer ``(B, h, w)``, the arg-max classes of the source's second frames.
@@ -22,7 +22,7 @@ def seg_distortion(reference_classes: Tensor, classes: Tensor) -> Tensor:
 
 
 def pose_distortion(reference: Tensor, decoded: Tensor, judged: int) -> Tensor:
-    """Mean squared difference over the first ``judged`` pose values.
+    """Return the mean squared difference over the first ``judged`` pose values.
 
     Args:
         reference: float ``(B, P)``, the pose values of the source's pairs.

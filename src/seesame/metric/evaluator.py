@@ -29,12 +29,12 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
 
 BATCH_PAIRS = 16
-"""Pairs a batch, the challenge's own number; nets may round differently at another size."""
+"""Pairs a batch, as in the challenge; networks may round differently at another size."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceOutputs:
-    """What the stack sees in a source clip, so that many files can be judged against it cheaply."""
+    """A stack's outputs for a source clip, so that many files can be judged against it cheaply."""
 
     classes: Tensor
     """Arg-max classes of the second frames, uint8 ``(N, h, w)`` (int16 beyond 256 classes), CPU."""
@@ -50,7 +50,7 @@ class ReferenceOutputs:
 
     @classmethod
     def of(cls, classes: Tensor, poses: Tensor, clip: Clip, stack: Stack) -> "ReferenceOutputs":
-        """What a stack saw in a clip."""
+        """Return reference outputs with a clip's and a stack's own facts."""
         return cls(
             classes,
             poses,
@@ -65,8 +65,8 @@ class ReferenceOutputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What the stack saw in one batch of pairs of both clips."""
+class BatchOutputs:
+    """The stack's outputs for one batch of pairs of both clips."""
 
     classes: Tensor
     """Arg-max classes of the source's second frames, integer ``(B, h, w)``."""
@@ -76,13 +76,13 @@ class Seen:
     decoded_poses: Tensor
 
 
-Watch = Callable[[Seen], None]
-"""Called with every batch as it is judged, in order."""
+Watch = Callable[[BatchOutputs], None]
+"""Called with the outputs for every batch as it is judged, in order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How far a decoded clip is from its source for a stack, at what size."""
+    """The distance of a decoded clip from its source for a stack, and its size."""
 
     score: Score
     seg: NDArray[np.float32]
@@ -123,7 +123,7 @@ def reference_outputs(
     stack.to(torch.device(device))
     classes, poses = [], []
     done = 0
-    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), stack, device)
+    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), device)
     with torch.inference_mode(), closing(batches):
         for rgb in batches:
             batch_classes, batch_poses = _outputs(rgb, stack)
@@ -156,13 +156,13 @@ def evaluate(
         reference: the source clip, decoded side by side with the other; or what
             :func:`reference_outputs` made of it with the same stack.
         decoded: what the user gets, at source resolution.
-        stack: the frozen nets.
+        stack: the frozen networks.
         compressed_bytes: size of the compressed file on disk.
         source_bytes: the denominator of the rate; the source file's size when None.
         batch_pairs: pairs a batch; results are comparable to the last digit at equal values only.
-        device: where the nets run.
+        device: where the networks run.
         progress: called after every batch.
-        watch: called with what the stack saw in every batch; it changes no figure.
+        watch: called with the stack's outputs for every batch; it changes no figure.
 
     Raises:
         UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
@@ -207,13 +207,13 @@ def _distortions(
     progress: Progress | None,
     watch: Watch | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Seg and pose distortion of every pair, ``(N,)`` each."""
+    """Return seg and pose distortion of every pair, ``(N,)`` each."""
     total = _count_pairs(decoded.num_frames)
     stack.to(torch.device(device))
     judged = stack.judged if stack.has_pose else 0
     seg, pose = [], []
     done = 0
-    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), stack, device)
+    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), device)
     with torch.inference_mode(), closing(batches):
         for source_rgb, rgb in batches:
             if isinstance(reference, ReferenceOutputs):
@@ -227,7 +227,7 @@ def _distortions(
             seg.append(seg_distortion(classes, decoded_classes).cpu())
             pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
             if watch is not None:
-                watch(Seen(classes, poses, decoded_classes, decoded_poses))
+                watch(BatchOutputs(classes, poses, decoded_classes, decoded_poses))
             done += len(rgb)
             if progress is not None:
                 progress(done / total, f"pair {done} of {total}")
@@ -235,7 +235,7 @@ def _distortions(
 
 
 def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
-    """Arg-max classes ``(B, h, w)`` and pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
+    """Return arg-max classes ``(B, h, w)``, pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
     logits = stack.segment(rgb[:, 1])
     poses = stack.pose(rgb).float() if stack.has_pose else logits.new_zeros(len(rgb), 0)
     # NaN would compare as class 0 everywhere and pass for a perfect match.
@@ -245,7 +245,7 @@ def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
 
 
 def _arg_max(logits: Tensor) -> Tensor:
-    """The first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
+    """Return the first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
 
     As ``torch.argmax``, which takes ten times as long where the channels are few and far apart.
     """
@@ -260,21 +260,21 @@ def _arg_max(logits: Tensor) -> Tensor:
 
 
 def _finite(values: Tensor) -> bool:
-    """Whether all are; NaN and infinity both show in the extremes."""
+    """Return whether all values are finite; NaN and infinity both show in the extremes."""
     return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
 
 
 def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Tensor, None, None]:
-    """Pairs ``uint8 (B, 2, H, W, 3)`` as the nets take them: float32 ``(B, 2, 3, h, w)``.
+    """Yield pairs ``uint8 (B, 2, H, W, 3)`` as the networks take them: float32 ``(B, 2, 3, h, w)``.
 
-    Where both nets read frames of one size, every frame is resized to it here, once, and by
+    Where both networks read frames of one size, every frame is resized to it here, once, and by
     itself: a batch of whole frames in float32 would be large.
     """
     height, width = stack.input_size
     for pairs in batches:
         writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
         frames = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
-        if not getattr(stack, "shared_input", False):
+        if not stack.shared_input:
             yield frames.to(torch.float32, memory_format=torch.contiguous_format)
             continue
         rgb = torch.empty(len(pairs), 2, 3, height, width, device=frames.device)
@@ -284,16 +284,12 @@ def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Ten
         yield rgb
 
 
-def _ahead(
-    batches: Generator[T, None, None], stack: Stack, device: str
-) -> Generator[T, None, None]:
-    """Decode ahead where the nets leave the processor idle.
+def _ahead(batches: Generator[T, None, None], device: str) -> Generator[T, None, None]:
+    """Decode one batch ahead, except on the CPU.
 
-    The plain nets on the CPU do not: decoder and nets share the cores, and nothing is gained for
-    the memory of two batches. The fast ones run a picture a core, and do at the end of a batch.
+    There decoder and networks share the cores, and the memory of a second batch would gain nothing.
     """
-    busy = torch.device(device).type == "cpu" and getattr(stack, "exact", True)
-    return batches if busy else prefetched(batches)
+    return batches if torch.device(device).type == "cpu" else prefetched(batches)
 
 
 def _side_by_side(
@@ -303,7 +299,7 @@ def _side_by_side(
     stack: Stack,
     device: str,
 ) -> Generator[tuple[Tensor | None, Tensor], None, None]:
-    """Batches of pairs of both clips; None for a source whose outputs are known already."""
+    """Yield batches of pairs of both clips; None for a source whose outputs are known already."""
     seen = _seen(_pairs(decoded, batch_pairs), stack, device)
     if isinstance(reference, ReferenceOutputs):
         for rgb in seen:

@@ -1,6 +1,6 @@
-"""How like the source a decoded frame looks to people: PSNR and MS-SSIM.
+"""Likeness of a decoded frame to its source for people: PSNR and MS-SSIM.
 
-Neither is part of the score. They tell a file that anyone can look at from one that only its
+Neither is part of the score. They tell a file that people can watch from one that only its
 stack can read.
 """
 
@@ -17,9 +17,9 @@ from seesame.video.resize import to_float
 
 PEAK = 255.0
 SIDE, SIGMA = 11, 1.5
-"""Of the Gaussian window (Wang et al. 2004, section III.B)."""
+"""The Gaussian window's side and sigma in pixels (Wang et al. 2004, section III.B)."""
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, finest first (Wang, Simoncelli, Bovik 2003, section 4)."""
+"""The weights of the scales, finest first (Wang, Simoncelli, Bovik 2003, section 4)."""
 BAND = 32
 """Means that one product gives."""
 LEAST_SIDE = SIDE * 2 ** (len(WEIGHTS) - 1)
@@ -30,7 +30,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def squared_errors(source: Frames, decoded: Frames) -> list[float]:
-    """Mean squared error of every frame over all pixels and channels, 0..65025.
+    """Return mean squared error of every frame over all pixels and channels, 0..65025.
 
     Args:
         source: ``uint8 (B, H, W, 3)``.
@@ -44,20 +44,20 @@ def squared_errors(source: Frames, decoded: Frames) -> list[float]:
 
 
 def psnr(mean_squared_error: float) -> float:
-    """Peak signal to noise ratio in dB: ``10 log10(255² / MSE)``; infinite for equal frames."""
+    """Return the peak signal to noise ratio, ``10 log10(255² / MSE)`` dB; infinite for no error."""
     if mean_squared_error <= 0:
         return math.inf
     return 10 * math.log10(PEAK**2 / mean_squared_error)
 
 
 def luma(frames: Frames) -> Tensor:
-    """Full-range BT.601 luma of ``uint8 (B, H, W, 3)``: float32 ``(B, 1, H, W)`` in 0..255."""
+    """Return BT.601 luma of ``uint8 (B, H, W, 3)``: float32 ``(B, 1, H, W)`` in 0..255."""
     red, green, blue = to_float(frames).unbind(dim=1)
     return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[:, None]
 
 
 def ms_ssim(source: Tensor, decoded: Tensor) -> Tensor | None:
-    """Multi-scale structural similarity of luma pictures.
+    """Return multi-scale structural similarity of luma pictures.
 
     Contrast and structure at five scales, luminance at the coarsest, each the mean over the
     picture raised to its weight, multiplied (Wang, Simoncelli, Bovik 2003, equation 7). The means
@@ -83,7 +83,7 @@ def ms_ssim(source: Tensor, decoded: Tensor) -> Tensor | None:
 
 
 def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean SSIM and mean contrast-structure of ``(B, 1, H, W)``, ``(B,)`` each."""
+    """Return mean SSIM and mean contrast-structure of ``(B, 1, H, W)``, ``(B,)`` each."""
     mx, my, squares, product = _blur(torch.stack([x, y, x * x + y * y, x * y])).unbind()
     of_means, product_of_means = mx * mx + my * my, mx * my
     structure = (2 * (product - product_of_means) + C2) / (squares - of_means + C2)
@@ -92,7 +92,7 @@ def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Means under the Gaussian window, where it lies wholly inside the picture.
+    """Return means under the Gaussian window, where it lies wholly inside the picture.
 
     By products with bands of the window's matrix: a third of the time of a convolution.
     """
@@ -105,7 +105,7 @@ def _blur(x: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _bands(length: int) -> tuple[tuple[int, Tensor], ...]:
-    """Where each group of means begins, and its matrix ``(means + 10, means)``."""
+    """Return each group of means' first index and matrix ``(means + 10, means)``."""
     offsets = torch.arange(SIDE, dtype=torch.float64) - SIDE // 2
     window = torch.exp(-offsets.square() / (2 * SIGMA**2))
     window = (window / window.sum()).float()

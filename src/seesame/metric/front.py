@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def pareto_front(items: Iterable[T], place: Callable[[T], tuple[float, float]]) -> list[T]:
-    """The items that no other beats in both values at once, by the first value.
+    """Return the items that no other beats in both values at once, by the first value.
 
     Args:
         items: in any order.

@@ -1,4 +1,4 @@
-"""What a user will settle for: bounds on a file's figures, and by how much one misses them."""
+"""The bounds that a user sets on a file's figures."""
 
 from dataclasses import dataclass
 
@@ -23,16 +23,16 @@ class Limits:
 
     @property
     def given(self) -> bool:
-        """Whether there is any bound at all."""
+        """True when there is any bound at all."""
         return any(bound is not None for bound in vars(self).values())
 
     def missed(self, score: Score, size: int) -> dict[str, float]:
-        """The bounds that a file does not keep, and by how much it exceeds each."""
+        """Return the bounds that a file does not keep, and by how much it exceeds each."""
         figures = {"score": score.total, "seg": score.seg, "pose": score.pose, "bytes": size}
         bounds = {name: bound for name, bound in vars(self).items() if bound is not None}
         return {n: figures[n] - bound for n, bound in bounds.items() if figures[n] > bound}
 
     def excess(self, score: Score, size: int) -> float:
-        """The sum of what each bound is exceeded by, as a share of it; 0 when all are kept."""
+        """Return the sum of what each bound is exceeded by, as shares of it; 0 if all hold."""
         missed = self.missed(score, size)
         return sum(by / max(float(getattr(self, name)), 1e-9) for name, by in missed.items())

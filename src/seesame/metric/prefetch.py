@@ -1,4 +1,4 @@
-"""Decode the next batch while the nets look at this one."""
+"""Decoding the next batch while the networks work on this one."""
 
 import queue
 import threading

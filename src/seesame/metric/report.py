@@ -1,14 +1,49 @@
-"""An evaluation as text, in the challenge's own form, and as JSON."""
+"""An evaluation as plain text, as the challenge's own report, and as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seesame.metric.evaluator import Evaluation
 
 
+def plain_report(
+    evaluation: Evaluation, clip: str, file: str, transfers: Sequence[Evaluation] = ()
+) -> str:
+    """Return an evaluation in plain words, one figure a line.
+
+    Args:
+        evaluation: the figures.
+        clip: the name of the source.
+        file: the name of the file that was scored.
+        transfers: evaluations of the same file with other stacks.
+
+    Returns:
+        The lines, ended by a newline.
+    """
+    score = evaluation.score
+    figures = {
+        "clip": f"{clip}  {evaluation.width}x{evaluation.height}, "
+        f"{float(evaluation.fps):.6g} fps, {evaluation.pairs} pairs of frames",
+        "file": file,
+        "bytes": f"{evaluation.compressed_bytes:,} of the source's {evaluation.source_bytes:,}",
+        "rate": f"{score.rate:.6f}",
+        "seg": f"{score.seg:.6f}  share of pixels whose class changes",
+        "pose": f"{score.pose:.6f}  mean squared difference of the pose values",
+        "score": f"{score.total:.4f}  100*seg + 25*rate + sqrt(10*pose); lower is better",
+        "stack": evaluation.stack,
+    }
+    lines = [f"{name:<5}  {value}" for name, value in figures.items()]
+    for other in transfers:
+        lines.append(
+            f"judged by {other.stack} as well: seg {other.score.seg:.6f}, "
+            f"pose {other.score.pose:.6f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def text_report(evaluation: Evaluation, config: Mapping[str, object] | None = None) -> str:
-    """The challenge's ``report.txt`` (comma_video_compression_challenge, ``evaluate.py``).
+    """Return the challenge's ``report.txt`` (comma_video_compression_challenge, ``evaluate.py``).
 
     Args:
         evaluation: the figures.
@@ -16,7 +51,8 @@ def text_report(evaluation: Evaluation, config: Mapping[str, object] | None = No
             the frame size and rate when None.
 
     Returns:
-        The lines, ended by a newline. The last line is ours: the score in full precision.
+        The lines, ended by a newline. The last line is not the challenge's: it gives the score in
+        full precision.
     """
     score = evaluation.score
     shown = _default_config(evaluation) if config is None else config
@@ -36,7 +72,7 @@ def text_report(evaluation: Evaluation, config: Mapping[str, object] | None = No
 
 
 def report_values(evaluation: Evaluation) -> dict[str, Any]:
-    """All figures as plain JSON values; the values of the single pairs under ``pairs``."""
+    """Return all figures as plain JSON values; those of the single pairs are under ``pairs``."""
     score = evaluation.score
     return {
         "score": score.total,
@@ -59,7 +95,7 @@ def report_values(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def json_report(evaluation: Evaluation, config: Mapping[str, object] | None = None) -> str:
-    """One JSON object on one line; ``config``, where given, under ``config``.
+    """Return one JSON object on one line, with ``config``, where it is given, under ``config``.
 
     Values that JSON does not know (paths) are written as text.
     """

@@ -1,1 +1,1 @@
-"""Perception: the frozen nets whose outputs must hold. See ``stack.py`` and ``registry.py``."""
+"""The frozen networks whose outputs a file must keep. See ``stack.py`` and ``registry.py``."""

@@ -1,25 +1,29 @@
-"""Finding a stack by its name: ``lite``, ``comma``, ``onnx:DIR`` or ``module:attr``."""
+"""Finding a stack by its name, as ``lite``, ``comma``, ``onnx:DIR`` or ``module:attr``.
+
+Importing this module imports no network library, so that stacks can be listed quickly.
+"""
 
 import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seesame.errors import UserError
-from seesame.perception.comma import stack as comma
-from seesame.perception.comma.fetch import models_folder
-from seesame.perception.onnx import stack as onnx
+from seesame.perception.comma.fetch import available, models_folder
 from seesame.perception.stack import Stack
 
-EXACT = True
-"""Which nets score by default, in every command."""
-COMMA_LIBRARIES = ("timm", "segmentation_models_pytorch")
-ONNX_LIBRARIES = ("onnx", "onnxruntime")
-PARTS = (
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = {
+    "comma": ("timm", "segmentation_models_pytorch"),
+    "openvino": ("openvino",),
+    "onnx": ("onnx", "onnxruntime"),
+}
+"""The libraries of each extra."""
+MEMBERS = (
     "name",
     "fingerprint",
     "classes",
@@ -31,7 +35,7 @@ PARTS = (
     "pose",
     "to",
 )
-"""What a stack must have; see ``stack.py``."""
+"""The members that every stack must have; see :class:`~seesame.perception.stack.Stack`."""
 
 
 class StackInfo(NamedTuple):
@@ -41,89 +45,126 @@ class StackInfo(NamedTuple):
     summary: str
     available: bool
     hint: str
-    """What to do when it is not available; empty when it is."""
+    """The remedy when it is not available; empty when it is."""
 
 
-def load_stack(
-    spec: str, device: str | torch.device = "cpu", *, exact: bool | None = None
-) -> Stack:
+def load_stack(spec: str, device: "str | torch.device" = "cpu") -> Stack:
     """Load a stack and move it to a device.
 
     Args:
         spec: ``lite`` (ships with seesame), ``comma`` (the folder that ``seesame fetch comma``
-            fills) or ``comma:DIR``, ``onnx:DIR`` (a folder with a ``stack.toml``), or
+            fills) or ``comma:DIR``, ``comma-openvino`` or ``comma-openvino:DIR`` (the same networks
+            on OpenVINO, faster on a CPU), ``onnx:DIR`` (a folder with a ``stack.toml``), or
             ``module:attr``: a stack, or something that makes one when called with no arguments.
             The last imports and runs the user's own code, found as Python finds modules and,
             last, in the current folder.
-        device: where its nets are to run.
-        exact: of ``comma`` only: whether scores on the CPU come from the plain nets, as in the
-            challenge, or from faster ones that round differently; :data:`EXACT` when None.
-            Training uses the plain nets in either case.
+        device: where its networks are to run.
 
     Raises:
-        UserError: unknown stack, files or libraries absent, not a stack; with what to do.
+        UserError: unknown stack, files absent, not a stack, or a device that it cannot go to.
+        MissingExtraError: a library is absent; the message says what to install.
     """
-    use_exact = EXACT if exact is None else exact
-    kind, _, rest = spec.partition(":")
-    if kind == "lite" and not rest:
-        from seesame.perception.lite.stack import LiteStack
+    stack = _load(spec)
+    import torch
 
-        stack: Stack = LiteStack.load()
-    elif kind == "comma":
-        stack = comma.CommaStack.load(Path(rest).expanduser() if rest else None, use_exact)
-    elif kind == "onnx":
-        if not rest:
-            raise UserError("the onnx stack needs a folder with a stack.toml; say onnx:DIR")
-        stack = onnx.OnnxStack.load(Path(rest).expanduser())
-    elif kind and rest:
-        stack = _own(kind, rest)
-    else:
-        raise UserError(
-            f"unknown stack {spec!r}; use lite, comma, onnx:DIR or module:attr "
-            "(to list them: seesame stacks)"
-        )
     try:
         return stack.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        text = str(error).splitlines()[0]
-        raise UserError(f"the {spec} stack cannot go to the device {device}: {text}") from error
+        raise UserError(
+            f"the {spec} stack cannot go to the device {device}: {_first_line(error)}"
+        ) from error
+
+
+def _load(spec: str) -> Stack:
+    kind, _, rest = spec.partition(":")
+    folder = Path(rest).expanduser() if rest else None
+    if kind == "lite" and folder is None:
+        from seesame.perception.lite.stack import LiteStack
+
+        return LiteStack.load()
+    if kind == "comma":
+        from seesame.perception.comma.stack import CommaStack
+
+        return CommaStack.load(folder)
+    if kind == "comma-openvino":
+        from seesame.perception.comma.compiled import CompiledCommaStack
+
+        return CompiledCommaStack.load(folder)
+    if kind == "onnx":
+        if folder is None:
+            raise UserError("the onnx stack needs a folder with a stack.toml; say onnx:DIR")
+        from seesame.perception.onnx.stack import OnnxStack
+
+        return OnnxStack.load(folder)
+    if kind and rest:
+        return _own(kind, rest)
+    raise UserError(
+        f"unknown stack {spec!r}; use lite, comma, onnx:DIR or module:attr "
+        "(to list them: seesame stacks)"
+    )
 
 
 def stacks() -> list[StackInfo]:
-    """The kinds of stacks, whether each can be used now, and what to do if not."""
-    lite = _found(["seesame.perception.lite.stack"])
-    comma_hint = _install_hint("comma", COMMA_LIBRARIES)
-    if not comma_hint and not comma.available():
-        comma_hint = f"no nets in {models_folder()}; run: seesame fetch comma"
-    onnx_hint = _install_hint("onnx", ONNX_LIBRARIES)
-    return [
-        StackInfo(
-            "lite",
-            "small nets that ship with seesame: five classes, six pose values",
-            lite,
-            "" if lite else "not part of this installation; install seesame again",
+    """Return the kinds of stacks, whether each can be used now, and what to do if not."""
+    files = "" if available() else f"no networks in {models_folder()}; run: seesame fetch comma"
+    comma, openvino = _install_hint("comma"), _install_hint("comma", "openvino")
+    listed = (
+        ("lite", "small networks that ship with seesame: five classes, six pose values", ""),
+        ("comma", "the comma.ai challenge's own networks (or comma:DIR)", comma or files),
+        (
+            "comma-openvino",
+            "the same on OpenVINO: faster on a CPU, scores may differ in the fifth decimal",
+            openvino or files,
         ),
-        StackInfo(
-            "comma", "the comma.ai challenge's own nets (or comma:DIR)", not comma_hint, comma_hint
-        ),
-        StackInfo("onnx:DIR", "your ONNX nets beside a stack.toml", not onnx_hint, onnx_hint),
-        StackInfo("module:attr", "your own Python object that is a stack", True, ""),
-    ]
+        ("onnx:DIR", "your ONNX networks, described by a stack.toml", _install_hint("onnx")),
+        ("module:attr", "your own Python object that is a stack", ""),
+    )
+    return [StackInfo(name, summary, not hint, hint) for name, summary, hint in listed]
 
 
-def _found(modules: Sequence[str]) -> bool:
-    try:
-        return all(importlib.util.find_spec(module) is not None for module in modules)
-    except ModuleNotFoundError:
-        return False
+def complete_stack(found: Any, name: str) -> Stack:
+    """Check that an object is a stack, and give it the optional members that it lacks.
+
+    Args:
+        found: any object.
+        name: what errors call it.
+
+    Returns:
+        The object itself.
+
+    Raises:
+        UserError: it lacks a member that has no default, or its input size is no size.
+    """
+    missing = _missing(found)
+    if missing:
+        raise UserError(
+            f"{name} is not a stack: it lacks {', '.join(missing)} (see docs/stacks.md)"
+        )
+    size = found.input_size
+    if not (isinstance(size, tuple) and len(size) == 2 and all(n > 0 for n in size)):
+        raise UserError(f"{name}: input_size must be (height, width), not {size!r}")
+    if not hasattr(found, "shared_input"):
+        try:
+            found.shared_input = Stack.shared_input
+        except AttributeError as error:
+            raise UserError(f"{name} is not a stack: it lacks shared_input") from error
+    stack: Stack = found
+    return stack
 
 
-def _install_hint(extra: str, libraries: Sequence[str]) -> str:
-    return "" if _found(libraries) else f"run: pip install 'seesame[{extra}]'"
+def _missing(found: Any) -> Sequence[str]:
+    return [member for member in MEMBERS if not hasattr(found, member)]
+
+
+def _install_hint(*extras: str) -> str:
+    """Return what to run where a library of some extras is absent, else nothing."""
+    libraries = [library for extra in extras for library in LIBRARIES[extra]]
+    absent = any(importlib.util.find_spec(library) is None for library in libraries)
+    return f"run: pip install 'seesame[{','.join(extras)}]'" if absent else ""
 
 
 def _own(module_name: str, attribute: str) -> Stack:
-    """The user's own object, or what it returns when called."""
+    """Return the user's own object, or what it returns when it is called."""
     spec = f"{module_name}:{attribute}"
     here = str(Path.cwd())
     sys.path.append(here)
@@ -136,36 +177,26 @@ def _own(module_name: str, attribute: str) -> Stack:
             f"no stack or Python module called {module_name!r} (to list stacks: seesame stacks)"
         ) from error
     except Exception as error:
-        raise UserError(f"{spec}: importing it failed: {_first_line(error)}") from error
+        raise UserError(f"{spec}: importing it failed: {_named_line(error)}") from error
     finally:
         sys.path.remove(here)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise UserError(f"{spec}: the module {module_name} has no {attribute}")
         found = getattr(found, part)
-    if callable(found) and (isinstance(found, type) or not isinstance(found, Stack)):
+    if callable(found) and (isinstance(found, type) or _missing(found)):
         try:
             found = found()
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{spec}: making the stack failed: {_first_line(error)}") from error
-    return _checked(spec, found)
+            raise UserError(f"{spec}: making the stack failed: {_named_line(error)}") from error
+    return complete_stack(found, spec)
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+    return next(iter(str(error).strip().splitlines()), "no message")
 
 
-def _checked(spec: str, found: Any) -> Stack:
-    missing = [part for part in PARTS if not hasattr(found, part)]
-    if missing:
-        raise UserError(
-            f"{spec} is not a stack: it lacks {', '.join(missing)} (see docs/stacks.md)"
-        )
-    stack: Stack = found
-    size = stack.input_size
-    if not (isinstance(size, tuple) and len(size) == 2 and all(n > 0 for n in size)):
-        raise UserError(f"{spec}: input_size must be (height, width), not {size!r}")
-    return stack
+def _named_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {_first_line(error)}"

@@ -1,4 +1,4 @@
-"""What became of each class: the confusion matrix, and losses that do not drown in the verge."""
+"""The changes of each class: the confusion matrix, and losses of small classes."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class ClassLoss:
     pixels: int
     """That the source has of it."""
     share: float
-    """Of all pixels of the source, 0..1."""
+    """Share of all pixels of the source, 0..1."""
     lost: float | None
     """Share of its own pixels that the file shows as another class; None where it has none."""
     gained: float | None
@@ -30,7 +30,7 @@ class ClassLoss:
 
 
 class Confusion:
-    """Counts classes of the source against classes of the file, pair by pair.
+    """The counts of the file's classes for each class of the source, added pair by pair.
 
     Args:
         names: of the classes.
@@ -53,7 +53,7 @@ class Confusion:
         self._lost.append(self._pixels[-1] - matrix.diagonal())
 
     def rows(self) -> list[list[float | None]]:
-        """Shares of a source class's pixels by file class; None where the source has none."""
+        """Return shares of each source class's pixels by file class; None for an absent class."""
         totals = self.counts.sum(axis=1)
         return [
             [int(value) / int(total) if total else None for value in row]
@@ -61,7 +61,7 @@ class Confusion:
         ]
 
     def losses(self) -> list[ClassLoss]:
-        """What became of each class."""
+        """Return the changes of each class."""
         lost, pixels = np.stack(self._lost), np.stack(self._pixels)
         whole = int(self.counts.sum())
         found = []

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from seesame.errors import DamagedError, UserError
-from seesame.metric.evaluator import Evaluation, Progress, ReferenceOutputs, Seen, evaluate
+from seesame.metric.evaluator import BatchOutputs, Evaluation, Progress, ReferenceOutputs, evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.stack import Stack
 from seesame.report.classes import Confusion
@@ -24,7 +24,7 @@ from seesame.video.clip import Clip, Frames
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What one file came to."""
+    """The figures and pictures of one file."""
 
     subject: Subject
     evaluation: Evaluation
@@ -77,28 +77,28 @@ def observe(
         UserError: the two cannot be compared, or the stack has more classes than it names.
         DamagedError: either ends early.
     """
-    eye = _Eye(source, subject.clip, number, plan, tracks)
+    compared = _ComparedClip(source, subject.clip, number, plan, tracks)
     masks = _Masks(stack, number, tracks)
     evaluation = evaluate(
-        reference, eye, stack, subject.bytes, device=device, progress=progress, watch=masks
+        reference, compared, stack, subject.bytes, device=device, progress=progress, watch=masks
     )
-    likeness = [value for value in eye.likeness if value is not None]
+    likeness = [value for value in compared.likeness if value is not None]
     return Observed(
         subject,
         evaluation,
         masks.confusion,
         np.concatenate(masks.source_poses),
         np.concatenate(masks.poses),
-        [psnr(error) for error in eye.errors],
-        psnr(float(np.mean(eye.errors))),
+        [psnr(error) for error in compared.errors],
+        psnr(float(np.mean(compared.errors))),
         float(np.mean(likeness)) if likeness else None,
-        subject.clip.num_frames / max(eye.seconds, 1e-9),
+        subject.clip.num_frames / max(compared.seconds, 1e-9),
         masks.size,
     )
 
 
 class _Masks:
-    """Keeps what the stack saw, batch by batch."""
+    """The store of the stack's outputs, batch by batch."""
 
     def __init__(self, stack: Stack, number: int, tracks: Tracks) -> None:
         self.confusion = Confusion(stack.classes)
@@ -107,7 +107,7 @@ class _Masks:
         self.size = (0, 0, 1)
         self._number, self._tracks = number, tracks
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, seen: BatchOutputs) -> None:
         self.source_poses.append(seen.poses.cpu().numpy().copy())
         self.poses.append(seen.decoded_poses.cpu().numpy().copy())
         ours, theirs = seen.classes.cpu().numpy(), seen.decoded_classes.cpu().numpy()
@@ -123,8 +123,8 @@ class _Masks:
             self._tracks.add(f"m{self._number}", packed_mask(decoded))
 
 
-class _Eye:
-    """A decoded clip that looks at every frame beside the source's as it passes."""
+class _ComparedClip:
+    """A decoded clip that compares every frame with the source's as it passes."""
 
     def __init__(
         self, source: Clip, decoded: Clip, number: int, plan: Plan, tracks: Tracks
@@ -143,7 +143,7 @@ class _Eye:
         self._differences = Pictures(count, plan.difference_bytes)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
-        """The decoded clip's frames, unchanged."""
+        """Yield the decoded clip's frames, unchanged."""
         beside = _one_by_one(self._source, batch_size)
         decoded = self._decoded.batches(batch_size)
         with closing(beside), ThreadPoolExecutor(1) as pool:
@@ -160,7 +160,7 @@ class _Eye:
                 yield frames
 
     def _measure(self, sources: list[Frames], frames: Frames) -> None:
-        """PSNR and MS-SSIM, on a core of their own."""
+        """Measure PSNR and MS-SSIM, on a core of their own."""
         for source, decoded in zip(sources, frames, strict=True):
             pair = source[None], decoded[None]
             self.errors += squared_errors(*pair)
@@ -169,7 +169,7 @@ class _Eye:
             self.likeness.append(None if found is None else float(found[0]))
 
     def _keep(self, sources: list[Frames], frames: Frames) -> None:
-        """Pictures and differences, one after the other: their quality is steered."""
+        """Keep pictures and differences, one after the other, since their quality is steered."""
         size, number = self._plan.picture, self._number
         for source, decoded in zip(sources, frames, strict=True):
             if self._source_pictures is not None:

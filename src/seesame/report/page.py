@@ -31,14 +31,14 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One file on the page: what was observed, and what stacks that were not in its loop see."""
+    """One file on the page: its figures and pictures, and the figures of other stacks."""
 
     observed: Observed
     transfer: tuple[Evaluation, ...]
 
 
 def file_values(shown: Shown) -> dict[str, Any]:
-    """A file's figures as plain JSON values in full precision; those of score's are score's."""
+    """Return a file's figures as JSON values, in full precision and equal to those of ``score``."""
     seen = shown.observed
     values = report_values(seen.evaluation)
     del values["pairs"]
@@ -66,13 +66,13 @@ def write_page(
     tracks: Tracks,
     tried: Sequence[Place] = (),
 ) -> None:
-    """Write the page: into the file ``place``, or beside its chunks into the folder ``place``.
+    """Write the page into the file ``place``, or with its chunks into the folder ``place``.
 
     Args:
         place: the file, or the folder in which ``tracks`` keeps its chunks.
         source: the source clip.
-        source_name: as shown; a stranger's text.
-        stack: whose judgement it is.
+        source_name: as shown; not trusted.
+        stack: the networks that judged.
         shown: the files, in the order of the tracks' numbers.
         plan: of the previews.
         tracks: with all that was kept of them.
@@ -95,7 +95,7 @@ def page_data(
     sizes: Mapping[str, list[int]],
     tried: Sequence[Place] = (),
 ) -> dict[str, Any]:
-    """Everything that the page's script reads, as plain JSON values."""
+    """Return everything that the page's script reads, as plain JSON values."""
     first = shown[0].observed
     places = [*(_place(one.observed.evaluation) for one in shown), *tried]
     return {
@@ -145,30 +145,30 @@ def _file_data(shown: Shown) -> dict[str, Any]:
 
 
 def _pair_bytes(frames: tuple[int, ...]) -> list[int] | None:
-    """Bytes of each pair; None where they cannot be told."""
+    """Return bytes of each pair; None where they cannot be told."""
     pairs = list(zip(frames[0::2], frames[1::2], strict=False))
     return [first + second for first, second in pairs] or None
 
 
 def _place(evaluation: Evaluation) -> Place:
-    """Bytes, and the score without its rate term."""
+    """Return bytes, and the score without its rate term."""
     score = evaluation.score
     return evaluation.compressed_bytes, Score(score.seg, score.pose, 0.0).total
 
 
 def _floats(values: NDArray[np.float32]) -> list[list[float]]:
-    """Float32 values, each written with the digits that tell it from its neighbours."""
+    """Return float32 values, each written with the digits that tell it from its neighbours."""
     return [[float(str(value)) for value in row] for row in values]
 
 
 def worst_pairs(evaluation: Evaluation, count: int = WORST) -> list[int]:
-    """The pairs with the highest ``100 seg + sqrt(10 pose)`` of their own, worst first."""
+    """Return the pairs with the highest ``100 seg + sqrt(10 pose)`` of their own, worst first."""
     pairs = 100 * evaluation.seg.astype(np.float64) + np.sqrt(10 * evaluation.pose)
     return [int(index) for index in np.argsort(-pairs, kind="stable")[:count]]
 
 
 def best(shown: Sequence[Shown]) -> int:
-    """The number, from 0, of the file with the lowest score."""
+    """Return the number, from 0, of the file with the lowest score."""
     return min(range(len(shown)), key=lambda i: shown[i].observed.evaluation.score.total)
 
 

@@ -20,5 +20,5 @@ DIFFERS = np.array((0xFF, 0xD0, 0x00), dtype=np.uint8)
 
 
 def hex_colours() -> list[str]:
-    """The palette as CSS writes it, ``#402020`` first."""
+    """Return the palette as CSS writes it, ``#402020`` first."""
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in PALETTE.tolist()]

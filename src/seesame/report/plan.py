@@ -1,23 +1,38 @@
-"""How large the page's pictures may be, and whether it can be one file at all."""
+"""The sizes of the page's pictures, and whether the page can be one file."""
 
 from dataclasses import dataclass
 
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
-MOST_CHARACTERS = 23_000_000
-"""Of all pictures and masks in a page that is one file."""
-DIFFERENCES_SHARE = 0.15
-"""Of what the masks leave; the pictures get the rest."""
-MASK_DENSITY = 0.07
-"""Bytes a pixel of the net's output, at most as a rule."""
-WIDTHS = (640, 560, 480, 400, 320)
-"""Of the pictures, the clip's own width first where that is less."""
-LEAST_DENSITY = 0.045
-"""Bytes a pixel with which a preview is worth looking at."""
-DIFFERENCE_WIDTH = 240
 IN_BASE64 = 4 / 3
 """Characters a byte."""
+
+
+@dataclass(frozen=True)
+class PreviewSettings:
+    """The bounds of the page's pictures.
+
+    Attributes:
+        most_characters: of all pictures and masks in a page that is one file; with the rest of the
+            page this stays below the 25 MB that mail and chat programs take.
+        differences_share: share of what the masks leave that the pictures of pixel difference get;
+            the pictures of frames get the rest.
+        mask_density: bytes that a pixel of a class map takes, at most as a rule.
+        widths: of the pictures, tried from the largest; the clip's own width is the upper bound.
+        least_density: bytes a pixel below which a preview is too coarse to be of use.
+        difference_width: of the pictures of pixel difference, which are smooth.
+    """
+
+    most_characters: int = 23_000_000
+    differences_share: float = 0.15
+    mask_density: float = 0.07
+    widths: tuple[int, ...] = (640, 560, 480, 400, 320)
+    least_density: float = 0.045
+    difference_width: int = 240
+
+
+SETTINGS = PreviewSettings()
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ class Plan:
 
 
 def plan(clip: Clip, files: int, stack: Stack, one_file: bool | None = None) -> Plan | None:
-    """The largest previews that fit.
+    """Return the largest previews that fit.
 
     Args:
         clip: the source.
@@ -52,22 +67,24 @@ def plan(clip: Clip, files: int, stack: Stack, one_file: bool | None = None) -> 
     Returns:
         None where one file is asked for, but the clip is too long for it.
     """
-    folder = Plan(fitted(clip, WIDTHS[0]), fitted(clip, DIFFERENCE_WIDTH), None, None, False)
+    folder = Plan(
+        fitted(clip, SETTINGS.widths[0]), fitted(clip, SETTINGS.difference_width), None, None, False
+    )
     if one_file is False:
         return folder
     height, width = stack.input_size
-    masks = clip.num_frames // 2 * (1 + files) * height * width * MASK_DENSITY * IN_BASE64
-    left = (MOST_CHARACTERS - masks) / IN_BASE64
-    differences = DIFFERENCES_SHARE * left / files
-    pictures = (1 - DIFFERENCES_SHARE) * left / (1 + files)
-    for size in (fitted(clip, width) for width in WIDTHS):
-        if pictures / clip.num_frames >= LEAST_DENSITY * size[0] * size[1]:
-            small = fitted(clip, min(DIFFERENCE_WIDTH, size[1]))
+    masks = clip.num_frames // 2 * (1 + files) * height * width * SETTINGS.mask_density * IN_BASE64
+    left = (SETTINGS.most_characters - masks) / IN_BASE64
+    differences = SETTINGS.differences_share * left / files
+    pictures = (1 - SETTINGS.differences_share) * left / (1 + files)
+    for size in (fitted(clip, width) for width in SETTINGS.widths):
+        if pictures / clip.num_frames >= SETTINGS.least_density * size[0] * size[1]:
+            small = fitted(clip, min(SETTINGS.difference_width, size[1]))
             return Plan(size, small, int(pictures), int(differences), True)
     return folder if one_file is None else None
 
 
 def fitted(clip: Clip, width: int) -> tuple[int, int]:
-    """``(height, width)`` of the clip made at most so wide."""
+    """Return ``(height, width)`` of the clip made at most so wide."""
     width = min(width, clip.width)
     return max(1, round(clip.height * width / clip.width)), width

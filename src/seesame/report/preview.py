@@ -1,7 +1,8 @@
-"""What the page shows of a frame: small pictures, packed masks, pixel differences."""
+"""The pictures of a frame on the page: small copies, packed masks, pixel differences."""
 
 import io
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +10,29 @@ from PIL import Image
 
 from seesame.video.clip import Frames
 
-MOST_QUALITY, LEAST_QUALITY = 82.0, 6.0
-"""Of WebP, 0..100."""
-START_QUALITY = 60.0
-METHOD = 2
-"""WebP's effort, 0..6: more takes twice the time for a few bytes."""
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """The settings of WebP.
+
+    Attributes:
+        most_quality: of 100, where bytes do not matter.
+        least_quality: of 100, below which the quality never goes.
+        start_quality: of 100, of the first picture where bytes are bounded.
+        effort: 0..6; more takes twice the time for a few bytes.
+    """
+
+    most_quality: float = 82.0
+    least_quality: float = 6.0
+    start_quality: float = 60.0
+    effort: int = 2
+
+
+SETTINGS = PictureSettings()
 
 
 class Pictures:
-    """Encodes a row of pictures as WebP, steering the quality so that all of them fit.
+    """The encoder of a row of pictures as WebP, whose quality is steered so that all of them fit.
 
     Args:
         count: how many there will be.
@@ -25,13 +40,13 @@ class Pictures:
     """
 
     def __init__(self, count: int, budget: int | None) -> None:
-        self.quality = MOST_QUALITY if budget is None else START_QUALITY
+        self.quality = SETTINGS.most_quality if budget is None else SETTINGS.start_quality
         self._left, self._budget = count, budget
 
     def encoded(self, picture: Image.Image) -> bytes:
-        """The next picture as a WebP file."""
+        """Return the next picture as a WebP file."""
         file = io.BytesIO()
-        picture.save(file, "WEBP", quality=round(self.quality), method=METHOD)
+        picture.save(file, "WEBP", quality=round(self.quality), method=SETTINGS.effort)
         data = file.getvalue()
         if self._budget is not None:
             self._steer(len(data))
@@ -44,13 +59,15 @@ class Pictures:
         self._left -= 1
         self._budget -= size
         if size > target:
-            self.quality = max(LEAST_QUALITY, self.quality - min(16.0, 12 * (size / target - 1)))
+            self.quality = max(
+                SETTINGS.least_quality, self.quality - min(16.0, 12 * (size / target - 1))
+            )
         elif size < 0.9 * target:
-            self.quality = min(MOST_QUALITY, self.quality + 1.0)
+            self.quality = min(SETTINGS.most_quality, self.quality + 1.0)
 
 
 def shrunk(frame: Frames, size: tuple[int, int]) -> Image.Image:
-    """A frame ``uint8 (H, W, 3)`` at ``(height, width)``, averaged over the pixels it covers."""
+    """Return a frame ``uint8 (H, W, 3)`` at ``(height, width)``, by averages over its pixels."""
     picture = Image.fromarray(frame)
     height, width = size
     if picture.size == (width, height):
@@ -59,7 +76,7 @@ def shrunk(frame: Frames, size: tuple[int, int]) -> Image.Image:
 
 
 def difference(source: Frames, decoded: Frames, size: tuple[int, int]) -> Image.Image:
-    """How far two frames ``uint8 (H, W, 3)`` differ, as a grey picture of ``(height, width)``.
+    """Return how far two frames ``uint8 (H, W, 3)`` differ, as a grey ``(height, width)`` picture.
 
     A pixel is ``255 sqrt(d / 255)``, where ``d`` is the mean absolute difference of the channels
     over the source's pixels that it covers: the root keeps small differences apart.
@@ -73,7 +90,7 @@ def difference(source: Frames, decoded: Frames, size: tuple[int, int]) -> Image.
 
 
 def packed_mask(classes: NDArray[np.integer]) -> bytes:
-    """Classes ``(h, w)`` for the page: each row but the first XORed with the one above, in zlib.
+    """Return classes ``(h, w)`` for the page: rows XORed with the one above, in zlib.
 
     Below 256 a class is a byte, else two, little-endian; the caller says which by the dtype,
     ``uint8`` or any wider one.

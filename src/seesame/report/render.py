@@ -1,4 +1,4 @@
-"""What the pages have in common: their templates, and how figures are written on them."""
+"""The parts that the pages share: their templates, and the form of their figures."""
 
 import json
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 DASH = "\u2013"
-"""Where there is no figure."""
+"""The text in place of a figure that is absent."""
 
 
 def environment() -> "Environment":
-    """The templates, which escape whatever they are given."""
+    """Return the templates, which escape every value that they are given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -31,12 +31,12 @@ def environment() -> "Environment":
 
 
 def asset(name: str) -> str:
-    """A style sheet or script of ours."""
+    """Return a style sheet or script of the package."""
     return files("seesame.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def script_json(data: Mapping[str, Any]) -> str:
-    """JSON that cannot end its script element, whatever a file is called."""
+    """Return JSON that cannot end its script element, whatever a file is called."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -44,12 +44,12 @@ def script_json(data: Mapping[str, Any]) -> str:
 
 
 def figure(value: float | None, digits: int) -> str:
-    """A number with so many decimals, with commas; a dash for None."""
+    """Return a number with so many decimals, with commas; a dash for None."""
     return DASH if value is None else f"{value:,.{digits}f}"
 
 
 def share(value: float | None, digits: int = 2) -> str:
-    """A share as a percentage; what is there but rounds to nothing is said to be less."""
+    """Return a share as a percentage; a share that rounds to nothing is shown as less than that."""
     if value is None:
         return DASH
     least = 10.0 ** -(digits + 2)
@@ -59,7 +59,7 @@ def share(value: float | None, digits: int = 2) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as ``1:02:03`` or ``2:03``; a dash for None."""
+    """Return seconds as ``1:02:03`` or ``2:03``; a dash for None."""
     if seconds is None:
         return DASH
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""Reads the log of a training encode. It may still be written to, torn, or no log at all."""
+"""Reading the log of a training encode, which may still grow, be torn, or be no log at all."""
 
 import json
 import math
@@ -10,16 +10,29 @@ from typing import Any
 from seesame.errors import UserError
 from seesame.runlog import RUN_FILE
 
-MOST_BYTES = 32 << 20
-"""A log of a month has a tenth of that."""
-MOST_LINE = 1 << 16
-MOST_CANDIDATES = 500
-"""Kept of a log; an encode judges a handful. Starts and stages are bounded by it as well."""
-MOST_TEXT = 200
-"""Characters kept of any text."""
-MOST_SETTINGS = 60
-LARGEST = 1e15
-"""No figure of a run is larger, whatever a file says."""
+
+@dataclass(frozen=True)
+class LogBounds:
+    """The most that is read of a log, whatever it holds.
+
+    Attributes:
+        file_bytes: of the file; a log of a month has a tenth of that.
+        line_bytes: of a line; a longer one is left out.
+        candidates: kept of a log; an encode judges a handful. It also bounds starts and stages.
+        characters: kept of any text.
+        settings: kept of a run.
+        number: no figure of a run is larger.
+    """
+
+    file_bytes: int = 32 << 20
+    line_bytes: int = 1 << 16
+    candidates: int = 500
+    characters: int = 200
+    settings: int = 60
+    number: float = 1e15
+
+
+BOUNDS = LogBounds()
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class CandidateLine:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a stage or a resumed start begins."""
+    """The place where a stage or a resumed start begins."""
 
     name: str
     t: float
@@ -65,7 +78,7 @@ class Mark:
 
 @dataclass
 class Run:
-    """What a log says, all starts of a resumed run after each other.
+    """The content of a log, with all starts of a resumed run in order.
 
     Args:
         about: the last ``begin``: plain, short texts and numbers.
@@ -130,7 +143,7 @@ class Run:
 
 
 def run_file(place: Path) -> Path | None:
-    """The log that a path means: the file itself, or the one in a work folder; else None."""
+    """Return the log that a path means, the file or the one in a work folder, else None."""
     if place.is_dir():
         inside = place / RUN_FILE
         return inside if inside.is_file() else None
@@ -138,7 +151,7 @@ def run_file(place: Path) -> Path | None:
 
 
 def parse_run(data: bytes, name: str) -> Run:
-    """A log's lines.
+    """Parse the lines of a log.
 
     Args:
         data: of the file, perhaps with half a line at its end, or between two starts.
@@ -147,19 +160,19 @@ def parse_run(data: bytes, name: str) -> Run:
     Raises:
         UserError: too large, or nothing of a run is in it.
     """
-    if len(data) > MOST_BYTES:
+    if len(data) > BOUNDS.file_bytes:
         raise UserError(f"{name}: is larger than the log of a run ever gets")
     reader = _Reader()
     for line in data.split(b"\n"):
         if line.strip():
             reader.line(line)
     if not reader.run.starts:
-        raise UserError(f"{name}: is not the log of a run; `seesame compress --log` writes one")
+        raise UserError(f"{name}: is not the log of a run; an encode that trains writes one")
     return reader.run
 
 
 class _Reader:
-    """Adds line after line to a run."""
+    """The reader that adds line after line to a run."""
 
     def __init__(self) -> None:
         self.run = Run()
@@ -167,9 +180,9 @@ class _Reader:
         self.started: float | None = None
 
     def line(self, data: bytes) -> None:
-        """One line; what is none is counted and left out."""
+        """Read one line; one that is none is counted and left out."""
         try:
-            values = json.loads(data) if len(data) <= MOST_LINE else None
+            values = json.loads(data) if len(data) <= BOUNDS.line_bytes else None
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict) or values.get("kind") not in _KINDS:
@@ -188,7 +201,7 @@ class _Reader:
 
     def _begin(self, values: dict[str, Any]) -> bool:
         run = self.run
-        if len(run.starts) >= MOST_CANDIDATES:
+        if len(run.starts) >= BOUNDS.candidates:
             return False
         run.starts.append(Mark("resumed" if run.starts else "", run.t, self.step))
         run.ended, run.final = "", None
@@ -203,11 +216,11 @@ class _Reader:
             run.about[key] = _number(clip.get(key))
         settings = values.get("settings")
         pairs = list(settings.items()) if isinstance(settings, dict) else []
-        run.settings = {_text(key): _text(value) for key, value in pairs[:MOST_SETTINGS]}
+        run.settings = {_text(key): _text(value) for key, value in pairs[: BOUNDS.settings]}
         return True
 
     def _stage(self, values: dict[str, Any]) -> bool:
-        if len(self.run.stages) >= MOST_CANDIDATES:
+        if len(self.run.stages) >= BOUNDS.candidates:
             return False
         self.run.stages.append(Mark(_text(values.get("stage")), self.run.t, self.step))
         return True
@@ -225,7 +238,7 @@ class _Reader:
     def _candidate(self, values: dict[str, Any]) -> bool:
         names = ("number", "bytes", "seg", "pose", "rate", "score", "excess")
         figures = dict(_numbers(values, names))
-        if len(figures) < len(names) or len(self.run.candidates) >= MOST_CANDIDATES:
+        if len(figures) < len(names) or len(self.run.candidates) >= BOUNDS.candidates:
             return False
         self.run.candidates.append(
             CandidateLine(
@@ -252,7 +265,7 @@ _KINDS = ("begin", "stage", "step", "candidate", "end")
 
 
 def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    """Those of the named values that are numbers, none of them below 0."""
+    """Yield those of the named values that are numbers, none of them below 0."""
     for name in names:
         value = _number(values.get(name))
         if value is not None and value >= 0:
@@ -260,13 +273,13 @@ def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _number(value: Any) -> float | None:
-    """A finite number of a size that figures have; else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+    """Return a finite number of a size that figures have; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > BOUNDS.number:
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def _text(value: Any) -> str:
-    """Any value as a short text."""
+    """Return any value as a short text."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "\u2026"
+    return text if len(text) <= BOUNDS.characters else text[: BOUNDS.characters - 1] + "\u2026"

@@ -1,6 +1,7 @@
 """The page of a training run: its curves, its candidates, how far it is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,30 @@ from seesame import __version__
 from seesame.report.render import environment, script_json
 from seesame.report.run import CandidateLine, Run
 
-MOST_POINTS = 1200
-"""Of a curve on the page, the last one always among them."""
-SMOOTH = 15
-"""Lines over which the seg distortion of single batches is averaged."""
-STALE = 120.0
-"""Seconds without a line after which the page says so."""
-RELOAD = 3
-"""Seconds between two looks of a page that is followed."""
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """The settings of the page's curves.
+
+    Attributes:
+        most_points: of a curve; the last point is always among them.
+        smooth: lines over which the seg distortion of single batches is averaged.
+        stale_seconds: without a line, after which the page says so.
+        reload_seconds: after which the page of a live run loads itself again.
+    """
+
+    most_points: int = 1200
+    smooth: int = 15
+    stale_seconds: float = 120.0
+    reload_seconds: int = 3
+
+
+SETTINGS = CurveSettings()
 Column = list[float | None]
 
 
 def run_values(run: Run, name: str, now: float) -> dict[str, Any]:
-    """The summary as plain JSON values.
+    """Return the summary as plain JSON values.
 
     Args:
         run: the log.
@@ -49,7 +61,7 @@ def run_values(run: Run, name: str, now: float) -> dict[str, Any]:
 
 
 def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
-    """Everything that the page's script reads, as plain JSON values."""
+    """Return everything that the page's script reads, as plain JSON values."""
     best = run.best
     chosen = _thinned(len(run.steps))
     columns: dict[str, Column] = {
@@ -64,8 +76,8 @@ def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
     return {
         "name": name,
         "live": live,
-        "reload": RELOAD,
-        "stale": STALE,
+        "reload": SETTINGS.reload_seconds,
+        "stale": SETTINGS.stale_seconds,
         "updated": run.updated,
         "columns": {key: [column[i] for i in chosen] for key, column in columns.items()},
         "candidates": [_candidate(one, i) for i, one in enumerate(run.candidates, start=1)],
@@ -85,7 +97,7 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
         run: the log.
         name: of the log, as shown; a stranger's text.
         now: time of day in seconds since 1970.
-        live: the page is going to be replaced, and looks for that itself.
+        live: the page will be replaced, and loads itself again.
     """
     data = page_data(run, name, now, live)
     text = (
@@ -105,7 +117,7 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
 
 
 def _candidate(one: CandidateLine, number: int) -> dict[str, Any]:
-    """A candidate's figures, and the terms of its score; ``number`` counts those of all starts."""
+    """Return a candidate's figures and its score's terms; ``number`` counts those of all starts."""
     return {
         "number": number,
         "t": one.t,
@@ -123,7 +135,7 @@ def _candidate(one: CandidateLine, number: int) -> dict[str, Any]:
 
 
 def _estimates(run: Run) -> dict[str, Column]:
-    """The score's terms at each step, as training saw them, and their sum.
+    """Return the score's terms at each step, as training saw them, and their sum.
 
     The seg distortion of a batch is averaged over the lines before; the score needs the bytes,
     which are unknown until weights are quantised.
@@ -143,25 +155,25 @@ def _estimates(run: Run) -> dict[str, Column]:
 
 
 def _running(values: Sequence[float | None]) -> Column:
-    """The mean of each value and those shortly before it."""
+    """Return the mean of each value and those shortly before it."""
     known = np.array([np.nan if value is None else value for value in values])
     there = ~np.isnan(known)
     sums = np.cumsum(np.where(there, known, 0.0))
     counts = np.cumsum(there)
-    sums[SMOOTH:] -= sums[:-SMOOTH].copy()
-    counts[SMOOTH:] -= counts[:-SMOOTH].copy()
+    sums[SETTINGS.smooth :] -= sums[: -SETTINGS.smooth].copy()
+    counts[SETTINGS.smooth :] -= counts[: -SETTINGS.smooth].copy()
     return [float(s / c) if c else None for s, c in zip(sums, counts, strict=True)]
 
 
 def _thinned(count: int) -> list[int]:
-    """Places of the points to draw, evenly over all."""
-    if count <= MOST_POINTS:
+    """Return places of the points to draw, evenly over all."""
+    if count <= SETTINGS.most_points:
         return list(range(count))
-    return [int(i) for i in np.linspace(0, count - 1, MOST_POINTS).round()]
+    return [int(i) for i in np.linspace(0, count - 1, SETTINGS.most_points).round()]
 
 
 def _facts(run: Run) -> list[str]:
-    """What was run, in short pieces."""
+    """Return the facts of the run, in short pieces."""
     about: Mapping[str, Any] = run.about
     facts = [about.get("codec") or "unknown codec"]
     if about.get("width") and about.get("height"):

@@ -1,4 +1,4 @@
-"""What is reported on: one file beside its source."""
+"""The subject of a report: one file and what it decodes to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Subject:
     """One file.
 
     Args:
-        name: as shown; a stranger's text.
+        name: as shown; not trusted.
         clip: what it decodes to, at the source's size.
         bytes: of the file on disk.
         codec: its name; ``"video"`` for a file that is no .ssm.
@@ -40,13 +40,13 @@ class Subject:
 
 
 def of_video(name: str, clip: Clip) -> Subject:
-    """A file of any other kind: all of it is one part."""
+    """Return the subject of any other file, all of which is one part."""
     size = clip.source_bytes
     return Subject(name, clip, size, "video", (("whole file", size),))
 
 
 def of_container(name: str, container: Container, codec: Codec, clip: Clip) -> Subject:
-    """An .ssm file. Raises DamagedError when its settings or notes cannot be read."""
+    """Return the subject of an .ssm file. Raises DamagedError for unreadable settings or notes."""
     layout = container.layout()
     parts = [(part, size) for part, size in layout if part in SMALL_PARTS and size]
     size = sum(size for _, size in layout)

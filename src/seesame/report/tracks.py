@@ -25,7 +25,7 @@ class Track:
 
 
 class Tracks:
-    """Takes items as they are made; holds no more than a chunk of each track when in a folder.
+    """The tracks of a page; one in a folder holds no more than a chunk of each in memory.
 
     Args:
         folder: where chunks go, each a script; None to keep them in memory, for one file.

@@ -25,7 +25,7 @@ class Waves:
     def drawn(
         cls, rng: np.random.Generator, total: float, shortest: float, longest: float, count: int = 4
     ) -> "Waves":
-        """``count`` waves with lengths between the two given; ``total`` is the largest value."""
+        """Return ``count`` waves with lengths between two bounds; ``total`` is the maximum."""
         share = rng.uniform(0.3, 1.0, count)
         length = np.exp(rng.uniform(math.log(shortest), math.log(longest), count))
         return cls(
@@ -36,15 +36,15 @@ class Waves:
         return np.asarray(np.multiply.outer(np.asarray(x, np.float64), self.rate) + self.phase)
 
     def value(self, x: Array64 | float) -> Array64:
-        """The sum at ``x``."""
+        """Return the sum at ``x``."""
         return np.asarray(np.sin(self._angle(x)) @ self.amplitude)
 
     def slope(self, x: Array64 | float) -> Array64:
-        """The derivative at ``x``."""
+        """Return the derivative at ``x``."""
         return np.asarray(np.cos(self._angle(x)) @ (self.amplitude * self.rate))
 
     def integral(self, x: Array64 | float) -> Array64:
-        """The integral from 0 to ``x``."""
+        """Return the integral from 0 to ``x``."""
         part = self.amplitude / self.rate
         return np.asarray((np.cos(self.phase) - np.cos(self._angle(x))) @ part)
 
@@ -59,7 +59,7 @@ class Course:
     def step(
         self, start: Array64 | float, end: Array64 | float, heading: float
     ) -> tuple[Array64, Array64]:
-        """Displacement from distance ``start`` to ``end`` in axes turned to ``heading``.
+        """Return displacement from distance ``start`` to ``end`` in axes turned to ``heading``.
 
         Gauss-Legendre quadrature of the tangent with eight nodes.
         """
@@ -72,7 +72,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the camera is: ``along`` and ``across`` the road (m), ``up`` (m), three angles."""
+    """The camera's place: ``along`` and ``across`` the road (m), ``up`` (m), three angles."""
 
     along: float
     across: float
@@ -82,7 +82,7 @@ class Pose:
     yaw: float
 
     def matrix(self) -> Array64:
-        """Rotation from camera axes to the world's (north, east, down), ZYX order."""
+        """Return rotation from camera axes to the world's (north, east, down), ZYX order."""
         (cr, sr), (cp, sp), (cy, sy) = (
             (math.cos(a), math.sin(a)) for a in (self.roll, self.pitch, self.yaw)
         )
@@ -142,15 +142,15 @@ class Drive:
         self.tilt = float(rng.normal(0, 0.006))
 
     def travelled(self, time: Array64 | float) -> Array64:
-        """Distance along the road at ``time`` (s), in m."""
+        """Return distance along the road at ``time`` (s), in m."""
         return np.asarray(self.start + self.speed * (np.asarray(time) + self.change.integral(time)))
 
     def pace(self, time: float) -> float:
-        """Speed in m/s at ``time``."""
+        """Return speed in m/s at ``time``."""
         return max(0.0, self.speed * (1.0 + float(self.change.value(time))))
 
     def pose(self, time: float) -> Pose:
-        """The camera at ``time`` (s)."""
+        """Return the camera at ``time`` (s)."""
         along = float(self.travelled(time))
         live = min(1.0, self.pace(time) / 6.0)  # a standing car does not shake or wander
         # The wander follows the distance, so that a standing car stands.
@@ -169,7 +169,7 @@ class Drive:
         )
 
     def motion(self, before: Pose, after: Pose) -> Array64:
-        """Six values from ``before`` to ``after``, in the camera axes of ``before``.
+        """Return six values from ``before`` to ``after``, in the camera axes of ``before``.
 
         Forward, right, down in metres; roll, pitch, yaw in radians (ZYX order).
         """
@@ -228,14 +228,14 @@ class View:
         self.bend = course.curve.value(along)
 
     def place(self, ahead: Array64, across: Array64) -> tuple[Array64, Array64, Array64]:
-        """Points on the road's surface, in axes turned to the camera's yaw: forward, right, up."""
+        """Return points of the road in axes turned by the camera's yaw: forward, right, up."""
         angle = np.interp(ahead, self.ahead, self.angle)
         x = np.interp(ahead, self.ahead, self.x) - across * np.sin(angle)
         y = np.interp(ahead, self.ahead, self.y) + across * np.cos(angle)
         return x, y, np.interp(ahead, self.ahead, self.z)
 
     def project(self, x: Array64, y: Array64, z: Array64) -> tuple[Array64, Array64, Array64]:
-        """Column, row (pixel corners at whole numbers) and depth of points of :meth:`place`."""
+        """Return column, row (corners are whole numbers) and depth of :meth:`place`'s points."""
         depth = x * self.cos_pitch + z * self.sin_pitch
         safe = np.maximum(depth, 1e-3)
         u = self.focal * y / safe

@@ -1,4 +1,4 @@
-"""What a synthetic drive is asked for, and what one rendered frame holds."""
+"""The settings of a synthetic drive, and a rendered frame."""
 
 from dataclasses import dataclass
 

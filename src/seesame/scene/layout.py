@@ -1,4 +1,4 @@
-"""What a seed draws: the road's make-up, what stands beside it, the light and the colours."""
+"""The things that a seed draws: the road, the things along it, the light and the colours."""
 
 import math
 from dataclasses import dataclass, field

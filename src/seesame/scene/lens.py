@@ -10,7 +10,7 @@ from seesame.scene.texture import smooth_noise
 
 
 class Lens:
-    """What is fixed to the camera over one drive."""
+    """The properties of the camera that are fixed over one drive."""
 
     def __init__(self, layout: Layout, config: SceneConfig) -> None:
         self.layout, self.config = layout, config
@@ -77,7 +77,7 @@ class Lens:
             frame.mask[rows][cover > 0.5] = OWN_CAR
 
     def digitise(self, image: Array, index: int) -> NDArray[np.uint8]:
-        """Exposure, contrast, saturation, lens blur, noise: ``uint8 (H, W, 3)``."""
+        """Return ``uint8 (H, W, 3)`` after exposure, contrast, saturation, lens blur and noise."""
         layout = self.layout
         image *= self.shade
         if layout.blur > 0.1 and image.shape[0] > 500:

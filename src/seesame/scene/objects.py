@@ -1,4 +1,4 @@
-"""What stands and drives beside and on the road, and where it is at any time."""
+"""The things that stand by the road and drive on it, and their places at any time."""
 
 import math
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Stock:
         self._slot = cache(self._draw_slot)
 
     def _draw_cell(self, cell: int) -> tuple[tuple[float, Thing], ...]:
-        """Things of one cell, each with its place along the road; ``ahead`` is still 0."""
+        """Return things of one cell, each with its place along the road; ``ahead`` is still 0."""
         rng = np.random.default_rng([self.seed, 41, cell + 10_000])
         layout = self.layout
         out: list[tuple[float, Thing]] = []
@@ -110,7 +110,7 @@ class Stock:
         return tuple(out)
 
     def things(self, along: float, reach: float) -> Iterator[Thing]:
-        """What stands by the road up to ``reach`` metres ahead of ``along``."""
+        """Return what stands by the road up to ``reach`` metres ahead of ``along``."""
         first = math.floor(along / self.CELL)
         for cell in range(first, math.ceil((along + reach) / self.CELL)):
             for s, thing in self._cell(cell):
@@ -118,7 +118,7 @@ class Stock:
                     yield replace(thing, ahead=s - along)
 
     def _draw_slot(self, lane: int, slot: int) -> tuple[bool, float, float, int, bool]:
-        """One place in a lane's stream: taken, jitter, sideways, which car, truck."""
+        """Return one place in a lane's stream: taken, jitter, sideways, which car, truck."""
         rng = np.random.default_rng([self.seed, 51, lane, slot + 100_000])
         truck = bool(rng.random() < 0.12)
         return (
@@ -130,7 +130,7 @@ class Stock:
         )
 
     def vehicles(self, time: float, along: float, reach: float) -> Iterator[Vehicle]:
-        """The other cars at ``time`` from a little behind to ``reach`` metres ahead."""
+        """Yield the other cars at ``time`` from a little behind to ``reach`` metres ahead."""
         for number, lane in enumerate(self.layout.lanes):
             flow = self._flow(lane, time)
             first = math.floor((along - 12 - flow) / lane.spacing)
@@ -147,7 +147,7 @@ class Stock:
                     yield Vehicle(ahead, across, lane.direction, size, rear, front, side)
 
     def _flow(self, lane: Lane, time: float) -> float:
-        """How far a lane's stream has moved."""
+        """Return how far a lane's stream has moved."""
         gone = float(self.drive.travelled(time))
         sway = 2.0 * math.sin(0.23 * time + 9 * lane.phase)
         if lane.own:

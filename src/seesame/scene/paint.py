@@ -36,7 +36,7 @@ def _blend(frame: Frame, rows: slice, cols: slice, rgba: Array, depth: Array, ki
 
 
 def _lerp(grid: Array, at: Array, axis: int) -> Array:
-    """Linear look-up of ``grid`` along one axis at texel places ``at`` (centres at halves)."""
+    """Return ``grid``'s linear values along one axis at texel places ``at`` (centres at halves)."""
     size = grid.shape[axis]
     at = np.minimum(np.maximum(at - 0.5, 0), size - 1)
     low = at.astype(np.intp)
@@ -132,7 +132,7 @@ def upright(
 def _foot(
     view: View, place: tuple[float, float, float], heights: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Column, upper and lower row and depth of one upright edge."""
+    """Return column, upper and lower row and depth of one upright edge."""
     x, y, z = place
     depth = x * view.cos_pitch + z * view.sin_pitch
     safe = max(depth, 1e-3)

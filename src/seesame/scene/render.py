@@ -47,11 +47,11 @@ class Scene:
         self.haze = (np.asarray(self.layout.horizon, np.float32), self.layout.haze)
 
     def pose(self, index: int) -> Pose:
-        """The camera at frame ``index``."""
+        """Return the camera at frame ``index``."""
         return self.drive.pose(index / self.config.fps)
 
     def ego_motion(self, index: int) -> Array64:
-        """Camera motion from frame ``index - 1`` to ``index``: ``float64 (6,)``.
+        """Return camera motion from frame ``index - 1`` to ``index``: ``float64 (6,)``.
 
         Forward, right, down in metres and roll, pitch, yaw in radians, in the camera axes of
         frame ``index - 1``; frame 0 moves from a frame -1 that is never shown.
@@ -59,7 +59,7 @@ class Scene:
         return self.drive.motion(self.pose(index - 1), self.pose(index))
 
     def view(self, index: int) -> View:
-        """The projection of frame ``index``."""
+        """Return the projection of frame ``index``."""
         config = self.config
         return View(self.course, self.pose(index), config.width, config.height, self.layout.focal)
 
@@ -69,7 +69,7 @@ class Scene:
         return SceneFrame(self.lens.digitise(frame.image, index), frame.mask)
 
     def paint(self, index: int) -> Frame:
-        """Frame ``index`` before exposure and noise, with each pixel's depth in metres."""
+        """Return frame ``index`` before exposure and noise, with each pixel's depth in metres."""
         view = self.view(index)
         frame = Frame(view.width, view.height)
         stop = self.lens.stop
@@ -141,7 +141,7 @@ class Scene:
         self._lights(frame, view, cars, stop)
 
     def _lit(self, ahead: float) -> float:
-        """How bright a thing at this distance is: the headlights' reach at night."""
+        """Return how bright a thing at this distance is: the headlights' reach at night."""
         if self.night:
             return 0.025 + 0.4 / (1 + (ahead / 16) ** 2)
         return 0.55 if self.layout.light == "dusk" else 1.0
@@ -204,7 +204,7 @@ class Scene:
         )
 
     def _lights(self, frame: Frame, view: View, cars: list[Vehicle], stop: int) -> None:
-        """Head and tail lights of the other cars, in the dark."""
+        """Return head and tail lights of the other cars, in the dark."""
         if self.layout.light == "day":
             return
         strength = 1.0 if self.night else 0.5

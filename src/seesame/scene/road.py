@@ -72,7 +72,7 @@ class Ground:
         return np.asarray(tex, np.float32)
 
     def table(self, view: View) -> tuple[Array, float, float, int]:
-        """Road quantities on a fine ladder of rows, from the highest visible ground downwards.
+        """Return road quantities on a fine ladder of rows, from the highest visible ground down.
 
         Returns ``(n, 7)``: distance ahead, across the centre, sine and cosine of the road's
         turn, curvature, depth, metres along the road a pixel; then the top row (pixels from the
@@ -231,14 +231,14 @@ class Ground:
 
 
 def _beam(far: Array, aside: Array) -> Array:
-    """The own headlights on the road: bright close ahead, fading outwards and far away."""
+    """Return the own headlights on the road: bright close ahead, fading outwards and far away."""
     turn = np.abs(aside + 0.05 * far) / (3.0 + 0.22 * far)
     near = np.clip((far - 3.0) / 5.0, 0.15, 1)
     return np.asarray(0.03 + 1.2 * near * np.exp(-far / 24) * np.exp(-turn * turn), np.float32)
 
 
 def dashes(s: Array, foot: Array, dash: float, period: float) -> Array:
-    """The share of ``[s - foot/2, s + foot/2]`` covered by dashes starting at every ``period``."""
+    """Return the share of ``[s - foot/2, s + foot/2]`` in dashes that start every ``period``."""
     duty = np.float32(dash / period)
 
     def total(x: Array) -> Array:

@@ -28,7 +28,7 @@ class Canvas:
         self.rgba += cover[..., None] * (full - self.rgba)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, round_: float = 0.02) -> Array:
-        """Cover of a rectangle with rounded corners."""
+        """Return cover of a rectangle with rounded corners."""
         height, width = self.size
         r = round_ * width
         dx = np.abs(self.x - (x0 + x1) / 2) * width - (x1 - x0) / 2 * width + r
@@ -37,7 +37,7 @@ class Canvas:
         return np.asarray(np.clip(0.5 - (dist - r), 0, 1), np.float32)
 
     def shape(self, points: list[tuple[float, float]]) -> Array:
-        """Cover of a convex polygon, corners clockwise as seen."""
+        """Return cover of a convex polygon, corners clockwise as seen."""
         height, width = self.size
         inside = np.full(self.size, 1e3, np.float32)
         for (xa, ya), (xb, yb) in zip(points, points[1:] + points[:1], strict=True):
@@ -47,7 +47,7 @@ class Canvas:
         return np.asarray(np.clip(inside + 0.5, 0, 1), np.float32)
 
     def disc(self, x: float, y: float, rx: float, ry: float) -> Array:
-        """Cover of an ellipse."""
+        """Return cover of an ellipse."""
         height, width = self.size
         dist = np.hypot((self.x - x) / rx, (self.y - y) / ry)
         return np.asarray(
@@ -55,12 +55,12 @@ class Canvas:
         )
 
     def done(self) -> Ripmap:
-        """The finished texture."""
+        """Return the finished texture."""
         return Ripmap(self.rgba, tile=False)
 
 
 def tree(rng: Generator, leaf: Colour) -> Ripmap:
-    """A leafy tree, a conifer or a slim one."""
+    """Return a leafy tree, a conifer or a slim one."""
     pic = Canvas(128, 128)
     kind = rng.random()
     rough = fractal(rng, 128, 128, (24, 10, 5, 3), 0.8)
@@ -91,7 +91,7 @@ def tree(rng: Generator, leaf: Colour) -> Ripmap:
 
 
 def bush(rng: Generator, leaf: Colour) -> Ripmap:
-    """A low round bush."""
+    """Return a low round bush."""
     pic = Canvas(64, 128)
     rough = fractal(rng, 64, 128, (16, 6, 3), 0.8)
     body = 1 - np.hypot((pic.x - 0.5) / 0.46, (pic.y - 1.0) / 0.85)
@@ -102,7 +102,7 @@ def bush(rng: Generator, leaf: Colour) -> Ripmap:
 
 
 def foliage(rng: Generator, leaf: Colour) -> Ripmap:
-    """A closed wall of trees, repeating along its length: 64 m by its height."""
+    """Return a closed wall of trees, repeating along its length: 64 m by its height."""
     rough = np.zeros((128, 1024), np.float32)
     for cell, weight in ((18, 1.0), (8, 0.8), (4, 0.6), (2, 0.4)):
         rough += weight * smooth_noise(rng, 128, 1024, cell, 2 * cell)
@@ -119,7 +119,7 @@ def foliage(rng: Generator, leaf: Colour) -> Ripmap:
 
 
 def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
-    """A barrier's repeating picture and how many metres it spans."""
+    """Return a barrier's repeating picture and how many metres it spans."""
     if kind == "rail":
         pic = Canvas(64, 128)
         pic.put(pic.box(0.45, 0.2, 0.50, 1.0, 0.0), (0.30, 0.28, 0.26))
@@ -172,7 +172,7 @@ def _level(rng: Generator, low: float, high: float) -> float:
 
 
 def car(rng: Generator, truck: bool) -> tuple[Ripmap, Ripmap, Ripmap, tuple[float, float, float]]:
-    """Rear, front and side pictures of a vehicle, and its length, width and height in metres."""
+    """Return a vehicle's rear, front and side pictures, and its length, width and height in m."""
     paints: list[Colour] = [
         (0.75, 0.75, 0.74),
         (0.48, 0.49, 0.50),
@@ -236,7 +236,7 @@ def _face(rng: Generator, paint: Array, tall: bool, rear: bool) -> Ripmap:
 
 
 def _side(paint: Array, tall: bool) -> Ripmap:
-    """The side, front end to the right."""
+    """Return the side, front end to the right."""
     pic = Canvas(64, 128)
     waist = 0.45
     back = 0.03 if tall else 0.14
@@ -293,7 +293,7 @@ def _truck_side(rng: Generator, paint: Array) -> Ripmap:
 
 
 def sign(rng: Generator) -> Ripmap:
-    """A road sign on its post."""
+    """Return a road sign on its post."""
     pic = Canvas(128, 64)
     pic.put(pic.box(0.47, 0.2, 0.53, 1.0, 0.0), (0.42, 0.42, 0.42))
     kind = int(rng.integers(0, 5))
@@ -318,7 +318,7 @@ def sign(rng: Generator) -> Ripmap:
 
 
 def post(lamp: bool) -> Ripmap:
-    """A delineator post, or a lamp post with its arm."""
+    """Return a delineator post, or a lamp post with its arm."""
     pic = Canvas(256, 64) if lamp else Canvas(64, 16)
     if lamp:
         pic.put(pic.box(0.12, 0.02, 0.155, 1.0, 0.0), (0.34, 0.34, 0.34))
@@ -331,7 +331,7 @@ def post(lamp: bool) -> Ripmap:
 
 
 def house(rng: Generator) -> Ripmap:
-    """A house front with rows of windows."""
+    """Return a house front with rows of windows."""
     pic = Canvas(128, 128)
     walls: list[Colour] = [
         (0.62, 0.58, 0.50),
@@ -352,7 +352,7 @@ def house(rng: Generator) -> Ripmap:
 
 
 def deck(dark: bool) -> Ripmap:
-    """The side of a bridge across the road, or the shade below it."""
+    """Return the side of a bridge across the road, or the shade below it."""
     pic = Canvas(16, 64)
     tone = 0.05 if dark else 0.50
     pic.put(np.ones((16, 64), np.float32), (tone, tone * 0.98, tone * 0.93))

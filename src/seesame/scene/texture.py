@@ -17,7 +17,7 @@ Generator = np.random.Generator
 
 @cache
 def _noise_tile(height: int, width: int, cell_y: int, cell_x: int, variant: int) -> Array:
-    """One fixed tile of smooth noise; kept, since its transforms cost more than all the rest."""
+    """Return one fixed tile of smooth noise, kept since its transforms cost more than the rest."""
     rng = np.random.default_rng([height, width, cell_y, cell_x, variant])
     raw = rng.standard_normal((height, width), dtype=np.float32)
     fy = np.fft.fftfreq(height)[:, None] * cell_y
@@ -30,7 +30,7 @@ def _noise_tile(height: int, width: int, cell_y: int, cell_x: int, variant: int)
 
 
 def smooth_noise(rng: Generator, height: int, width: int, cell_y: int, cell_x: int) -> Array:
-    """Tileable noise with features of ``cell_y x cell_x`` texels: zero mean, unit deviation.
+    """Return tileable noise with features of ``cell_y x cell_x`` texels: zero mean, unit deviation.
 
     It is one of a few fixed tiles, moved, mirrored and signed as drawn.
     """
@@ -45,7 +45,7 @@ def smooth_noise(rng: Generator, height: int, width: int, cell_y: int, cell_x: i
 def fractal(
     rng: Generator, height: int, width: int, cells: tuple[int, ...], fall: float = 0.6
 ) -> Array:
-    """A sum of tileable noises, largest cell first, each weaker by ``fall``; unit deviation."""
+    """Return a sum of tileable noises, largest cell first, each ``fall`` weaker; unit deviation."""
     total = np.zeros((height, width), np.float32)
     weight = 1.0
     for cell in cells:
@@ -85,7 +85,7 @@ class Ripmap:
             self.flat = self.flat[:, 0]
 
     def grid(self, foot_y: float, foot_x: float) -> Array:
-        """The averaged copy ``(h, w, C)`` that fits one pixel footprint (in full texels)."""
+        """Return the averaged copy ``(h, w, C)`` that fits one pixel footprint (in full texels)."""
         ly = min(max(round(math.log2(max(foot_y, 1e-6))), 0), self.levels_y - 1)
         lx = min(max(round(math.log2(max(foot_x, 1e-6))), 0), self.levels_x - 1)
         at = int(self.offset[ly, lx])
@@ -93,13 +93,13 @@ class Ripmap:
         return self.flat[at : at + height * width].reshape(height, width, self.channels)
 
     def level(self, footprint: Array, axis: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        """The level whose texels are as big as ``footprint`` (in texels of the full texture)."""
+        """Return the level whose texels are as big as ``footprint`` (in full texels)."""
         top = (self.levels_y if axis == 0 else self.levels_x) - 1
         rounded = np.rint(np.log2(np.maximum(footprint, 1e-6))).astype(np.int64)
         return np.clip(rounded, 0, top)
 
     def look(self, y: Array, x: Array, foot_y: Array, foot_x: Array) -> Array:
-        """Bilinear values at ``(y, x)`` (full-texture texels); all four broadcast together.
+        """Return bilinear values at ``(y, x)`` (full-texture texels); all four broadcast together.
 
         Returns ``(..., C)``, or ``(...)`` for one channel.
         """

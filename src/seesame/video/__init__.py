@@ -1,1 +1,1 @@
-"""Reading and writing clips, colour, resizing, and the synthetic scene."""
+"""Reading and writing clips, colour and resizing."""

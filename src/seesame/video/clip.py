@@ -1,4 +1,4 @@
-"""What a clip is to the rest of the house: a lazy source of RGB frames."""
+"""The protocol of a clip: a lazy source of RGB frames."""
 
 from collections.abc import Iterator
 from fractions import Fraction

@@ -64,7 +64,7 @@ def yuv420_to_rgb(y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint
 
 
 def _upsampled(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A chroma plane of odd size upsampled to ``size``, less 128; by torch, as the metric is."""
+    """Return a chroma plane of odd size at ``size``, less 128; by torch, as in the metric."""
     whole = torch.from_numpy(plane.astype(np.float32))[None, None]
     wide = F.interpolate(whole, size=size, mode="bilinear", align_corners=False)
     found: NDArray[np.float32] = wide[0, 0].sub_(128.0).numpy()
@@ -72,7 +72,7 @@ def _upsampled(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.fl
 
 
 def _doubled_rows(plane: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Four times (chroma - 128), its rows doubled, with a column repeated at either side.
+    """Return four times (chroma - 128), its rows doubled, with a column repeated at either side.
 
     Doubling by bilinear interpolation weighs the nearer sample 3/4 and the farther one 1/4 along
     each axis, so that whole sixteenths hold the result exactly, as float32 does.
@@ -89,7 +89,7 @@ def _doubled_rows(plane: NDArray[np.uint8]) -> NDArray[np.int16]:
 def _convert(
     y: NDArray[np.uint8], u: NDArray[Any], v: NDArray[Any], out: NDArray[np.uint8]
 ) -> None:
-    """Some pixels to RGB; ``u`` and ``v`` are less 128, float32 or int16 sixteenths."""
+    """Convert some pixels to RGB; ``u`` and ``v`` are less 128, float32 or int16 sixteenths."""
     yf = y.astype(np.float32)
     yf -= np.float32(16.0)
     yf *= np.float32(255.0 / 219.0)
@@ -198,7 +198,7 @@ def _clamp_bytes(plane: Tensor) -> Tensor:
 
 
 def _spread(grad: Tensor, factor: float, inside: Tensor) -> Tensor:
-    """A half-size plane's gradient to the 2x2 pixels it averaged, where they were inside."""
+    """Return the gradient of the 2x2 pixels that a half-size plane averaged, where inside."""
     whole = grad.new_empty(inside.shape)
     scaled = grad * factor
     for row, column in _QUARTERS:
@@ -232,14 +232,14 @@ def rgb_to_yuv420(
 def rgb_to_yuv444(
     rgb: Frames,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """As :func:`rgb_to_yuv420`, but with chroma for every pixel."""
+    """Convert like :func:`rgb_to_yuv420`, but with chroma for every pixel."""
     y, u, v = _to_yuv(rgb)
     u, v = (plane * (224.0 / 255.0) + 128.0 for plane in (u, v))
     return _byte(y.numpy()), _byte(u.numpy()), _byte(v.numpy())
 
 
 def _to_yuv(rgb: Frames) -> tuple[Tensor, Tensor, Tensor]:
-    """Limited-range luma, and the two colour differences in -127.5..127.5."""
+    """Return limited-range luma, and the two colour differences in -127.5..127.5."""
     planes = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).float()
     red, green, blue = planes
     y = red * 0.299 + green * 0.587 + blue * 0.114

@@ -1,4 +1,4 @@
-"""Is a video file all there? What its container says about its own length, against the disk.
+"""A check that a video file is complete, by the length that its container declares.
 
 FFmpeg plays a truncated file up to the cut without a word; these checks find the cut from the
 container's outermost sizes alone. Formats that declare no length (.ts, raw HEVC, a Matroska file
@@ -46,7 +46,7 @@ def check_complete(path: Path, format_name: str) -> None:
 
 
 def _end_of_boxes(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box ends (ISO/IEC 14496-12, 4.2)."""
+    """Return where the last top-level box ends (ISO/IEC 14496-12, 4.2)."""
     position = 0
     while position < size:
         file.seek(position)
@@ -63,7 +63,7 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_segment(file: BinaryIO, size: int) -> int:
-    """Where the Matroska segment ends; 0 when it does not say (RFC 8794, 6; RFC 9559, 5.1)."""
+    """Return where the Matroska segment ends, 0 if it does not say (RFC 8794, 6; RFC 9559, 5.1)."""
     _, length = _element(file)  # the EBML header
     if length is None or length > size:
         return 0  # no header: the demuxer will refuse it
@@ -73,7 +73,7 @@ def _end_of_segment(file: BinaryIO, size: int) -> int:
 
 
 def _element(file: BinaryIO) -> tuple[int, int | None]:
-    """Id and length of the EBML element here; the length is None when unknown."""
+    """Return id and length of the EBML element here; the length is None when unknown."""
     first = file.read(1)
     if not first:
         return 0, None
@@ -92,7 +92,7 @@ def _leading_zeros(byte: int) -> int:
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int:
-    """Where the last RIFF chunk ends: a large AVI has several."""
+    """Return where the last RIFF chunk ends: a large AVI has several."""
     position = 0
     while position < size:
         file.seek(position)

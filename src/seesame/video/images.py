@@ -60,7 +60,7 @@ class PictureClip:
 
 
 def read_picture(path: Path) -> Frames:
-    """One picture as RGB, ``uint8 (H, W, 3)``, upright; alpha is dropped, 16-bit grey rounded.
+    """Return a picture as upright RGB ``uint8 (H, W, 3)``; alpha is dropped, 16-bit grey rounded.
 
     Raises:
         DamagedError: it cannot be read.
@@ -75,7 +75,7 @@ def read_picture(path: Path) -> Frames:
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
-    """Width and height after the EXIF orientation, from the header alone."""
+    """Return width and height after the EXIF orientation, from the header alone."""
     with _reading(path), Image.open(path) as image:
         turned = image.getexif().get(0x0112, 1) >= 5
         return (image.height, image.width) if turned else (image.width, image.height)
@@ -102,7 +102,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A sort key by which numbers inside a name count as numbers."""
+    """Return a sort key by which numbers inside a name count as numbers."""
     parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
     key = [(0, int(digits), "") if digits else (1, 0, text.lower()) for digits, text in parts]
     return [*key, (2, 0, name)]

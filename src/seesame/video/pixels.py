@@ -64,7 +64,7 @@ def frame_to_rgb(frame: VideoFrame) -> Frames:
 
 
 def _is_full_range(frame: VideoFrame) -> bool:
-    """Whether black is 0; grey without a tag is full range, as everything that writes it means."""
+    """Return whether black is 0; grey without a tag is full range, as all its writers mean it."""
     if frame.format.name.startswith("yuvj"):
         return True
     if frame.format.name.startswith(("gray", "ya")):
@@ -73,14 +73,14 @@ def _is_full_range(frame: VideoFrame) -> bool:
 
 
 def _bytes(plane: VideoPlane) -> NDArray[np.uint8]:
-    """A plane as bytes, ``(rows, line size)``: padding included."""
+    """Return a plane as bytes, ``(rows, line size)``: padding included."""
     if plane.line_size <= 0:
         raise UserError("frames stored bottom-up in this pixel format are not supported")
     return np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(plane.height, plane.line_size)
 
 
 def _samples(plane: VideoPlane, wide: bool = False) -> NDArray[Any]:
-    """A plane of one sample a pixel, without its padding; ``wide`` samples have two bytes."""
+    """Return a plane of one sample a pixel, without padding; ``wide`` samples have two bytes."""
     rows = _bytes(plane)
     if wide:
         return rows[:, : 2 * plane.width].view(np.dtype("<u2"))
@@ -88,7 +88,7 @@ def _samples(plane: VideoPlane, wide: bool = False) -> NDArray[Any]:
 
 
 def _from_rgb(frame: VideoFrame) -> Frames:
-    """RGB, GBR and palette formats; those of 8 bits are exact, deeper ones are rounded."""
+    """Convert RGB, GBR and palette formats; 8-bit ones are exact, deeper ones are rounded."""
     if max(c.bits for c in frame.format.components) <= 8:
         packed = frame.reformat(format="rgb24", threads=SWSCALE_THREADS)
         pixels = _bytes(packed.planes[0])[:, : 3 * frame.width]
@@ -106,7 +106,7 @@ def _from_rgb(frame: VideoFrame) -> Frames:
 
 
 def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
-    """YUV and grey formats of any depth, by the frame's own matrix and range tags."""
+    """Convert YUV and grey formats of any depth, by the frame's own matrix and range tags."""
     name = frame.format.name
     match = _PLANAR_YUV.fullmatch(name) or _GREY.fullmatch(name)
     if match is None:

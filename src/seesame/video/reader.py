@@ -21,7 +21,7 @@ from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
 
 DEFAULT_FPS = Fraction(20)
-"""Of sources without timestamps: comma's cameras."""
+"""The frame rate of sources without timestamps: that of comma's cameras."""
 
 _BARE_STREAMS = {
     ".hevc": "hevc",
@@ -32,7 +32,7 @@ _BARE_STREAMS = {
 }
 
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v"
-"""What FFmpeg may take a file for: never a playlist, which could name other files."""
+"""The formats that FFmpeg may take a file for: never a playlist, which could name other files."""
 
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 """Report damage instead of hiding it behind guessed pixels."""
@@ -188,7 +188,7 @@ class VideoClip:
                 )
 
     def _packets_without_edits(self) -> int:
-        """Packets in the file when its edit list, which may drop some, is not applied."""
+        """Return packets in the file when its edit list, which may drop some, is not applied."""
         with self._open({"ignore_editlist": "1"}) as (container, stream):
             return sum(packet.size > 0 for packet in container.demux(stream))
 
@@ -221,7 +221,7 @@ class VideoClip:
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
 
     def _average_fps(self) -> Fraction:
-        """Look at all timestamps, without decoding: Matroska declares a rate that may not hold."""
+        """Return the average rate of all timestamps; what Matroska declares may not hold."""
         with self._open() as (container, stream):
             times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
             tick = stream.time_base
@@ -241,7 +241,7 @@ _Layout = tuple[int, int, str, int]
 
 
 def _layout(frame: VideoFrame) -> _Layout:
-    """What must not change within a clip."""
+    """Return what must not change within a clip."""
     return frame.width, frame.height, frame.format.name, frame.rotation
 
 
@@ -250,7 +250,7 @@ def _text(layout: _Layout) -> str:
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """The frame's display matrix as :func:`upright` takes it.
+    """Return the frame's display matrix as :func:`upright` takes it.
 
     Asked of a clip's first frame only: a frame and its side data hold each other, so that every
     frame asked would stay in memory until the collector runs. Of the others, the rotation is
@@ -265,7 +265,7 @@ def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
 
 def _matroska_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """When the video ends by the file's own word; 0 when it does not say."""
+    """Return when the video ends by the file's own word, 0 if it does not say."""
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if clock:
         return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
@@ -276,7 +276,7 @@ def _matroska_seconds(container: InputContainer, stream: VideoStream) -> float:
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """A still picture that stands beside the sound, not a video."""
+    """Return whether a stream is a still picture beside the sound, not a video."""
     return bool(stream.disposition & stream.disposition.attached_pic)
 
 

@@ -70,13 +70,13 @@ def _across(x: Tensor, width: int, kernel: str) -> Tensor:
 
 
 def _by_bands(x: Tensor) -> bool:
-    """Whether leaving the zeros out saves time: on a GPU, or with a gradient, it does not."""
+    """Return whether leaving out zeros saves time; on a GPU, or with a gradient, it does not."""
     return x.device.type == "cpu" and not (x.requires_grad and torch.is_grad_enabled())
 
 
 @lru_cache(maxsize=64)
 def _bands(n_out: int, n_in: int, kernel: str) -> tuple[tuple[slice, Tensor], ...]:
-    """:func:`resize_matrix` by groups of rows, each with the columns that it takes."""
+    """Return :func:`resize_matrix` by groups of rows, each with the columns that it takes."""
     bands = []
     for part in torch.split(resize_matrix(n_out, n_in, kernel), _BAND):
         columns = part.any(dim=0).nonzero()
@@ -87,7 +87,7 @@ def _bands(n_out: int, n_in: int, kernel: str) -> tuple[tuple[slice, Tensor], ..
 
 @lru_cache(maxsize=64)
 def resize_matrix(n_out: int, n_in: int, kernel: str) -> Tensor:
-    """The matrix that resizes one axis: ``float32 (n_out, n_in)``, each row summing to 1.
+    """Return the matrix that resizes one axis: ``float32 (n_out, n_in)``, each row summing to 1.
 
     The result is cached: do not change it in place.
 
@@ -126,7 +126,7 @@ def resize_frames(frames: Frames, size: tuple[int, int], kernel: str = "bilinear
 
 
 def to_uint8(x: Tensor) -> Frames:
-    """``(B, 3, H, W)`` to frames ``uint8 (B, H, W, 3)``: clamped, rounded half to even."""
+    """Convert ``(B, 3, H, W)`` to frames ``uint8 (B, H, W, 3)``, rounding half to even."""
     planes = x.detach().clamp(0.0, 255.0).round_().cpu().numpy()
     frames: Frames = np.empty((*planes.shape[:1], *planes.shape[2:], 3), dtype=np.uint8)
     for channel in range(3):  # torch's own turning of the axes takes up to five times as long
@@ -135,7 +135,7 @@ def to_uint8(x: Tensor) -> Frames:
 
 
 def to_float(frames: Frames) -> Tensor:
-    """Frames ``uint8 (B, H, W, 3)`` to ``float32 (B, 3, H, W)`` in 0..255, a copy."""
+    """Convert frames ``uint8 (B, H, W, 3)`` to ``float32 (B, 3, H, W)`` in 0..255, a copy."""
     planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
     for channel in range(3):
         planes[:, channel] = frames[..., channel]
@@ -148,7 +148,7 @@ def _check(kernel: str) -> None:
 
 
 def _bilinear(n_out: int, n_in: int) -> _Weights:
-    """Bilinear without antialiasing, ``align_corners=False``: two taps a row, edges repeated."""
+    """Return bilinear weights, ``align_corners=False``: two taps a row, edges repeated."""
     position = ((np.arange(n_out) + 0.5) * n_in / n_out - 0.5).clip(0.0, n_in - 1.0)
     low = np.floor(position).astype(np.int64)
     high = np.minimum(low + 1, n_in - 1)
@@ -174,7 +174,7 @@ def _sampled(
 
 
 def _cubic(x: _Weights) -> _Weights:
-    """Keys' cubic convolution with a = -0.5 (Keys 1981, eq. 4)."""
+    """Return the weights of Keys' cubic convolution with a = -0.5 (Keys 1981, eq. 4)."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -182,5 +182,5 @@ def _cubic(x: _Weights) -> _Weights:
 
 
 def _lanczos(x: _Weights) -> _Weights:
-    """The sinc windowed by a sinc three times as wide (Duchon 1979)."""
+    """Return the sinc windowed by a sinc three times as wide (Duchon 1979)."""
     return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)

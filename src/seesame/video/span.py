@@ -50,7 +50,7 @@ class Span:
 
 
 def rebatched(parts: Iterable[Frames], batch_size: int) -> Iterator[Frames]:
-    """Frames in batches of one size, the last as many as are left; parts may have any length."""
+    """Yield frames in batches of one size, the last one smaller; parts may have any length."""
     waiting: list[Frames] = []
     count = 0
     for part in parts:

@@ -84,7 +84,7 @@ def write_clip(
 
 
 def _frames(batches: Iterable[Frames], height: int, width: int) -> Iterator[Frames]:
-    """One frame after another, checked."""
+    """Yield one checked frame after another."""
     for batch in batches:
         if batch.shape[1:] != (height, width, 3) or batch.dtype != np.uint8:
             raise ValueError(
@@ -156,7 +156,7 @@ def _encoder(path: Path, size: tuple[int, int], crf: int | None) -> _Encoder:
 
 
 def _to_frame(rgb: Frames, pixels: str) -> VideoFrame:
-    """An RGB frame in the encoder's pixel format, BT.601 limited range where that is YUV."""
+    """Return a frame in the encoder's pixel format, BT.601 limited range where that is YUV."""
     if not pixels.startswith("yuv"):
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         return frame if pixels == "rgb24" else frame.reformat(format=pixels)
@@ -170,7 +170,7 @@ def _to_frame(rgb: Frames, pixels: str) -> VideoFrame:
 
 
 def _packets(path: Path) -> int:
-    """Frames in a file just written, by its packets; -1 when it lost its end."""
+    """Return the number of frames in a file just written, by its packets; -1 if its end is lost."""
     try:
         with av.open(f"file:{path}") as container:
             check_complete(path, container.format.name)

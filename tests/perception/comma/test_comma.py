@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, MissingExtraError, UserError
 from seesame.perception.comma import stack as comma
 from seesame.perception.comma.fetch import COMMA_FILES
 from seesame.perception.registry import load_stack
@@ -139,8 +139,14 @@ def test_loading_is_strict(
 def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "posenet.safetensors"
     path.write_bytes(data)
-    with pytest.raises(DamagedError, match="not a readable safetensors file"):
+    with pytest.raises(DamagedError, match="not a safetensors file"):
         comma.load_strictly(torch.nn.Linear(1, 1), path)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        comma.load_strictly(torch.nn.Linear(1, 1), tmp_path)
+    assert not isinstance(caught.value, DamagedError)
 
 
 def test_absent_files_say_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,5 +161,5 @@ def test_absent_libraries_say_what_to_run(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     for file in COMMA_FILES[:2]:
         (tmp_path / file.name).write_bytes(b"")
-    with pytest.raises(UserError, match=r"pip install 'seesame\[comma\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'seesame\[comma\]'"):
         load_stack(f"comma:{tmp_path}")

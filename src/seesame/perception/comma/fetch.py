@@ -55,10 +55,12 @@ COMMA_FILES = (
         37_545_489,
     ),
 )
+NETWORKS = COMMA_FILES[:2]
+"""The files of the two networks: segmentation, pose."""
 
 
 def models_folder() -> Path:
-    """Where comma's files are kept: ``$SEESAME_HOME/comma``, else under the XDG data folder."""
+    """Return the folder of comma's files: ``$SEESAME_HOME/comma``, else in the XDG data folder."""
     home = os.environ.get("SEESAME_HOME")
     if home:
         return Path(home).expanduser() / "comma"
@@ -66,8 +68,13 @@ def models_folder() -> Path:
     return Path(data).expanduser() / "seesame" / "comma"
 
 
+def available() -> bool:
+    """Return whether the default folder holds both networks."""
+    return all((models_folder() / file.name).is_file() for file in NETWORKS)
+
+
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Return hex SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -134,9 +141,7 @@ def _present(path: Path, file: Published, overwrite: bool) -> bool:
         return True
     if overwrite and path.is_file():
         return False
-    raise UserError(
-        f"{path} exists but is not the published file; move it away or pass --overwrite"
-    )
+    raise UserError(f"{path} exists but is not the published file; move it away, or overwrite it")
 
 
 def _matches(path: Path, file: Published) -> bool:
@@ -241,7 +246,7 @@ def _fill(
 
 
 def _continues(answer: Any, have: int) -> bool:
-    """Whether the answer starts at the byte asked for (a server may ignore the range)."""
+    """Return whether the answer starts at the byte asked for; a server may ignore the range."""
     match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or "")
     return answer.status == 206 and match is not None and int(match[1]) == have
 
@@ -256,7 +261,7 @@ def _open(request: urllib.request.Request, what: str) -> Any:
         reason = getattr(error, "reason", None) or error
         raise UserError(
             f"{what}: cannot be fetched ({reason}); check the network, or copy the files from a "
-            "folder with --from"
+            "folder that has them"
         ) from error
 
 

@@ -9,16 +9,15 @@ which the first 6 are judged. The sizes, names and normalisation are those of th
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from seesame.errors import DamagedError, UserError
-from seesame.perception.comma.fast import FastNets
-from seesame.perception.comma.fetch import COMMA_FILES, models_folder, sha256_of
-from seesame.perception.comma.fused import NotFusable
+from seesame.errors import DamagedError, MissingExtraError, UserError
+from seesame.perception.comma.fetch import NETWORKS, models_folder, sha256_of
+from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
 
@@ -36,7 +35,7 @@ PREPROCESSING = b"comma 384x512 bilinear yuv6 1"
 """Part of the fingerprint: to be changed with any change of what the nets are fed."""
 COUNTER = ".num_batches_tracked"
 MAX_NAMED = 3
-"""How many wrong tensors an error names."""
+"""The largest number of wrong tensors that an error names."""
 
 
 class SharedNorm(nn.Module):
@@ -53,7 +52,7 @@ class SharedNorm(nn.Module):
 
 
 def _widening(features: int) -> list[nn.Module]:
-    """Linear to twice the features and back, each followed by the shared norm."""
+    """Return linear layers to twice the features and back, each followed by the shared norm."""
     wide = 2 * features
     return [
         nn.Linear(features, wide),
@@ -73,7 +72,7 @@ class ResidualBlock(nn.Module):
         self.block_b = nn.Sequential(nn.ReLU(), *_widening(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, F)`` to ``(B, F)``."""
+        """Map ``(B, F)`` to ``(B, F)``."""
         first: Tensor = x + self.block_a(x)
         # The challenge's second branch starts with an in-place ReLU, so that its shortcut, too,
         # carries the rectified value.
@@ -94,7 +93,7 @@ class PoseHead(nn.Module):
         self.final_layer = nn.ModuleDict({"pose": nn.Linear(hidden, out)})
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, F)`` to ``(B, out)``."""
+        """Map ``(B, F)`` to ``(B, out)``."""
         x = self.in_layer["pose"](self.resblock(x)).relu()
         x = (x + self.res_layer["pose"](x)).relu()
         values: Tensor = self.final_layer["pose"](x)
@@ -109,7 +108,7 @@ class PoseNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        timm, _ = _libraries()
+        timm, _ = libraries()
         shape = (1, POSE_CHANNELS, 1, 1)
         self.register_buffer("_mean", torch.full(shape, 255 / 2))
         self.register_buffer("_std", torch.full(shape, 255 / 4))
@@ -135,125 +134,85 @@ class PoseNet(nn.Module):
 
 
 def segment_net() -> nn.Module:
-    """The challenge's segmentation net with random weights: RGB 0..255 to ``(B, 5, h, w)``."""
-    _, smp = _libraries()
+    """Return the segmentation net with random weights: RGB in 0..255 to ``(B, 5, h, w)``."""
+    _, smp = libraries()
     net: nn.Module = smp.Unet(
         "tu-efficientnet_b2", encoder_weights=None, classes=len(CLASSES), activation=None
     )
     return net
 
 
-class CommaStack:
-    """The challenge's two nets as a stack. Make one with :meth:`load` or from two nets.
+class CommaStack(Stack):
+    """The challenge's two networks as a stack. Make one with :meth:`load` or from two networks.
 
     Args:
-        segment: RGB ``(B, 3, 384, 512)`` in 0..255 to logits.
+        segment: maps RGB ``(B, 3, 384, 512)`` in 0..255 to logits.
         pose: a :class:`PoseNet`.
-        fingerprint: of the weights and the preprocessing.
-        official: whether they are the published nets.
-        exact: False for :class:`~seesame.perception.comma.fast.FastNets` where no gradient is
-            asked for and the nets run on the CPU.
+        fingerprint: hex digest of the weights and the preprocessing.
+        official: whether both files are the published ones, so that scores are the challenge's.
     """
 
+    name = "comma"
+    classes = CLASSES
+    input_size = INPUT_SIZE
+    judged = JUDGED
+    shared_input = True
+
     def __init__(
-        self,
-        segment: nn.Module,
-        pose: nn.Module,
-        fingerprint: str = "",
-        official: bool = False,
-        exact: bool = True,
+        self, segment: nn.Module, pose: nn.Module, fingerprint: str = "", official: bool = False
     ) -> None:
-        self.name = "comma"
         self.fingerprint = fingerprint
         self.official = official
-        """True when both files are the published ones, so that scores are the challenge's."""
-        self.classes: tuple[str, ...] = CLASSES
-        self.input_size = INPUT_SIZE
-        self.has_pose = True
-        self.judged = JUDGED
-        self.differentiable = True
         self._segment = segment.eval().requires_grad_(False)
         self._pose = pose.eval().requires_grad_(False)
-        self.shared_input = True
-        self.why_exact = ""
-        """Why the fast nets, though asked for, are not used."""
-        self._fast: FastNets | None = None
-        if not exact:
-            try:
-                self._fast = FastNets(self._segment, self._pose)
-            except NotFusable as error:
-                self.why_exact = str(error)
-
-    @property
-    def exact(self) -> bool:
-        """Whether scores come from the plain nets."""
-        return self._fast is None
 
     @classmethod
-    def load(cls, folder: Path | None = None, exact: bool = True) -> "CommaStack":
+    def load(cls, folder: Path | None = None) -> Self:
         """Load ``segnet.safetensors`` and ``posenet.safetensors``, strictly by name and shape.
 
         Args:
             folder: where they are; the folder that ``seesame fetch comma`` fills when None.
-            exact: False for the fast nets.
 
         Raises:
-            UserError: files or libraries absent, tensors missing, extra or of another shape.
+            UserError: files absent, or tensors missing, extra or of another shape.
+            MissingExtraError: a library is absent.
             DamagedError: not a safetensors file.
         """
         hint = "run: seesame fetch comma" if folder is None else "or run: seesame fetch comma"
         folder = models_folder() if folder is None else folder
-        paths = [folder / file.name for file in COMMA_FILES[:2]]
+        paths = [folder / file.name for file in NETWORKS]
         for path in paths:
             if not path.is_file():
                 raise UserError(f"{path} is missing; {hint}")
         digests = [sha256_of(path) for path in paths]
-        _libraries()
+        libraries()
         with torch.device("meta"):  # no memory yet, and no time for random weights
             nets = (segment_net(), PoseNet())
         for net, path in zip(nets, paths, strict=True):
             load_strictly(net, path)
-        official = digests == [file.sha256 for file in COMMA_FILES[:2]]
+        official = digests == [file.sha256 for file in NETWORKS]
         digest = hashlib.sha256(PREPROCESSING + "".join(digests).encode()).hexdigest()
-        return cls(*nets, fingerprint=digest, official=official, exact=exact)
+        return cls(*nets, fingerprint=digest, official=official)
 
     def segment(self, rgb: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` in 0..255 to logits ``(B, 5, 384, 512)``."""
-        frames = resize(rgb, INPUT_SIZE)
-        if self._fast is not None and _scoring(frames):
-            return self._fast.segment(frames)
+        """Return logits ``(B, 5, 384, 512)`` of frames ``(B, 3, H, W)`` in 0..255."""
         # The challenge's frames keep the order of their bytes, colours last, and convolutions round
         # differently in another.
-        logits: Tensor = self._segment(frames.contiguous(memory_format=torch.channels_last))
+        frames = resize(rgb, INPUT_SIZE).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self._segment(frames)
         return logits
 
     def pose(self, pairs: Tensor) -> Tensor:
-        """``(B, 2, 3, H, W)`` in 0..255 to pose values ``(B, 12)``."""
-        frames = resize(pairs.flatten(0, 1), INPUT_SIZE)
-        if self._fast is not None and _scoring(frames):
-            return self._fast.pose(frames.reshape(-1, 2, *frames.shape[1:]))
-        planes = rgb_to_yuv6(frames)
-        planes = planes.reshape(-1, POSE_CHANNELS, *planes.shape[-2:])
-        values: Tensor = self._pose(planes)
+        """Return pose values ``(B, 12)`` of pairs ``(B, 2, 3, H, W)`` in 0..255."""
+        planes = rgb_to_yuv6(resize(pairs.flatten(0, 1), INPUT_SIZE))
+        values: Tensor = self._pose(planes.reshape(-1, POSE_CHANNELS, *planes.shape[-2:]))
         return values
 
-    def to(self, device: torch.device) -> "CommaStack":
-        """Move the nets to a device, where only the plain ones run unless it is a CPU."""
-        if self._fast is not None and device.type != "cpu":
-            self._fast, self.why_exact = None, f"the fast nets do not run on {device.type}"
+    def to(self, device: torch.device) -> Self:
+        """Move the networks to a device."""
         self._segment.to(device)
         self._pose.to(device)
         return self
-
-
-def _scoring(frames: Tensor) -> bool:
-    """Whether no gradient is asked for."""
-    return not (torch.is_grad_enabled() and frames.requires_grad)
-
-
-def available() -> bool:
-    """Whether the default folder holds both nets."""
-    return all((models_folder() / file.name).is_file() for file in COMMA_FILES[:2])
 
 
 def load_strictly(net: nn.Module, path: Path) -> None:
@@ -264,7 +223,8 @@ def load_strictly(net: nn.Module, path: Path) -> None:
     a frozen net does not read them.
 
     Raises:
-        UserError: tensors missing, extra, of another shape or type: names the first few.
+        UserError: the file cannot be read, or tensors are missing, extra, of another shape or
+            type; the message names the first few.
         DamagedError: not a safetensors file.
     """
     state = net.state_dict()
@@ -277,8 +237,10 @@ def load_strictly(net: nn.Module, path: Path) -> None:
             if wrong:
                 raise UserError(f"{path}: wrong shape of {_few(wrong)}; not the expected net")
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise DamagedError(f"{path}: not a readable safetensors file; fetch it again") from error
+    except SafetensorError as error:
+        raise DamagedError(f"{path}: not a safetensors file; fetch it again") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     wrong = sorted(name for name in names if tensors[name].dtype != state[name].dtype)
     if wrong:
         raise UserError(f"{path}: wrong number type of {_few(wrong)}; not the expected net")
@@ -301,13 +263,17 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _libraries() -> tuple[Any, Any]:
-    """timm and segmentation_models_pytorch, which are heavy and optional."""
+def libraries() -> tuple[Any, Any]:
+    """Return timm and segmentation_models_pytorch, which are heavy and optional.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
     try:
         import segmentation_models_pytorch as smp
         import timm
     except ImportError as error:
-        raise UserError(
+        raise MissingExtraError(
             f"the comma stack needs {error.name}; run: pip install 'seesame[comma]'"
         ) from error
     return timm, smp

@@ -26,7 +26,7 @@ class Block(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, C', H/stride, W/stride)``."""
+        """Map ``(B, C, H, W)`` to ``(B, C', H/stride, W/stride)``."""
         y = self.norm(self.conv(x))
         return F.relu(x + y) if self.residual else F.relu(y)
 
@@ -62,7 +62,7 @@ class SegNetLite(nn.Module):
         self.head = nn.Conv2d(self.widths[0], 4 * classes, 3, 1, 1)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` in 0..255, H and W multiples of 32, to logits ``(B, 5, H, W)``."""
+        """Return logits ``(B, 5, H, W)`` of ``(B, 3, H, W)`` in 0..255, H and W multiples of 32."""
         x = (rgb - 127.5) / 64.0
         skips = []
         for stage in self.encoder:
@@ -75,7 +75,7 @@ class SegNetLite(nn.Module):
 
 
 def _box(x: Tensor, size: int) -> Tensor:
-    """The mean over ``size x size`` pixels around each, the border repeated.
+    """Return the mean over ``size x size`` pixels around each, the border repeated.
 
     By shifted sums, rows first: quicker than ``avg_pool2d`` where gradients are taken.
     """
@@ -91,7 +91,7 @@ def _box(x: Tensor, size: int) -> Tensor:
 
 
 def local_flow(first: Tensor, second: Tensor) -> Tensor:
-    """Optical flow of every pixel by least squares over its 5x5 surroundings.
+    """Return the optical flow of every pixel by least squares over its 5x5 surroundings.
 
     Lucas and Kanade (1981), one step without warping, damped where the texture is weak and
     saturating at three pixels, beyond which one step means nothing.
@@ -143,7 +143,7 @@ class PoseNetLite(nn.Module):
         self.out = nn.Linear(64, values)
 
     def features(self, planes: Tensor) -> Tensor:
-        """Flow at four scales and the mean picture, ``(B, 22, 24, 32)``, in float32."""
+        """Return flow at four scales and the mean picture, ``(B, 22, 24, 32)``, in float32."""
         both = planes.float().reshape(-1, 2, 6, *planes.shape[-2:])
         grey = _box(both[:, :, :4].mean(2) / 255, 3)
         found = []
@@ -156,7 +156,7 @@ class PoseNetLite(nn.Module):
         return torch.cat([*found, picture], 1)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """``(B, 12, 96, 128)`` in 0..255 to standardised pose values ``(B, 6)``."""
+        """Return standardised pose values ``(B, 6)`` of planes ``(B, 12, 96, 128)`` in 0..255."""
         with torch.autocast(planes.device.type, enabled=False):
             features = self.features(planes)
         x = self.body(features.contiguous(memory_format=torch.channels_last))
@@ -165,7 +165,7 @@ class PoseNetLite(nn.Module):
 
 
 def _to_grid(x: Tensor, scale: int) -> Tensor:
-    """A map that was halved ``scale`` times to the size of one halved twice."""
+    """Return a map that was halved ``scale`` times, at the size of one halved twice."""
     if scale < 2:
         return F.avg_pool2d(x, 4 >> scale)
     return x if scale == 2 else F.interpolate(x, scale_factor=float(2 ** (scale - 2)))
@@ -182,7 +182,7 @@ def fold(net: nn.Module) -> nn.Module:
 
 
 def count_macs(net: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-accumulates of one forward pass over an input of ``shape``."""
+    """Return multiply-accumulates of one forward pass over an input of ``shape``."""
     total = 0
 
     def count(module: nn.Module, _: object, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Reading ``stack.toml``, which says how a stranger's ONNX nets are fed and read."""
+"""Reading ``stack.toml``, which says how a user's ONNX networks are fed and read."""
 
 import tomllib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _LAYER = {"output", "classes", "threshold"}
 
 @dataclass(frozen=True)
 class Feed:
-    """How a net is fed: ``(pixels / scale - mean) / std``, a value per channel."""
+    """The way a net is fed: ``(pixels / scale - mean) / std``, a value per channel."""
 
     file: str
     input: str | None
@@ -221,7 +221,7 @@ def _number(raw: dict[str, Any], key: str, default: float) -> float:
 def _numbers(
     raw: dict[str, Any], key: str, count: int, default: float, group: int = 1
 ) -> tuple[float, ...]:
-    """One number for all, one each, or one for each of a frame's ``group`` channels."""
+    """Return one number for all, one each, or one for each of a frame's ``group`` channels."""
     value = raw.get(key, default)
     values = value if isinstance(value, list) else [value]
     numbers = [_number({key: item}, key, default) for item in values]

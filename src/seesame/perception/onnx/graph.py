@@ -53,7 +53,7 @@ class Graph(nn.Module):
         return set(self._small) | set(self._buffer_of)
 
     def _plan(self) -> list[list[str]]:
-        """Names that are not read after each node, so that their memory can go."""
+        """Return names that are not read after each node, so that their memory can go."""
         last = {name: i for i, node in enumerate(self._nodes) for name in node.inputs}
         plan: list[list[str]] = [[] for _ in self._nodes]
         for name, i in last.items():

@@ -19,7 +19,7 @@ MAX_ELEMENTS = 1 << 28
 
 
 class Unsupported(Exception):
-    """An operator, or an attribute of one, that is not here."""
+    """An operator, or an attribute of one, that cannot be converted."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Node:
     opset: int
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute, or the default."""
+        """Return an attribute, or the default."""
         return self.attributes.get(name, default)
 
 
@@ -44,7 +44,7 @@ ARITHMETIC: dict[str, Operator] = {}
 
 
 def registrar(table: dict[str, Operator]) -> Callable[..., Callable[[Operator], Operator]]:
-    """A decorator that enters a function into ``table`` under one or more operator names."""
+    """Return a decorator that enters a function into ``table`` under one or more operator names."""
 
     def names(*operators: str) -> Callable[[Operator], Operator]:
         def register(function: Operator) -> Operator:
@@ -64,7 +64,7 @@ def _simple(name: str, function: Callable[..., Tensor]) -> None:
 
 
 def integers(node: Node, inputs: Inputs, index: int, name: str) -> list[int] | None:
-    """A list that newer opsets give as an input and older ones as an attribute."""
+    """Return a list that newer opsets give as an input and older ones as an attribute."""
     if len(inputs) > index and inputs[index] is not None:
         return [int(n) for n in inputs[index].reshape(-1).tolist()]
     value = node.get(name)
@@ -72,7 +72,7 @@ def integers(node: Node, inputs: Inputs, index: int, name: str) -> list[int] | N
 
 
 def bounded(shape: Sequence[int]) -> list[int]:
-    """The shape, refused when a tensor of it would be too large."""
+    """Return the shape; refuse it when a tensor of it would be too large."""
     if any(n < 0 for n in shape) or prod(shape) > MAX_ELEMENTS:
         raise Unsupported(f"a tensor of shape {list(shape)}")
     return list(shape)
@@ -171,7 +171,7 @@ def _softmax(node: Node, inputs: Inputs) -> Tensor:
 
 
 def _padding(node: Node, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Padding before and after each spatial axis."""
+    """Return padding before and after each spatial axis."""
     rank = len(kernel)
     auto = node.get("auto_pad", "NOTSET")
     if auto == "NOTSET":
@@ -191,7 +191,7 @@ def _padding(node: Node, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], l
 
 
 def _pad_list(before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """The order of ``F.pad``: last axis first."""
+    """Return the order of ``F.pad``: last axis first."""
     pairs = list(zip(before, after, strict=True))
     return [n for pair in reversed(pairs) for n in pair]
 

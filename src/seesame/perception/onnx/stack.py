@@ -1,7 +1,7 @@
-"""Anyone's nets as a stack: an ONNX file or two beside a ``stack.toml``.
+"""A stack of the user's own nets: one or two ONNX files and a ``stack.toml``.
 
 Scoring runs through onnxruntime. For training the graph is turned into torch where its operators
-allow it, and compared with onnxruntime when it is loaded. ONNX files are strangers' bytes: size
+allow it, and compared with onnxruntime when it is loaded. ONNX files are not trusted: size
 is bounded, weights in other files and custom operators are refused, nothing in them is code.
 """
 
@@ -25,15 +25,16 @@ from seesame.perception.onnx.config import (
 )
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
+from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
 
 MAX_FILE = 1 << 30
 """Bytes; a larger ONNX file is refused."""
 TOLERANCE = 1e-4
-"""How far torch may be from onnxruntime, relative to the largest output or to 1."""
+"""The largest distance of torch from onnxruntime, relative to the largest output or to 1."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
-"""Where onnxruntime's built-in operators live."""
+"""The domains of onnxruntime's built-in operators."""
 
 
 class OnnxNet:
@@ -64,7 +65,7 @@ class OnnxNet:
         self.std = torch.tensor(feed.std).reshape(1, -1, 1, 1)
         self.graph: Graph | None = None
         self.reason = ""
-        """Why the graph gives no gradients; empty when it does."""
+        """The reason why the graph gives no gradients; empty when it does."""
         noise = torch.rand(1, channels, *sides, generator=torch.Generator().manual_seed(0)) * 255
         x = self._prepared(noise)
         self.probe = self._score(x)
@@ -76,7 +77,7 @@ class OnnxNet:
             self.graph, self.reason = None, str(error)
 
     def _check_input(self, channels: int, sides: tuple[int, int]) -> tuple[str, bool]:
-        """The input's name, and whether its batch size is fixed to 1."""
+        """Return the input's name, and whether its batch size is fixed to 1."""
         inputs = {i.name: i for i in self._session.get_inputs()}
         name = self.feed.input or next(iter(inputs), "")
         if name not in inputs or len(inputs) != 1:
@@ -98,7 +99,7 @@ class OnnxNet:
         return name, isinstance(shape[0], int)
 
     def _compare(self, x: Tensor, theirs: dict[str, Tensor]) -> None:
-        """Torch against onnxruntime on noise, and whether the input's gradient can flow.
+        """Compare torch with onnxruntime on noise, and check that the input's gradient can flow.
 
         Raises:
             Unsupported: they differ, or no output depends on the input differentiably.
@@ -117,7 +118,7 @@ class OnnxNet:
             raise Unsupported("no gradient arrives at the input")
 
     def _prepared(self, x: Tensor) -> Tensor:
-        """``(B, C, h, w)`` in 0..255 to what the file takes."""
+        """Convert ``(B, C, h, w)`` in 0..255 to the input that the file takes."""
         x = (x / self.feed.scale - self.mean) / self.std
         return x.permute(0, 2, 3, 1) if self.feed.channels_last else x
 
@@ -134,7 +135,7 @@ class OnnxNet:
         }
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
-        """``(B, C, h, w)`` in 0..255, of the declared size, to every output by name.
+        """Return every output by name for ``(B, C, h, w)`` in 0..255, of the declared size.
 
         Raises:
             UserError: gradients are asked for, but the graph gives none.
@@ -161,7 +162,7 @@ class OnnxNet:
             self.graph.to(device)
 
 
-class OnnxStack:
+class OnnxStack(Stack):
     """A stack from a folder with a ``stack.toml``. Make one with :meth:`load`."""
 
     def __init__(self, config: Config, segment: OnnxNet, pose: OnnxNet | None) -> None:
@@ -204,14 +205,14 @@ class OnnxStack:
         self._segment.probe.clear()
 
     def segment(self, rgb: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` in 0..255 to class logits ``(B, C, h, w)``."""
+        """Return class logits ``(B, C, h, w)`` of frames ``(B, 3, H, W)`` in 0..255."""
         config = self._config.segment
         x = resize(rgb, config.feed.size)
         outputs = self._segment.run(x.flip(1) if config.feed.bgr else x)
         return class_logits(config, outputs, self._segment.path)
 
     def pose(self, pairs: Tensor) -> Tensor:
-        """``(B, 2, 3, H, W)`` in 0..255 to pose values ``(B, P)``; ``P = 0`` without a pose net."""
+        """Return pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)`` in 0..255; ``P`` may be 0."""
         config = self._config.pose
         if config is None or self._pose is None:
             return pairs.new_zeros((pairs.shape[0], 0))
@@ -281,7 +282,7 @@ def _maps(
 
 
 def pose_values(config: PoseConfig, outputs: dict[str, Tensor], path: Path) -> Tensor:
-    """A pose net's values ``(B, P)``, the judged ones divided by their ``value_std``."""
+    """Return a pose net's values ``(B, P)``, the judged ones divided by their ``value_std``."""
     values = _output(outputs, config.output, path).flatten(1)
     if values.shape[1] < config.judged:
         raise UserError(
@@ -312,7 +313,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(path: Path, data: bytes) -> Any:
-    """The graph as protobuf, refused when it needs other files or custom operators."""
+    """Return the graph as protobuf; refuse one that needs other files or custom operators."""
     onnx, _ = _libraries()
     try:
         model = onnx.load_model_from_string(data)

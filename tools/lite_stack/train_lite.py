@@ -1,4 +1,6 @@
-"""Train the lite stack: ``python -m seesame.perception.lite.train --shared ../shared``.
+"""Train the lite stack: ``python tools/lite_stack/train_lite.py --shared FOLDER``.
+
+FOLDER holds the labelled clips: ``data/clips/NAME.mp4`` and ``data/labels/NAME/FRAME.png``.
 
 SegNet-lite learns from synthetic drives and from teacher-labelled real frames, PoseNet-lite from
 synthetic drives alone. The last quarter of ``highway``'s labelled frames, all comma10k images
@@ -8,15 +10,12 @@ and KITTI are kept out: the benchmark reads them.
 import argparse
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from seesame.perception.lite.data import (
+from lite_data import (
     IGNORE,
     Frame,
     PairSet,
@@ -26,11 +25,17 @@ from seesame.perception.lite.data import (
     render_pairs,
     view_pool,
 )
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from seesame.perception.lite.nets import CLASSES, PoseNetLite, SegNetLite, fold
 from seesame.perception.lite.stack import WEIGHTS
 from seesame.video.colour import rgb_to_yuv6
 
 Weights = dict[str, Tensor] | None
+SHIPPED = Path(str(files("seesame.perception.lite"))) / WEIGHTS
+"""The weights inside the package."""
 BATCH = 16
 VIEWS_A_CLIP = 700
 HIGHWAY_TRAINING_SHARE = 0.75
@@ -190,14 +195,14 @@ def cached_pairs(path: Path, drives: int) -> PairSet:
 def main() -> None:
     """Train either net and merge it into the weights file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--shared", type=Path, required=True, help="folder of the labelled clips")
     parser.add_argument("--cache", type=Path, default=Path("lite_pairs.npz"))
     parser.add_argument("--drives", type=int, default=300)
     parser.add_argument("--only", choices=["seg", "pose"], default=None)
     parser.add_argument("--minutes", type=float, default=15.0, help="training time of each net")
     parser.add_argument("--go-on", action="store_true", help="start from the output's weights")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name(WEIGHTS))
+    parser.add_argument("-o", "--output", type=Path, default=SHIPPED)
     args = parser.parse_args()
     pairs = cached_pairs(args.cache, args.drives)
     for part in ["seg", "pose"] if args.only is None else [args.only]:
