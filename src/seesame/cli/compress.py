@@ -84,7 +84,7 @@ def compress(
 
     Examples:
 
-    seesame compress drive.mp4 -o drive.ssm --preset fast
+    seesame compress drive.mp4 -o drive.ssm --codec hybrid
 
     seesame compress drive.mp4 -o drive.ssm --codec svtav1 --set crf=45
 

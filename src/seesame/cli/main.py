@@ -41,7 +41,7 @@ app = typer.Typer(
     name="seesame",
     help="Make driving video as small as possible while your perception networks keep giving the "
     "same outputs.",
-    epilog="Begin with `seesame demo`, or `seesame compress CLIP -o OUT.ssm`.",
+    epilog="Begin with `seesame demo`, or `seesame compress CLIP -o OUT.ssm --codec hybrid`.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -92,14 +92,6 @@ FpsOption = Annotated[
         rich_help_panel=SHARED,
     ),
 ]
-ExactOption = Annotated[
-    bool,
-    typer.Option(
-        "--exact/--fast",
-        help="For comma on the CPU: the nets as the challenge runs them, or the same sums in "
-        "a faster order, which round differently.",
-    ),
-]
 TransferOption = Annotated[
     list[str] | None,
     typer.Option(

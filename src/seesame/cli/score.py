@@ -66,7 +66,7 @@ def score(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure how much a file changes what your perception networks see, and at what size.
+    """Measure how much a file changes the outputs of your perception networks, and its size.
 
     seg is the share of pixels whose class changes, pose the mean squared difference of the pose
     values, rate the file's bytes over the source's. score = 100*seg + 25*rate + sqrt(10*pose);
