@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from command import Ran
@@ -20,6 +21,9 @@ REQUIRED = {
 
 
 def pytest_configure() -> None:
+    # A busy machine is no failure.
+    hypothesis.settings.register_profile("seesame", deadline=None)
+    hypothesis.settings.load_profile("seesame")
     torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 

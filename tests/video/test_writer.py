@@ -113,7 +113,7 @@ def test_existing_output(tmp_path):
     frames = noise(2, 4, 4)
     for name in ("a.mkv", "folder"):
         write(tmp_path / name, frames)
-        with pytest.raises(UserError, match="overwrite"):
+        with pytest.raises(UserError, match="exists already"):
             write(tmp_path / name, frames)
         write(tmp_path / name, frames[:1], overwrite=True)
         assert len(read(tmp_path / name)) == 1

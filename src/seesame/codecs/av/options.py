@@ -61,7 +61,7 @@ class AvSettings:
     first_qp: int = 0
     """Added to the quantiser of the first frame of each pair, -20..20; x264."""
     roi_qp: int = 0
-    """Added to the quantiser where the stack does not look, 0..20; x264 and x265."""
+    """Added to the quantiser where the stack is not sensitive, 0..20; x264 and x265."""
     sharpen: float = 0.0
     """Amount of an unsharp mask over the enlarged picture at decode, 0..5 by 0.05."""
     sharpen_size: int = 9
