@@ -141,9 +141,11 @@ def train_pose(folder: Path, pairs: Pairs, steps: int, seed: int) -> None:
 def trained_nets(folder: Path, steps: int = 250, seed: int = 0) -> None:
     """Train the nets that a folder lacks."""
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = render(range(DRIVES))
-    for file, make in zip(NETWORKS, (train_segment, train_pose), strict=True):
-        if not (folder / file.name).exists():
+    makers = zip(NETWORKS, (train_segment, train_pose), strict=True)
+    lacking = [make for file, make in makers if not (folder / file.name).exists()]
+    if lacking:
+        pairs = render(range(DRIVES))
+        for make in lacking:
             make(folder, pairs, steps, seed)
 
 

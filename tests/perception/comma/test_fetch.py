@@ -186,9 +186,9 @@ def test_no_network(tmp_path: Path) -> None:
         fetch_comma(tmp_path, files=FILES, repository=address)
 
 
-def test_a_stranger_of_that_name_is_kept(server: Server, tmp_path: Path) -> None:
+def test_another_file_of_that_name_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"mine")
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="move it away, or overwrite it"):
         fetch(server, tmp_path)
     assert (tmp_path / "a.bin").read_bytes() == b"mine"
     fetch(server, tmp_path, overwrite=True)

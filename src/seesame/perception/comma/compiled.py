@@ -1,4 +1,4 @@
-"""Comma's networks compiled by OpenVINO: the same float32 arithmetic, much faster on a CPU.
+"""Comma's networks compiled by OpenVINO: the same float32 arithmetic, faster on a CPU.
 
 OpenVINO folds batch norm into the weights, fuses activations and sums into the convolutions, and
 runs one picture a thread. The sums are taken in another order than the challenge's, so that single
