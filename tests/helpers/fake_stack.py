@@ -5,11 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seesame.perception.stack import Stack
 from seesame.video.clip import ArrayClip
 from seesame.video.resize import resize
 
 
-class FakeStack:
+class FakeStack(Stack):
     """Three classes by blurred colour, three pose values from brightness and its slopes."""
 
     name = "fake"

@@ -18,7 +18,7 @@ def info(file: SsmArgument, json: JsonOption = False) -> None:
     total = sum(size for _, size in layout)
     config = container.config(str(file))
     fps = float(container.fps)
-    notes: dict[str, str] = codec.notes(container) if hasattr(codec, "notes") else {}
+    notes = codec.notes(container)
     if json:
         print_json(
             {

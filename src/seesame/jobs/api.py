@@ -11,6 +11,7 @@ from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
 from seesame.metric.score import Score
+from seesame.perception.registry import complete_stack
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -111,10 +112,10 @@ def compress(
     path = Path(clip) if isinstance(clip, str | Path) else None
     opened = open_clip(clip, device=where) if isinstance(clip, str | Path) else clip
     opened = opened.clip if isinstance(opened, VideoDecoder) else opened
+    if stack is not None:
+        stack = complete_stack(stack, "the stack")
     bench = Workbench(opened, stack, where, path=path, note=note)
     limits = limits_in(settings) if stack is not None else Limits()
-    if stack is not None:
-        bench.reference()  # for the encoder as well as for the judge
     outcome = bench.encode(
         codec, settings, judge=False, limits=limits, seed=seed, progress=progress
     )
@@ -157,4 +158,5 @@ def score(
         for one in (reference, file)
     )
     size = decoded.source_bytes if nbytes is None else nbytes
-    return evaluate(source, decoded, stack, size, device=where, progress=progress).score
+    judge = complete_stack(stack, "the stack")
+    return evaluate(source, decoded, judge, size, device=where, progress=progress).score

@@ -153,7 +153,7 @@ class Workbench:
             raise MissingStackError(f"{what} needs perception networks; name a stack")
         # A pass of the stack over the source that this encode needs is a part of it.
         started = time.monotonic()
-        outputs = self._held_outputs() if needs and judge else self.outputs
+        outputs = self._held_outputs() if needs else self.outputs
         with self._stage(f"compress {label or codec}", progress) as bar:
             context = EncodeContext(
                 stack=self.stack,

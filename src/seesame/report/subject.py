@@ -52,17 +52,14 @@ def of_container(name: str, container: Container, codec: Codec, clip: Clip) -> S
     size = sum(size for _, size in layout)
     parts.append(("container", size - sum(size for _, size in parts)))
 
-    def asked(what: str, otherwise: Any) -> Any:
-        return getattr(codec, what)(container) if hasattr(codec, what) else otherwise
-
     return Subject(
         name,
         clip,
         size,
         codec.name,
         tuple(parts),
-        asked("notes", {}),
+        codec.notes(container),
         container.config(name),
-        asked("tensors", {}),
-        asked("frame_bytes", ()),
+        codec.tensors(container),
+        codec.frame_bytes(container),
     )

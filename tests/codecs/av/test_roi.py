@@ -11,13 +11,14 @@ from seesame.codecs.av.roi import Focus, kept, offsets, sensitivity
 from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.perception.lite.stack import LiteStack
+from seesame.perception.stack import Stack
 from seesame.video.clip import ArrayClip
 from seesame.video.resize import to_float
 
 SIZE = (64, 128)
 
 
-class LeftStack:
+class LeftStack(Stack):
     """Judges the left half alone: two classes by brightness, two pose values."""
 
     name = "left"
