@@ -62,7 +62,9 @@ def test_score_prints_pairs_and_writes_the_report(
     assert np.mean([line["seg"] for line in lines[1:]]) == pytest.approx(lines[0]["seg"])
     plain = seesame("score", drive, ssm)
     assert plain.out == report.read_text()
-    assert "Average SegNet Distortion" in plain.out
+    assert "share of pixels whose class changes" in plain.out
+    assert "SegNet" not in plain.out
+    assert "Average SegNet Distortion" in seesame("score", drive, ssm, "--contest-form").out
     table = seesame("score", drive, ssm, "--per-pair").out
     assert table.startswith(plain.out)
     assert f"{lines[6]['seg']:.8f}" in table

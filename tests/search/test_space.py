@@ -94,13 +94,13 @@ def test_numbers_that_are_names_become_names() -> None:
 
 
 def test_any_setting_may_be_an_axis() -> None:
-    texts = ("roi=2,0", "open_gop=true,false", "tune=default,ssim", "depth=8,10")
+    texts = ("roi_qp=2,0", "open_gop=true,false", "tune=default,ssim", "depth=8,10")
     space = SPACES["x265"].holding([parse_axis(text) for text in texts])
     assert space.size() == SPACES["x265"].size() * 16
-    assert space.axis("roi").values == (0.0, 2.0)
+    assert space.axis("roi_qp").values == (0, 2)
     assert space.axis("open_gop").values == (False, True)
     one = next(space.grid())
-    assert (one["roi"], one["tune"], one["depth"]) == (0.0, "default", 8)
+    assert (one["roi_qp"], one["tune"], one["depth"]) == (0, "default", 8)
     with pytest.raises(UserError, match="no 10-bit coding"):
         SPACES["vp9"].holding([parse_axis("depth=8,10")])
 
