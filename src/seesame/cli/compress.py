@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from seesame.cli.compress_options import (
     AUTO,
     HNERV,
-    TRAINED,
     BudgetOption,
     BytesOption,
     CodecOption,
@@ -117,14 +116,18 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
 
 
 def _check_log(codec: str, log: Path | None, overwrite: bool) -> None:
+    from seesame.codecs.registry import trained_codecs
+
     if log is not None:
-        if codec not in TRAINED:
-            raise UserError(f"--log is for {', '.join(TRAINED)}; --codec {codec} writes none")
+        trained = trained_codecs()
+        if codec not in trained:
+            raise UserError(f"--log is for {', '.join(trained)}; --codec {codec} writes none")
         check_log(log, overwrite)
 
 
 def _job(source: "Source", codec: str, chosen: dict[str, Any], **more: Any) -> "Job":
     """The job that the flags mean."""
+    from seesame.codecs.registry import trained_codecs
     from seesame.jobs.spec import Job, limits_in
 
     out: Path = more["out"]
@@ -135,7 +138,7 @@ def _job(source: "Source", codec: str, chosen: dict[str, Any], **more: Any) -> "
         {} if codec == AUTO else settings,
         limits=limits_in(settings),
         guards=tuple(chosen.get("transfer_guard", ())),
-        work=out.parent / f"{out.stem}.work" if codec in TRAINED else None,
+        work=out.parent / f"{out.stem}.work" if codec in trained_codecs() else None,
         **more,
     )
 

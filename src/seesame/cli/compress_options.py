@@ -9,15 +9,9 @@ import typer
 
 from seesame.errors import UserError
 
-HNERV, HYBRID, AUTO = "hnerv", "hybrid", "auto"
-TRAINED = (HNERV, HYBRID)
-"""Codecs that train against the stack."""
+HNERV, AUTO = "hnerv", "auto"
 LIMITS = ("target_score", "max_seg", "max_pose", "max_bytes")
-TAKERS: Mapping[str, tuple[str, ...]] = {
-    "init": (HNERV,),
-    **dict.fromkeys(("budget_s", *LIMITS), (*TRAINED, AUTO)),
-}
-"""Codecs that take a flag; all others are for the trained codecs."""
+"""The flags of the trained codecs that auto takes as well, beside the budget."""
 TRAINING = "Flags of hnerv and hybrid"
 
 
@@ -173,22 +167,32 @@ def codec_settings(
         extra: settings from ``--set``.
 
     Raises:
-        UserError: a flag that the codec does not take, or a setting that is given twice.
+        UserError: an unknown codec, a flag that it does not take, or a setting that is given twice.
     """
+    from seesame.codecs.registry import get_codec, trained_codecs
+
     given = {
         name: value
         for name, value in flags.items()
         if value is not None and value is not False and value != []
     }
+    trained = trained_codecs()
+    if codec != AUTO:
+        get_codec(codec)  # an unknown name is the first thing to say
     for name in given:
         flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
-        takers = TAKERS.get(name, TRAINED)
+        takers = (HNERV,) if name == "init" else trained
+        takers = (*takers, AUTO) if name in ("budget_s", *LIMITS) else takers
         if codec not in takers:
-            others = "chooses the settings itself" if codec == AUTO else "takes --set name=value"
+            others = "takes --set name=value"
+            if codec == AUTO:
+                others = "chooses the settings itself"
+            elif name in LIMITS:
+                others += ", and `seesame search` finds its best settings within limits"
             raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")
     if codec == AUTO and extra:
         raise UserError("--set is not for --codec auto, which chooses the settings itself")
-    effort = {"preset": Preset.fast.value} if codec in TRAINED else {}
+    effort = {"preset": Preset.fast.value} if codec in trained else {}
     return {**effort, **extra, **given}

@@ -22,6 +22,8 @@ class Codec(Protocol):
     codec_id: int
     """One byte in the container; never reused."""
     summary: str
+    trains: bool = False
+    """True where an encode trains: it takes a time, limits and a log, and can be resumed."""
 
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"

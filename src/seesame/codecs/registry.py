@@ -1,5 +1,6 @@
 """The codecs by name and by the byte that marks them in a file; imported when first asked for."""
 
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import cast
@@ -32,8 +33,15 @@ def get_codec(name: str) -> Codec:
         UserError: no such codec; the message lists the known names.
     """
     if name not in CODECS:
-        raise UserError(f"unknown codec {name!r}; known codecs: {', '.join(CODECS)}")
+        near = get_close_matches(name, CODECS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"unknown codec {name!r}; {meant}known codecs: {', '.join(CODECS)}")
     return _load(name)
+
+
+def trained_codecs() -> tuple[str, ...]:
+    """Return the names of the codecs whose encoders train."""
+    return tuple(codec.name for codec in codecs() if codec.trains)
 
 
 def codec_by_id(codec_id: int) -> Codec:

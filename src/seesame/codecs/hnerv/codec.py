@@ -19,6 +19,7 @@ class HnervCodec(Codec):
     name = "hnerv"
     codec_id = CODEC_ID
     summary = "neural representation trained against the stack; slow to encode, smallest files"
+    trains = True
 
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"

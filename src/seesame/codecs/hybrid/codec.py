@@ -21,6 +21,7 @@ class HybridCodec(Codec):
     name = "hybrid"
     codec_id = CODEC_ID
     summary = "a classical base mended by a small network trained against the stack; minutes"
+    trains = True
 
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"

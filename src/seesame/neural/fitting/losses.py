@@ -283,6 +283,11 @@ class LossOf:
         low = partial(torch.autocast, self.device.type, torch.bfloat16, weights.low, False)
         with low():
             frames = self.network.decode(parameters, streams, batch["pairs"])
+        if frames.shape != batch["frames"].shape:
+            raise ValueError(
+                f"{type(self.network).__name__}.decode gives frames {tuple(frames.shape)}, "
+                f"not {tuple(batch['frames'].shape)}"
+            )
         seen = seen_bytes(frames[: len(batch["classes"])], TUNING.range_weight)
         with low():
             logits = stack.segment(seen[:, 1])

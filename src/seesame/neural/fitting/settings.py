@@ -116,7 +116,11 @@ class TrainSettings:
             if value is None:
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value <= high:
+            if not number:
+                raise UnsupportedSettingError(
+                    f"{self.CODEC}: {name} must be a number, not {value!r}"
+                )
+            if not low <= value <= high:
                 raise UnsupportedSettingError(
                     f"{self.CODEC}: {name} must be between {low} and {high}, not {value!r}"
                 )

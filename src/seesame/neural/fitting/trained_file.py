@@ -74,10 +74,12 @@ class TrainedFile(ABC):
 
     @abstractmethod
     def build(self, frames: Tensor, outputs: ReferenceOutputs) -> QuantisedNetwork:
-        """Return what is trained, as it starts.
+        """Return the network as it starts, on the CPU.
+
+        torch's random numbers are seeded already. Pair i of a stream is ``frames[i]``.
 
         Args:
-            frames: the source at render size, ``uint8 (N, 2, 3, h, w)``.
+            frames: the source at render size, ``uint8 (N, 2, 3, h, w)`` on the CPU.
             outputs: the stack's outputs on the source.
         """
 

@@ -16,6 +16,8 @@ def dequantised(network: N, weights: Mapping[str, Rows]) -> N:
         key: torch.from_numpy(weights[key].values()).view(parameter.shape)
         for key, parameter in network.named_parameters()
     }
-    network.load_state_dict(state)
-    network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.load_state_dict(state, strict=False)  # buffers are the network's own
+    for parameter in network.requires_grad_(False).parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network.eval()

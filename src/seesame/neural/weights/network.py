@@ -76,10 +76,15 @@ class QuantisedNetwork(nn.Module, ABC):
     def __init__(self, network: nn.Module, specs: Specs, streams: Mapping[str, Tensor]) -> None:
         super().__init__()
         parameters = dict(network.named_parameters())
-        if {name: spec.shape for name, spec in specs.items()} != {
-            name: tuple(p.shape) for name, p in parameters.items()
-        }:
-            raise ValueError("the declared tensors are not those of the network")
+        declared = {name: spec.shape for name, spec in specs.items()}
+        shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+        if declared != shapes:
+            wrong = dict(set(declared.items()) ^ set(shapes.items()))
+            raise ValueError(
+                f"the declared tensors are not those of the network: {', '.join(sorted(wrong))}"
+            )
+        if len({len(values) for values in streams.values()}) > 1:
+            raise ValueError("the streams are (N, d) each, for the same number N of pairs")
         self.specs = specs
         self.rows = nn.ParameterDict(
             {
@@ -177,6 +182,9 @@ class QuantisedNetwork(nn.Module, ABC):
     @abstractmethod
     def decode(self, parameters: Parameters, streams: Streams, pairs: Tensor) -> Tensor:
         """Return frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``, not clamped.
+
+        Frames have the render size of the encode and grey levels 0..255. What this needs beside its
+        arguments is not moved to their device.
 
         Args:
             parameters: of the network, by their names.

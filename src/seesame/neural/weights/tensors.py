@@ -22,12 +22,25 @@ class TensorSpec:
         axes: three axes along which the scale of its symbols may vary; their product is the number
             of values, in C order.
         optimiser: which optimiser trains it.
+
+    Raises:
+        ValueError: the rows do not divide the tensor, or the axes do not make up its values.
+
+    A learned picture ``(C, h, w)``, for example, has ``rows=C`` and ``axes=(C, h, w)``: each
+    channel has its own step and scale.
     """
 
     shape: tuple[int, ...]
     rows: int
     axes: tuple[int, int, int]
     optimiser: Optimiser = "adam"
+
+    def __post_init__(self) -> None:
+        if math.prod(self.axes) != self.size or self.rows < 1 or self.size % self.rows:
+            raise ValueError(
+                f"a tensor of shape {self.shape} cannot have {self.rows} equal rows and "
+                f"axes of {self.axes} values"
+            )
 
     @property
     def size(self) -> int:
