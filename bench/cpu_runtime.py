@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from common import HERE, Results
+from compiled_comma import CompiledCommaStack
 from scoring import SIZE, prepare, spread
 from seesame.metric import cached_reference_outputs, evaluate, keep_freed_memory
 from seesame.perception.comma import stack as comma
-from seesame.perception.comma.compiled import CompiledCommaStack
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.reader import open_clip

@@ -77,7 +77,6 @@ def test_its_metadata(wheel: Path) -> None:
         "comma",
         "dev",
         "onnx",
-        "openvino",
         "search",
     }
     assert metadata["Description-Content-Type"] == "text/markdown"

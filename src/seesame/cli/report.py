@@ -36,44 +36,51 @@ MOST_FILES = 12
 """Compared on one page."""
 
 
+ReferenceArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="REFERENCE|RUN",
+        help="The source clip; or, alone, the log of a training run or its work folder.",
+    ),
+]
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help=".ssm files, or decoded clips of any kind."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PAGE.html|FOLDER",
+        help="One file that holds everything, or a folder with index.html for long clips. "
+        "When left out: REFERENCE.report.html, or a folder where one file would be too large.",
+    ),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="FILE",
+        help="Also plot the trials of this clip that `seesame search` kept.",
+    ),
+]
+WatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="For a RUN: write the page again every few seconds until the run has ended.",
+    ),
+]
+
+
 def report(
-    reference: Annotated[
-        Path,
-        typer.Argument(
-            metavar="REFERENCE|RUN",
-            help="The source clip; or, alone, the log of a training run or its work folder.",
-        ),
-    ],
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help=".ssm files, or decoded clips of any kind."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PAGE.html|FOLDER",
-            help="One file that holds everything, or a folder with index.html for long clips. "
-            "When left out: REFERENCE.report.html, or a folder where one file would be too large.",
-        ),
-    ] = None,
+    reference: ReferenceArgument,
+    files: FilesArgument = None,
+    out: OutOption = None,
     transfer: TransferOption = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            "--store",
-            metavar="FILE",
-            help="Also plot the trials of this clip that `seesame search` kept.",
-        ),
-    ] = None,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch",
-            help="For a RUN: write the page again every few seconds until the run has ended.",
-        ),
-    ] = False,
+    store: StoreOption = None,
+    watch: WatchOption = False,
     cache: CacheOption = True,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
@@ -103,46 +110,81 @@ def report(
         return
     if watch:
         raise UserError("--watch is for a run.jsonl or a work folder, alone")
-    frame_size, frame_rate = parse_size(size), parse_fps(fps)
+    one_file = _one_file(files, out, overwrite)
+    stacks = [stack, *(transfer or [])]
+    page = _Page(reference, files, resolve_device(device), (size, fps), stacks, cache, quiet)
+    place, layout, shown = page.write(out, one_file, store, overwrite)
+    _print(place, layout, shown, json)
+
+
+def _one_file(files: list[Path], out: Path | None, overwrite: bool) -> bool | None:
+    """Return whether the page is to be one file, None for either; refuse what cannot be written."""
+    from seesame.files import check_output
+
     if len(files) > MOST_FILES:
         raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
-    one_file = None if out is None else out.suffix.lower() in PAGES
+    if out is None:
+        return None
+    one_file = out.suffix.lower() in PAGES
+    _check_folder(out, one_file)
+    check_output(out, overwrite)
+    return one_file
 
-    from seesame.files import check_output, replacing
-    from seesame.jobs.roundtrip import open_source
-    from seesame.metric.evaluator import check_alike
-    from seesame.metric.memory import keep_freed_memory
-    from seesame.perception.registry import load_stack
-    from seesame.report.page import write_page
-    from seesame.report.plan import plan
-    from seesame.report.tracks import Tracks
 
-    if out is not None:
-        _check_folder(out, bool(one_file))
-        check_output(out, overwrite)
-    where = resolve_device(device)
-    keep_freed_memory()
-    source = open_source(reference, frame_size, frame_rate)
-    subjects = [_subject(file, source, where) for file in files]
-    for subject in subjects:
-        check_alike(source, subject.clip)
-    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
-    tried = [] if store is None else _tried(store, reference, source, judges[0], where)
-    layout = plan(source, len(files), judges[0], one_file)
-    if layout is None:
-        raise UserError(
-            f"{out}: {source.num_frames} frames of {len(files) + 1} clips are too much for one "
-            f"file; name a folder, as -o {out.with_suffix('') if out else 'FOLDER'}"
-        )
-    place = out or _default(reference, layout)
-    with replacing(place, overwrite) as temporary:
-        if not layout.one_file:
-            temporary.mkdir()
-        tracks = Tracks(None if layout.one_file else temporary)
-        observer = _Observer(reference, source, where, cache, quiet)
-        shown = observer.observe(subjects, judges, layout, tracks)
-        write_page(temporary, source, reference.name, judges[0], shown, layout, tracks, tried)
-    _print(place, layout, shown, json)
+class _Page:
+    """A page's clips and stacks, opened and compared."""
+
+    def __init__(
+        self,
+        reference: Path,
+        files: list[Path],
+        device: str,
+        shape: tuple[str | None, str | None],
+        stacks: list[str],
+        cache: bool,
+        quiet: bool,
+    ) -> None:
+        from seesame.jobs.roundtrip import open_source
+        from seesame.metric.evaluator import check_alike
+        from seesame.metric.memory import keep_freed_memory
+        from seesame.perception.registry import load_stack
+
+        keep_freed_memory()
+        size, fps = shape
+        self.reference, self.device = reference, device
+        self.source = open_source(reference, parse_size(size), parse_fps(fps))
+        self.subjects = [_subject(file, self.source, device) for file in files]
+        for subject in self.subjects:
+            check_alike(self.source, subject.clip)
+        self.judges = [load_stack(name, device) for name in stacks]
+        self.observer = _Observer(reference, self.source, device, cache, quiet)
+
+    def write(
+        self, out: Path | None, one_file: bool | None, store: Path | None, overwrite: bool
+    ) -> "tuple[Path, Plan, list[Shown]]":
+        """Judge all files and write the page; return where, its plan, and what it shows."""
+        from seesame.files import replacing
+        from seesame.report.page import write_page
+        from seesame.report.plan import plan
+        from seesame.report.tracks import Tracks
+
+        source, judge = self.source, self.judges[0]
+        tried = [] if store is None else _tried(store, self.reference, source, judge, self.device)
+        layout = plan(source, len(self.subjects), judge, one_file)
+        if layout is None:
+            raise UserError(
+                f"{out}: {source.num_frames} frames of {len(self.subjects) + 1} clips are too "
+                f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
+            )
+        place = out or _default(self.reference, layout)
+        with replacing(place, overwrite) as temporary:
+            if not layout.one_file:
+                temporary.mkdir()
+            tracks = Tracks(None if layout.one_file else temporary)
+            shown = self.observer.observe(self.subjects, self.judges, layout, tracks)
+            name = self.reference.name
+            write_page(temporary, source, name, judge, shown, layout, tracks, tried)
+        return place, layout, shown
 
 
 def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrite: bool) -> None:

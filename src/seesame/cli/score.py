@@ -29,33 +29,41 @@ if TYPE_CHECKING:
     from seesame.video.clip import Clip
 
 
+ReferenceArgument = Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An .ssm file (decoded on the fly), or any clip.")
+]
+CompressedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--compressed",
+        metavar="FILE.ssm",
+        help="The file whose size gives the rate; FILE itself when left out.",
+    ),
+]
+PerPairOption = Annotated[
+    bool, typer.Option("--per-pair", help="Also print every pair's seg and pose distortion.")
+]
+ContestFormOption = Annotated[
+    bool,
+    typer.Option(
+        "--contest-form",
+        help="Print the report in the form of the comma.ai video compression challenge.",
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="OUT.txt", help="Also write the report into this file."),
+]
+
+
 def score(
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An .ssm file (decoded on the fly), or any clip.")
-    ],
-    compressed: Annotated[
-        Path | None,
-        typer.Option(
-            "--compressed",
-            metavar="FILE.ssm",
-            help="The file whose size gives the rate; FILE itself when left out.",
-        ),
-    ] = None,
-    per_pair: Annotated[
-        bool, typer.Option("--per-pair", help="Also print every pair's seg and pose distortion.")
-    ] = False,
-    contest_form: Annotated[
-        bool,
-        typer.Option(
-            "--contest-form",
-            help="Print the report in the form of the comma.ai video compression challenge.",
-        ),
-    ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="OUT.txt", help="Also write the report into this file."),
-    ] = None,
+    reference: ReferenceArgument,
+    file: FileArgument,
+    compressed: CompressedOption = None,
+    per_pair: PerPairOption = False,
+    contest_form: ContestFormOption = False,
+    report: ReportOption = None,
     transfer: TransferOption = None,
     cache: CacheOption = True,
     stack: StackOption = "lite",
@@ -80,46 +88,78 @@ def score(
 
     seesame score drive.mp4 drive.ssm --transfer onnx:my-nets
     """
-    frame_size, frame_rate = parse_size(size), parse_fps(fps)
-
-    from seesame.files import check_output, replacing
-    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source
-    from seesame.metric.evaluator import check_alike
+    from seesame.files import check_output
     from seesame.metric.memory import keep_freed_memory
-    from seesame.metric.report import plain_report, text_report
     from seesame.perception.registry import load_stack
 
     if report is not None:
         check_output(report, overwrite)
     where = resolve_device(device)
     keep_freed_memory()
-    source = open_source(reference, frame_size, frame_rate)
-    if is_ssm(file):
-        decoded = decode_file(file, where)
-        size_on_disk = _size(compressed or file)
-    else:
-        decoded = open_source(file, (source.width, source.height), source.fps)
-        size_on_disk = _size(compressed) if compressed else decoded.source_bytes
-    check_alike(source, decoded)
-    judge = load_stack(stack, where)
-    others = [load_stack(name, where) for name in transfer or []]
+    source, decoded, nbytes = _opened(reference, file, compressed, (size, fps), where)
+    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
     evaluation, *transfers = (
-        _evaluated(reference, source, decoded, size_on_disk, used, where, cache, quiet)
-        for used in (judge, *others)
+        _evaluated(reference, source, decoded, nbytes, judge, where, cache, quiet)
+        for judge in judges
     )
-    if contest_form:
-        text = text_report(evaluation) + "".join(_transfer_line(other) for other in transfers)
-    else:
-        text = plain_report(evaluation, reference.name, file.name, transfers)
+    text = _text(reference, file, evaluation, transfers, contest_form)
     if report is not None:
-        with replacing(report, overwrite) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        _write(report, text, overwrite)
     if json:
         print_json(_values(evaluation, transfers))
     else:
         print(text, end="")
     if per_pair:
         _print_pairs(evaluation, json)
+
+
+def _opened(
+    reference: Path,
+    file: Path,
+    compressed: Path | None,
+    shape: tuple[str | None, str | None],
+    device: str,
+) -> "tuple[Clip, Clip, int]":
+    """Return the source, the clip to judge, and the bytes that make the rate.
+
+    Raises:
+        UserError: the two cannot be compared frame by frame.
+    """
+    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source
+    from seesame.metric.evaluator import check_alike
+
+    size, fps = shape
+    source = open_source(reference, parse_size(size), parse_fps(fps))
+    if is_ssm(file):
+        decoded = decode_file(file, device)
+        nbytes = _size(compressed or file)
+    else:
+        decoded = open_source(file, (source.width, source.height), source.fps)
+        nbytes = _size(compressed) if compressed else decoded.source_bytes
+    check_alike(source, decoded)
+    return source, decoded, nbytes
+
+
+def _text(
+    reference: Path,
+    file: Path,
+    evaluation: "Evaluation",
+    transfers: "list[Evaluation]",
+    contest_form: bool,
+) -> str:
+    """Return the report as text."""
+    from seesame.metric.report import plain_report, text_report
+
+    if contest_form:
+        return text_report(evaluation) + "".join(_transfer_line(other) for other in transfers)
+    return plain_report(evaluation, reference.name, file.name, transfers)
+
+
+def _write(report: Path, text: str, overwrite: bool) -> None:
+    from seesame.files import replacing
+
+    with replacing(report, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _size(path: Path) -> int:

@@ -49,7 +49,6 @@ LIBRARIES = (
     "segmentation-models-pytorch",
     "onnx",
     "onnxruntime",
-    "openvino",
 )
 SUFFIX = ".safetensors"
 

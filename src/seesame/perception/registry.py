@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LIBRARIES = {
     "comma": ("timm", "segmentation_models_pytorch"),
-    "openvino": ("openvino",),
     "onnx": ("onnx", "onnxruntime"),
 }
 """The libraries of each extra."""
@@ -53,10 +52,9 @@ def load_stack(spec: str, device: "str | torch.device" = "cpu") -> Stack:
 
     Args:
         spec: ``lite`` (ships with seesame), ``comma`` (the folder that ``seesame fetch comma``
-            fills) or ``comma:DIR``, ``comma-openvino`` or ``comma-openvino:DIR`` (the same networks
-            on OpenVINO, faster on a CPU), ``onnx:DIR`` (a folder with a ``stack.toml``), or
-            ``module:attr``: a stack, or something that makes one when called with no arguments.
-            The last imports and runs the user's own code, found as Python finds modules and,
+            fills) or ``comma:DIR``, ``onnx:DIR`` (a folder with a ``stack.toml``), or
+            ``module:attr``: a stack, or something that makes one when called with no arguments. The
+            last imports and runs the user's own code, found as Python finds modules and,
             last, in the current folder.
         device: where its networks are to run.
 
@@ -86,10 +84,6 @@ def _load(spec: str) -> Stack:
         from seesame.perception.comma.stack import CommaStack
 
         return CommaStack.load(folder)
-    if kind == "comma-openvino":
-        from seesame.perception.comma.compiled import CompiledCommaStack
-
-        return CompiledCommaStack.load(folder)
     if kind == "onnx":
         if folder is None:
             raise UserError("the onnx stack needs a folder with a stack.toml; say onnx:DIR")
@@ -107,14 +101,12 @@ def _load(spec: str) -> Stack:
 def stacks() -> list[StackInfo]:
     """Return the kinds of stacks, whether each can be used now, and what to do if not."""
     files = "" if available() else f"no networks in {models_folder()}; run: seesame fetch comma"
-    comma, openvino = _install_hint("comma"), _install_hint("comma", "openvino")
     listed = (
         ("lite", "small networks that ship with seesame: five classes, six pose values", ""),
-        ("comma", "the comma.ai challenge's own networks (or comma:DIR)", comma or files),
         (
-            "comma-openvino",
-            "the same on OpenVINO: faster on a CPU, scores may differ in the fifth decimal",
-            openvino or files,
+            "comma",
+            "the comma.ai challenge's own networks (or comma:DIR)",
+            _install_hint("comma") or files,
         ),
         ("onnx:DIR", "your ONNX networks, described by a stack.toml", _install_hint("onnx")),
         ("module:attr", "your own Python object that is a stack", ""),
@@ -156,11 +148,10 @@ def _missing(found: Any) -> Sequence[str]:
     return [member for member in MEMBERS if not hasattr(found, member)]
 
 
-def _install_hint(*extras: str) -> str:
-    """Return what to run where a library of some extras is absent, else nothing."""
-    libraries = [library for extra in extras for library in LIBRARIES[extra]]
-    absent = any(importlib.util.find_spec(library) is None for library in libraries)
-    return f"run: pip install 'seesame[{','.join(extras)}]'" if absent else ""
+def _install_hint(extra: str) -> str:
+    """Return what to run where a library of an extra is absent, else nothing."""
+    absent = any(importlib.util.find_spec(library) is None for library in LIBRARIES[extra])
+    return f"run: pip install 'seesame[{extra}]'" if absent else ""
 
 
 def _own(module_name: str, attribute: str) -> Stack:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from seesame.cli.options import (
     resolve_device,
 )
 from seesame.cli.output import print_json
+
+if TYPE_CHECKING:
+    from seesame.contest.evaluate import Bench, Result
+    from seesame.contest.limits import Limits as RunLimits
 
 LIMITS = "Limits of inflate.sh"
 """The help panel of the flags that bound the script."""
@@ -125,38 +129,22 @@ def evaluate(
 
     Example: seesame contest evaluate my_entry --videos videos --names names.txt
     """
-    seconds = parse_duration(time, "--time")
-    where = resolve_device(device)
-
-    from seesame.cli.progress import progress
-    from seesame.contest.evaluate import Bench, DiskSpaceError, evaluate_submission, loaded_stack
+    from seesame.contest.evaluate import Bench, loaded_stack
     from seesame.contest.limits import GIB, Limits
-    from seesame.contest.report import report_files, write_reports
-    from seesame.contest.sandbox import IsolationError
+    from seesame.contest.report import write_reports
     from seesame.contest.submission import SubmissionError
     from seesame.contest.videos import open_videos, read_names
-    from seesame.files import check_output
-    from seesame.metric.memory import keep_freed_memory
 
-    keep_freed_memory()
+    seconds, where = parse_duration(time, "--time"), resolve_device(device)
     folder = out or submission
-    for path in report_files(folder):
-        check_output(path, overwrite)
+    _check_reports(folder, overwrite)
     # Loaded before inflate.sh runs for half an hour, so that a wrong stack is found now.
     judge = loaded_stack(stack, where)
     found, source_bytes = open_videos(videos, read_names(names))
     bench = Bench(found, source_bytes, videos, stack, where, cache, jobs)
     assert seconds is not None
     limits = Limits(seconds, round(memory * GIB), processes, round(disk * GIB))
-    try:
-        with progress("evaluate", quiet) as bar:
-            result = evaluate_submission(
-                submission, bench, limits, isolate=isolation, work=work, progress=bar
-            )
-    except IsolationError as error:
-        raise IsolationError(f"{error} (--no-isolation)") from error
-    except DiskSpaceError as error:
-        raise DiskSpaceError(f"{error} (--work DIR)") from error
+    result = _result(submission, bench, limits, isolation, work, quiet)
     config = {"submission_dir": submission, "video_names_file": names}
     text, values = write_reports(
         result, bench, judge, folder, config, isolated=isolation, overwrite=overwrite
@@ -167,3 +155,38 @@ def evaluate(
         print(text, end="")
     if result.total is None:
         raise SubmissionError(f"{os.fspath(submission)}: not scored: {result.verdict}")
+
+
+def _check_reports(folder: Path, overwrite: bool) -> None:
+    """Refuse, before anything runs, reports that could not be written in the end."""
+    from seesame.contest.report import report_files
+    from seesame.files import check_output
+    from seesame.metric.memory import keep_freed_memory
+
+    keep_freed_memory()
+    for path in report_files(folder):
+        check_output(path, overwrite)
+
+
+def _result(
+    submission: Path,
+    bench: "Bench",
+    limits: "RunLimits",
+    isolate: bool,
+    work: Path | None,
+    quiet: bool,
+) -> "Result":
+    """Run and score the submission, with progress; errors get the flags that help."""
+    from seesame.cli.progress import progress
+    from seesame.contest.evaluate import DiskSpaceError, evaluate_submission
+    from seesame.contest.sandbox import IsolationError
+
+    try:
+        with progress("evaluate", quiet) as bar:
+            return evaluate_submission(
+                submission, bench, limits, isolate=isolate, work=work, progress=bar
+            )
+    except IsolationError as error:
+        raise IsolationError(f"{error} (--no-isolation)") from error
+    except DiskSpaceError as error:
+        raise DiskSpaceError(f"{error} (--work DIR)") from error

@@ -1,9 +1,9 @@
-"""Comma's networks compiled by OpenVINO: the same float32 arithmetic, faster on a CPU.
+"""Comma's networks compiled by OpenVINO, as ``cpu_runtime.py`` measures them.
 
 OpenVINO folds batch norm into the weights, fuses activations and sums into the convolutions, and
 runs one picture a thread. The sums are taken in another order than the challenge's, so that single
 pixels whose two best classes are almost equal may change their class; docs/metric.md gives the
-measured difference. Training takes the plain networks.
+measured difference. Needs openvino, which no extra of seesame brings.
 """
 
 import copy
@@ -131,5 +131,5 @@ def _openvino() -> Any:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise MissingExtraError(
-            "the comma-openvino stack needs openvino; run: pip install 'seesame[comma,openvino]'"
+            "the measurement needs openvino; run: pip install openvino"
         ) from error
