@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 import av
 import torch
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from torch import Tensor
 
 from seesame.bitstream.container import Container
 from seesame.codecs.av import filters
 from seesame.codecs.av.head import SHARPEN_STEP, Head
+from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.planes import FORMATS, decoded_rgb, padded
 from seesame.codecs.av.settings import Member
 from seesame.codecs.av.stream import read_stream
-from seesame.errors import DamagedError, MissingExtraError
+from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.resize import resize, to_uint8
 from seesame.video.span import rebatched
@@ -88,13 +88,7 @@ def _decoded_pictures(
     packets: list[bytes], member: Member, size: tuple[int, int]
 ) -> Iterator[VideoFrame]:
     """Yield all pictures of the stream; all four decoders give them in playing order."""
-    try:
-        decoder = av.CodecContext.create(member.decoder, "r")
-    except (av.codec.codec.UnknownCodecError, ValueError) as error:
-        raise MissingExtraError(
-            f"this PyAV was built without {member.decoder}; install PyAV's own wheel"
-        ) from error
-    assert isinstance(decoder, VideoCodecContext)
+    decoder = codec_context(member.decoder, "r")
     # Decoders round sizes up to whole blocks. A stream that claims more gets no memory.
     most = (padded(size[0]) + 63) // 64 * 64 * ((padded(size[1]) + 63) // 64 * 64)
     decoder.options = {"max_pixels": str(most), "err_detect": "explode"}

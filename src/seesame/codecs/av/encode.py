@@ -12,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.codecs.av.head import SHARPEN_STEP, Head
+from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.options import AT_DECODE, AvSettings
 from seesame.codecs.av.pictures import BATCH, coded_pictures
 from seesame.codecs.av.planes import FORMATS, padded
@@ -20,7 +21,7 @@ from seesame.codecs.av.stream import pack_stream
 from seesame.codecs.av.threads import usual_scheduling
 from seesame.codecs.base import container_for
 from seesame.context import EncodeContext
-from seesame.errors import DamagedError, MissingExtraError, UserError
+from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip
 
 _H264_SEI = 6
@@ -106,13 +107,7 @@ def _open_encoder(
     clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings
 ) -> VideoCodecContext:
     os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr by itself
-    try:
-        encoder = av.CodecContext.create(member.encoder, "w")
-    except (av.codec.codec.UnknownCodecError, ValueError) as error:
-        raise MissingExtraError(
-            f"this PyAV was built without {member.encoder}; install PyAV's own wheel"
-        ) from error
-    assert isinstance(encoder, VideoCodecContext)
+    encoder = codec_context(member.encoder, "w")
     encoder.height, encoder.width = (padded(side) for side in size)
     encoder.pix_fmt = FORMATS[settings.depth]
     # Constant quality barely depends on the rate; encoders refuse extreme ones.
