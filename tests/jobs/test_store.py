@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -108,6 +110,21 @@ def test_two_searches_may_write_at_once(tmp_path: Path) -> None:
         assert found == replace(TRIAL, settings={"crf": crf})
     with sqlite3.connect(path) as base:
         assert base.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_a_store_is_never_half_made(tmp_path: Path) -> None:
+    """Searches that start together all find a whole store, however they take turns."""
+    for number in range(12):
+        path = tmp_path / f"{number}.sqlite"
+        gate = threading.Barrier(8)
+
+        def begin(path: Path = path, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            Store(path)
+
+        with ThreadPoolExecutor(8) as pool:
+            for begun in [pool.submit(begin) for _ in range(8)]:
+                begun.result()
 
 
 def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -55,14 +55,24 @@ class Store:
     def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.path, self.patience = path, patience
         with self._open() as base:
-            (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
-            (application,) = base.execute("pragma application_id").fetchone()
-            (form,) = base.execute("pragma user_version").fetchone()
-            if tables and (application, form) != (APPLICATION, FORM):
-                raise UserError(f"{path}: is not a search store of this version; name another file")
-            base.execute(_TABLE)
-            base.execute(f"pragma application_id = {APPLICATION}")
-            base.execute(f"pragma user_version = {FORM}")
+            if not self._is_made(base):
+                # In one transaction: another search must not see a store that is half made.
+                base.execute("begin immediate")
+                if not self._is_made(base):
+                    base.execute(_TABLE)
+                    base.execute(f"pragma application_id = {APPLICATION}")
+                    base.execute(f"pragma user_version = {FORM}")
+
+    def _is_made(self, base: sqlite3.Connection) -> bool:
+        """Return whether the file is a store already. Raises UserError where it is another base."""
+        (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
+        (application,) = base.execute("pragma application_id").fetchone()
+        (form,) = base.execute("pragma user_version").fetchone()
+        if tables and (application, form) != (APPLICATION, FORM):
+            raise UserError(
+                f"{self.path}: is not a search store of this version; name another file"
+            )
+        return bool(tables)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
