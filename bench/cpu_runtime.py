@@ -1,4 +1,4 @@
-"""How much faster CPU runtimes score with nets of comma's shape, and how far their scores are off.
+"""The speed of CPU runtimes on networks of comma's shape, and the error of their scores.
 
     python bench/cpu_runtime.py [--nets FOLDER] [--runs 3] [--pairs 32]
 

@@ -23,7 +23,7 @@ NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 PARTS = ("base", "base, corrections", "base, network", "hybrid")
 """The variants of ``bench/hybrid.py`` that show what each part gains."""
 KINDS = {"exact, first": "the first score of a source", "exact, again": "the next scores"}
-"""How the table names the kinds of ``bench/scoring.py``."""
+"""The table's names for the kinds of ``bench/scoring.py``."""
 GONE = ("roi=1", "first_blur=0.5")
 """Variants of the ablation whose settings did not pay and no longer exist."""
 

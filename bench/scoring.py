@@ -1,4 +1,4 @@
-"""How much faster a score is than the straightforward loop, with nets of comma's shape.
+"""The speed of a score against the straightforward loop, with networks of comma's shape.
 
     python bench/scoring.py [--runs 5] [--pairs 40]
 

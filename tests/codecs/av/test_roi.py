@@ -47,7 +47,7 @@ def noise(num_frames: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def keeping(num_frames: int) -> Tensor:
-    """How much of each pixel of noise is to be kept: ``(T, H, W)``."""
+    """Return the share of each pixel of noise that is to be kept: ``(T, H, W)``."""
     return Focus(EncodeContext(LeftStack()))(to_float(noise(num_frames)), 0, SIZE)[:, 0]
 
 
