@@ -84,7 +84,7 @@ def test_its_metadata(wheel: Path) -> None:
 
 
 def test_the_package_reads_nothing_beside_the_checkout() -> None:
-    """Code that needs the real clips in ``../shared`` lies in ``bench/``, ``tools/`` or ``tests/``."""
+    """Code that reads ``../shared`` lies in ``bench/``, ``tools/`` or ``tests/``."""
     readers = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
