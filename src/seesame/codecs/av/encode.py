@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
 import av
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.codecs.av.head import SHARPEN_STEP, Head
@@ -85,40 +87,70 @@ def _encode(
 ) -> list[bytes]:
     """Return all packets in coding order."""
     packets: list[bytes] = []
-    seen = 0
-    try:
-        encoder = _open_encoder(clip, size, member, settings)
-        for picture in coded_pictures(clip, size, settings, context):
-            picture.pts, picture.time_base = seen, encoder.time_base
+    with encoder_errors(member):
+        encoder = codec_context(member.encoder, "w")
+        prepare(encoder, clip, size, member, settings)
+        with usual_scheduling():
+            encoder.open()
+        for picture in numbered(coded_pictures(clip, size, settings, context), clip, context):
             packets += [bytes(packet) for packet in encoder.encode(picture)]
-            seen += 1
-            if seen % BATCH == 0 or seen == clip.num_frames:
-                share = min(1.0, seen / clip.num_frames)
-                context.progress(share, f"frame {seen} of {clip.num_frames}")
         packets += [bytes(packet) for packet in encoder.encode(None)]
-    except av.error.FFmpegError as error:
-        raise UserError(f"{member.name} cannot encode this clip ({error.strerror})") from error
-    if seen != clip.num_frames:
-        raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
     return [_without_ballast(packet, member) for packet in packets]
 
 
-def _open_encoder(
-    clip: Clip, size: tuple[int, int], member: Member, settings: AvSettings
-) -> VideoCodecContext:
+@contextmanager
+def encoder_errors(member: Member) -> Iterator[None]:
+    """Turn an encoder's errors into one line."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise UserError(f"{member.name} cannot encode this clip ({error.strerror})") from error
+
+
+def numbered(
+    pictures: Iterable[VideoFrame], clip: Clip, context: EncodeContext
+) -> Iterator[VideoFrame]:
+    """Yield pictures with their numbers as times, and report the progress.
+
+    Raises:
+        DamagedError: they are not as many as the clip promises.
+    """
+    seen = 0
+    for picture in pictures:
+        picture.pts, picture.time_base = seen, 1 / nominal_rate(clip)
+        yield picture
+        seen += 1
+        if seen % BATCH == 0 or seen == clip.num_frames:
+            share = min(1.0, seen / clip.num_frames)
+            context.progress(share, f"frame {seen} of {clip.num_frames}")
+    if seen != clip.num_frames:
+        raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
+
+
+def nominal_rate(clip: Clip) -> Fraction:
+    """Return the rate that an encoder is told: of those that all encoders take.
+
+    Constant quality barely depends on it. Encoders count frames in it; their real times are given
+    to the packets.
+    """
+    return min(max(clip.fps, Fraction(1)), Fraction(120)).limit_denominator(1001)
+
+
+def prepare(
+    encoder: VideoCodecContext,
+    clip: Clip,
+    size: tuple[int, int],
+    member: Member,
+    settings: AvSettings,
+) -> None:
+    """Set an encoder up for pictures of a size ``(height, width)``; it is not opened yet."""
     os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes to stderr by itself
-    encoder = codec_context(member.encoder, "w")
     encoder.height, encoder.width = (padded(side) for side in size)
     encoder.pix_fmt = FORMATS[settings.depth]
-    # Constant quality barely depends on the rate; encoders refuse extreme ones.
-    rate = min(max(clip.fps, Fraction(1)), Fraction(120)).limit_denominator(1001)
-    encoder.framerate, encoder.time_base = rate, 1 / rate
+    encoder.framerate, encoder.time_base = nominal_rate(clip), 1 / nominal_rate(clip)
     encoder.gop_size = settings.gop
     encoder.thread_count = settings.threads
     encoder.options = member.options(settings, clip.num_frames)
-    with usual_scheduling():
-        encoder.open()
-    return encoder
 
 
 def _without_ballast(packet: bytes, member: Member) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seesame.codecs.av import filters
 from seesame.codecs.av.options import AvSettings
-from seesame.codecs.av.planes import padded, pictures
+from seesame.codecs.av.planes import BT601, Colour, padded, pictures
 from seesame.codecs.av.regions import with_regions
 from seesame.codecs.av.roi import BLOCK, Focus, offsets
 from seesame.context import EncodeContext
@@ -28,7 +28,11 @@ PREPARING = ("down", "depth", "blur", "chroma", "presharpen")
 
 
 def coded_pictures(
-    clip: Clip, size: tuple[int, int], settings: AvSettings, context: EncodeContext
+    clip: Clip,
+    size: tuple[int, int],
+    settings: AvSettings,
+    context: EncodeContext,
+    colour: Colour = BT601,
 ) -> Iterator[VideoFrame]:
     """Yield all pictures in order, without times.
 
@@ -37,6 +41,7 @@ def coded_pictures(
         size: ``(height, width)`` to code at.
         settings: the codec's.
         context: with the stack, for regions, and a memory for pictures.
+        colour: how they become YUV.
 
     Raises:
         DamagedError: the clip ends early or is damaged.
@@ -44,10 +49,11 @@ def coded_pictures(
     """
     memory = context.memory
     if settings.roi_qp or memory is None:
-        yield from _made(clip, size, settings, context)
+        yield from _made(clip, size, settings, context, colour)
         return
     chosen = asdict(settings)
-    key = ("pictures", size, *(chosen[name] for name in PREPARING))
+    turn = getattr(clip, "turn", None)  # frames as a file stores them are not those of the clip
+    key = ("pictures", size, colour, turn, *(chosen[name] for name in PREPARING))
     found = memory.recall(key, list)
     if found is not None:
         yield from found
@@ -56,7 +62,7 @@ def coded_pictures(
     total = clip.num_frames * samples * (1 if settings.depth == 8 else 2)
     fits = memory.fits(total)
     fresh = []
-    for picture in _made(clip, size, settings, context):
+    for picture in _made(clip, size, settings, context, colour):
         if fits:
             fresh.append(picture)
         yield picture
@@ -65,7 +71,11 @@ def coded_pictures(
 
 
 def _made(
-    clip: Clip, size: tuple[int, int], settings: AvSettings, context: EncodeContext
+    clip: Clip,
+    size: tuple[int, int],
+    settings: AvSettings,
+    context: EncodeContext,
+    colour: Colour,
 ) -> Iterator[VideoFrame]:
     focus = Focus(context) if settings.roi_qp else None
     seen = 0
@@ -74,7 +84,7 @@ def _made(
         keep = None if focus is None else focus(frames, seen, size)
         small = _prepared(frames, size, settings)
         quantiser = None if keep is None else offsets(keep, settings.roi_qp)
-        for number, picture in enumerate(pictures(small, settings.depth)):
+        for number, picture in enumerate(pictures(small, settings.depth, colour)):
             if quantiser is not None:
                 picture.pts, picture.time_base = seen + number, 1 / Fraction(clip.fps)
                 picture = with_regions(picture, quantiser[number], BLOCK)

@@ -1,6 +1,7 @@
 """RGB to the planes that encoders of the av family take, and back from those that decoders give."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,28 +29,56 @@ def padded(side: int) -> int:
     return max(_LEAST_SIDE, side + side % 2)
 
 
-def rgb_to_yuv420(rgb: Tensor, depth: int = 8) -> tuple[Plane, Plane, Plane]:
-    """Convert RGB to limited-range BT.601 with chroma averaged over 2x2 pixels.
+@dataclass(frozen=True)
+class Colour:
+    """How RGB becomes YUV: BT.601 in limited range, unless told otherwise.
 
-    The inverse of :func:`seesame.video.colour.yuv420_to_rgb` (ITU-R BT.601-7, 2.5)::
+    Args:
+        red: the weight of R in luma.
+        blue: that of B.
+        full: True for full range.
+    """
+
+    red: float = 0.299
+    blue: float = 0.114
+    full: bool = False
+
+
+BT601 = Colour()
+
+
+def rgb_to_yuv420(
+    rgb: Tensor, depth: int = 8, colour: Colour = BT601
+) -> tuple[Plane, Plane, Plane]:
+    """Convert RGB to YUV with chroma averaged over 2x2 pixels.
+
+    By default the inverse of :func:`seesame.video.colour.yuv420_to_rgb` (ITU-R BT.601-7, 2.5)::
 
         y' = 0.299 R + 0.587 G + 0.114 B      Y = 16 + y' * 219/255
         U = 128 + (B - y') / 1.772 * 224/255  V = 128 + (R - y') / 1.402 * 224/255
 
-    in 8 bits, and four times that in 10.
+    in 8 bits, and four times that in 10. In full range ``Y = y'``, the factors of U and V are 1,
+    and 10 bits have 1023/255 times the luma and chroma of 8.
 
     Args:
         rgb: float ``(B, 3, H, W)`` in 0..255, ``H`` and ``W`` even.
         depth: 8 or 10 bits.
+        colour: the weights and the range.
 
     Returns:
         Y ``(B, H, W)``, U and V ``(B, H/2, W/2)``: ``uint8``, or ``uint16`` for 10 bits.
     """
     red, green, blue = rgb.clamp(0.0, 255.0).unbind(dim=1)
-    luma = red * 0.299 + green * 0.587 + blue * 0.114
-    y = luma * (219.0 / 255.0) + 16.0
-    colour = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
-    u, v = (F.avg_pool2d(colour, 2) * (224.0 / 255.0) + 128.0).unbind(dim=1)
+    kr, kb = colour.red, colour.blue
+    luma = red * kr + green * (1 - kr - kb) + blue * kb
+    chroma = torch.stack([(blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))], dim=1)
+    chroma = F.avg_pool2d(chroma, 2)
+    if colour.full:
+        step = (2**depth - 1) / 255 / 2 ** (depth - 8)  # _whole brings the power of two
+        y, chroma = luma * step, chroma * step + 128.0
+    else:
+        y, chroma = luma * (219.0 / 255.0) + 16.0, chroma * (224.0 / 255.0) + 128.0
+    u, v = chroma.unbind(dim=1)
     return _whole(y, depth), _whole(u, depth), _whole(v, depth)
 
 
@@ -59,11 +88,11 @@ def _whole(plane: Tensor, depth: int) -> Plane:
     return (4 * plane).round().clamp(0, 1023).to(torch.int16).numpy().view(np.uint16)
 
 
-def pictures(rgb: Tensor, depth: int) -> Iterator[VideoFrame]:
+def pictures(rgb: Tensor, depth: int, colour: Colour = BT601) -> Iterator[VideoFrame]:
     """Pictures for the encoder, padded by repeating the last row and column."""
     height, width = rgb.shape[-2:]
     padding = (0, padded(width) - width, 0, padded(height) - height)
-    y, u, v = rgb_to_yuv420(F.pad(rgb, padding, mode="replicate"), depth)
+    y, u, v = rgb_to_yuv420(F.pad(rgb, padding, mode="replicate"), depth, colour)
     for i in range(len(y)):
         planes = [y[i].reshape(-1), u[i].reshape(-1), v[i].reshape(-1)]
         stacked = np.concatenate(planes).reshape(-1, y.shape[2])

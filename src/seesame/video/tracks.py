@@ -1,0 +1,163 @@
+"""The tracks beside a file's video, and how its pictures are stored: what a new file must keep."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from seesame.errors import UserError
+from seesame.video.clip import Clip
+
+FORMATS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v,nut,mxf"
+"""The formats that FFmpeg may take a file for: never a playlist, which could name other files."""
+
+_WORDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "an attachment"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the pictures of a video are stored in its file.
+
+    Args:
+        pixels: FFmpeg's name of the pixel format.
+        matrix: the colour matrix, ``AVColorSpace`` (ITU-T H.273, table 4); 2 where untagged.
+        full: True where black is 0, as the file says it.
+        colour_range: ``AVColorRange``; 0 where untagged.
+        primaries: ``AVColorPrimaries``.
+        transfer: ``AVColorTransferCharacteristic``.
+        aspect: width of a pixel over its height; None where untagged.
+        turn: the nine numbers of the display matrix (ISO/IEC 14496-12, 6.2.2); None where there is
+            none.
+    """
+
+    pixels: str
+    matrix: int = 2
+    full: bool = False
+    colour_range: int = 0
+    primaries: int = 2
+    transfer: int = 2
+    aspect: Fraction | None = None
+    turn: tuple[int, ...] | None = None
+
+    @property
+    def quarter(self) -> tuple[int, int, int, int] | None:
+        """The display matrix as :func:`seesame.video.pixels.upright` takes it."""
+        return None if self.turn is None else (*self.turn[:2], *self.turn[3:5])  # type: ignore[return-value]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """Open a video file for the copying of its packets. Raises UserError with the file's name."""
+    try:
+        with av.open(
+            f"file:{path}",
+            metadata_errors="replace",
+            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+        ) as container:
+            yield container
+    except av.error.FFmpegError as error:
+        raise UserError(f"{path}: its tracks cannot be read ({error.strerror})") from error
+
+
+def source_path(clip: Clip) -> Path | None:
+    """Return the video file that a clip is read from; None for any other clip."""
+    path = getattr(clip, "path", None)
+    is_video = hasattr(clip, "times") or type(clip).__name__ == "VideoClip"
+    return path if isinstance(path, Path) and path.is_file() and is_video else None
+
+
+def video_index(container: InputContainer, clip: Clip | None = None) -> int:
+    """Return the index of the stream that the clip's frames come from.
+
+    It is the clip's own choice where it tells one (``stream_index``), else the first video that is
+    no still picture. Raises UserError where there is none.
+    """
+    chosen = getattr(clip, "stream_index", None)
+    if isinstance(chosen, int):
+        return chosen
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:
+            return stream.index
+    raise UserError(f"{container.name}: no video in this file")
+
+
+def stored(clip: Clip) -> Stored | None:
+    """Return how the pictures of a clip's file are stored; None for a clip that is no video file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = source_path(clip)
+    if path is None:
+        return None
+    with opened(path) as container:
+        stream = container.streams[video_index(container, clip)]
+        assert isinstance(stream, VideoStream)
+        frame = next(container.decode(stream))
+        assert isinstance(frame, VideoFrame)
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        turn = None
+        if matrix is not None:
+            turn = tuple(np.frombuffer(bytes(memoryview(matrix)), dtype=np.int32).tolist())
+        colour_range = int(frame.color_range)
+        return Stored(
+            frame.format.name,
+            int(frame.colorspace),
+            frame.format.name.startswith("yuvj") or colour_range == 2,
+            colour_range,
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            stream.sample_aspect_ratio,
+            turn,
+        )
+
+
+def other_streams(container: InputContainer, video: int) -> list[Stream]:
+    """Return the streams beside the video that are tracks of their own.
+
+    The titles of chapters, which an MP4 keeps in a track, are not: they are copied as chapters.
+    """
+    chapters = container.chapters()
+    return [
+        stream
+        for stream in container.streams
+        if stream.index != video
+        and not (stream.type == "data" and chapters and stream.frames == len(chapters))
+    ]
+
+
+def describe(stream: Stream) -> str:
+    """Return a track in words: ``track 2 (sound, aac)``."""
+    codec = getattr(stream, "name", None)
+    what = _WORDS.get(stream.type, stream.type)
+    return f"track {stream.index} ({what}{f', {codec}' if codec else ''})"
+
+
+def packets(container: InputContainer, streams: list[Stream]) -> Iterator[Packet[Stream]]:
+    """Yield the packets of some streams in the file's order, without those that mean the end."""
+    wanted = [stream for stream in streams if stream.type != "attachment"]
+    if not wanted:
+        return
+    for packet in container.demux(wanted):
+        if packet.size or packet.pts is not None or packet.dts is not None:
+            yield packet
+
+
+@contextmanager
+def temporary_file(suffix: str, data: bytes = b"") -> Iterator[Path]:
+    """Yield a path in a folder that is removed in the end; a file with ``data`` is there if any."""
+    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
+        path = Path(folder, f"file{suffix}")
+        if data:
+            path.write_bytes(data)
+        yield path
