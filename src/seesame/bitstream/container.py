@@ -52,9 +52,15 @@ class Section(IntEnum):
     """The entropy coded latents."""
     SIDECAR = 6
     """The sparse correction after the main decode."""
+    TIMES = 7
+    """The timestamps of the frames, where the frame rate does not say them all."""
+    TRACKS = 8
+    """The tracks beside the video: sound, subtitles, data."""
 
 
 _SECTION_IDS = frozenset(Section)
+_ORDINARY_ONLY = frozenset({Section.CONFIG, Section.TIMES, Section.TRACKS})
+"""Sections that no file of the contest profile has: the challenge reads frames alone."""
 
 
 def pack_config(settings: Mapping[str, Any]) -> bytes:
@@ -139,7 +145,9 @@ class Container:
         return {} if payload is None else unpack_config(payload, name)
 
     def to_bytes(self, contest: bool = False) -> bytes:
-        """Return the whole file. ``contest`` drops checksums, CONFIG and ``source_bytes``.
+        """Return the whole file. ``contest`` drops checksums, ``source_bytes`` and three sections.
+
+        These are CONFIG, TIMES and TRACKS.
 
         Raises:
             UserError: a value does not fit the format (docs/format.md gives the bounds).
@@ -239,7 +247,7 @@ class Container:
         sections = sorted(
             (Section(key), bytes(payload))
             for key, payload in self.sections.items()
-            if not (contest and key == Section.CONFIG)
+            if not (contest and key in _ORDINARY_ONLY)
         )
         parts = [
             ("magic", MAGIC),
@@ -334,8 +342,8 @@ def _read_sections(reader: Reader, contest: bool) -> dict[Section, bytes]:
             raise reader.fail(
                 f"has an unknown section {key}: use a newer seesame (or the file is damaged)"
             )
-        if contest and key == Section.CONFIG:
-            raise reader.fail("is damaged: a file of the contest profile has no settings")
+        if contest and key in _ORDINARY_ONLY:
+            raise reader.fail(f"is damaged: the contest profile has no {Section(key).name}")
         last, section = key, Section(key)
         what = f"section {section.name}"
         size = reader.varint(f"the size of {what}")

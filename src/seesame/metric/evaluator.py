@@ -146,6 +146,7 @@ def evaluate(
     device: str = "cpu",
     progress: Progress | None = None,
     watch: Watch | None = None,
+    as_read: bool = False,
 ) -> Evaluation:
     """Judge a decoded clip against its source (challenge's ``evaluate.py``).
 
@@ -155,7 +156,7 @@ def evaluate(
     Args:
         reference: the source clip, decoded side by side with the other; or what
             :func:`reference_outputs` made of it with the same stack.
-        decoded: what the user gets, at source resolution.
+        decoded: what the user gets, at source resolution unless ``as_read``.
         stack: the frozen networks.
         compressed_bytes: size of the compressed file on disk.
         source_bytes: the denominator of the rate; the source file's size when None.
@@ -163,13 +164,15 @@ def evaluate(
         device: where the networks run.
         progress: called after every batch.
         watch: called with the stack's outputs for every batch; it changes no figure.
+        as_read: the decoded clip may have a size of its own, which the stack resizes to that of its
+            networks, as it would for whoever reads such a file.
 
     Raises:
         UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
             or values that are not finite.
         DamagedError: a clip ends early.
     """
-    check_alike(reference, decoded)
+    check_alike(reference, decoded, as_read)
     if isinstance(reference, ReferenceOutputs) and reference.fingerprint != stack.fingerprint:
         raise UserError(
             f"the reference outputs are of stack {reference.stack} ({reference.fingerprint[:12]}), "
@@ -329,13 +332,21 @@ def _count_pairs(num_frames: int) -> int:
     return num_frames // 2
 
 
-def check_alike(reference: Clip | ReferenceOutputs, decoded: Clip) -> None:
-    """Refuse clips that cannot be compared frame by frame. Raises UserError."""
+def check_alike(
+    reference: Clip | ReferenceOutputs, decoded: Clip, as_read: bool = False
+) -> None:
+    """Refuse clips that cannot be compared frame by frame; of one size, unless ``as_read``.
+
+    Raises UserError.
+    """
     if reference.num_frames != decoded.num_frames:
         raise UserError(
             f"the source has {reference.num_frames} frames, the decoded clip "
             f"{decoded.num_frames}; they must agree"
         )
+    across = abs(reference.width * decoded.height - reference.height * decoded.width)
+    if as_read and across <= reference.width + reference.height:
+        return  # of one shape, but for the rounding of the smaller sides to even numbers
     if (reference.width, reference.height) != (decoded.width, decoded.height):
         raise UserError(
             f"the source is {reference.width}x{reference.height}, the decoded clip "

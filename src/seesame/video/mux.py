@@ -6,7 +6,7 @@ back and compared with what went into it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,13 +16,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from seesame.errors import UserError
 from seesame.video.times import Times
-from seesame.video.tracks import describe, opened, other_streams, packets
+from seesame.video.tracks import AnyPacket, describe, opened, other_streams, packets
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 """The containers that are written."""
@@ -64,7 +63,7 @@ def mux(
     times: Times | None,
     others: Others | None,
     turn: tuple[int, ...] | None = None,
-) -> None:
+) -> int:
     """Write a file of a video and other tracks, in the order of the source's.
 
     Args:
@@ -73,6 +72,9 @@ def mux(
         times: of its frames.
         others: what is copied beside it.
         turn: the nine numbers of the video's display matrix.
+
+    Returns:
+        The index of the video in the output; -1 where there is none.
 
     Raises:
         UserError: the container cannot hold a track, or the video's times.
@@ -92,7 +94,7 @@ def mux(
                 _describe(written, source)
             targets = _targets(written, out, video, source, copied, others, turn, times)
             if not targets:
-                return
+                return -1
             _start(written, out, copied)
             streams = [_copied(source, targets, copied)] if source and copied else []
             if video is not None:
@@ -101,6 +103,7 @@ def mux(
                 streams.insert(0, _timed(coded, video, times, target))  # type: ignore[arg-type]
             for packet in _in_order(streams):
                 written.mux(packet)
+            return -1 if video is None else targets[id(video.streams.video[0])].index
         except av.error.FFmpegError as error:
             raise UserError(f"{out}: cannot be written ({error.strerror})") from error
 
@@ -149,6 +152,20 @@ def copy_tracks(path: Path, others: Others, named: Path | None = None) -> bool:
     except UserError as error:
         raise UserError(str(error).replace(str(path), str(named or path))) from error
     return True
+
+
+def copy_all(path: Path, source: Path, named: Path) -> None:
+    """Copy all tracks of a file, the video too, into another container.
+
+    Raises:
+        UserError: the container cannot hold one of them; the message names ``named``.
+    """
+    everything = Others(source)
+    try:
+        mux(path, None, None, everything)
+        check_copied(path, everything)
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), str(named))) from error
 
 
 def _options(
@@ -229,7 +246,8 @@ def _targets(
                 target.codec_context.codec_tag = "hvc1"  # Apple's players read no other
             if source is not None and others is not None and others.video >= 0:
                 like = source.streams[others.video]
-        target.metadata = _kept(like.metadata)
+        target.metadata.clear()
+        target.metadata.update(_kept(like.metadata))
         target.disposition = like.disposition
         targets[id(stream)] = target
     return targets
@@ -280,7 +298,7 @@ def _refused(out: Path, stream: Stream) -> UserError:
 
 def _copied(
     source: InputContainer, targets: dict[int, Stream], copied: list[Stream]
-) -> Iterator[Packet[Stream]]:
+) -> Iterator[AnyPacket]:
     """Yield the packets of the other tracks for their new streams."""
     for packet in packets(source, copied):
         if packet.pts is None:
@@ -291,7 +309,7 @@ def _copied(
 
 def _timed(
     path: Path, video: InputContainer, times: Times, target: Stream
-) -> Iterator[Packet[Stream]]:
+) -> Iterator[AnyPacket]:
     """Yield the packets of the video with the times of its frames.
 
     Frames are shown in the order of the coded file's timestamps. A packet is decoded as many frames
@@ -353,27 +371,53 @@ def _nearest(value: Fraction) -> int:
     return whole if value >= 0 else -whole
 
 
-def rounding(out: Path, times: Times) -> Fraction:
-    """Return by how many seconds an output's ticks may move a frame; 0 where all times fit."""
+def ticks_fit(out: Path, times: Times) -> bool:
+    """Return whether an output keeps all timestamps exactly, not only to the nearest of its ticks.
+
+    Raises:
+        UserError: its ticks cannot tell two frames apart, or count so finely.
+    """
     if out.suffix.lower() != ".mkv":
-        return Fraction(0)
-    unit = times.time_base / _MATROSKA_TICK
-    exact = all((int(pts) * unit).denominator == 1 for pts in times.pts)
-    return Fraction(0) if exact else _MATROSKA_TICK / 2
+        _timescale(out, times.time_base)
+        return True
+    rounded = ticks(times, _MATROSKA_TICK, out)
+    back = zip(times.pts.tolist(), rounded.tolist(), strict=True)
+    return all(pts * times.time_base == tick * _MATROSKA_TICK for pts, tick in back)
 
 
-def tell_rounding(out: Path, times: Times, note: Callable[[str], None]) -> None:
-    """Refuse times that an output's ticks cannot tell apart; note those that they move."""
-    if out.suffix.lower() == ".mkv":
-        ticks(times, _MATROSKA_TICK, out)
-    if rounding(out, times):
-        note(
-            f"{out}: Matroska counts milliseconds; timestamps of {times.time_base} s are rounded "
-            "to the nearest one. An .mp4 keeps them exactly"
-        )
+def regular_times(num_frames: int, fps: Fraction) -> Times:
+    """Return the timestamps of a clip whose frame rate is all that is known of its time."""
+    return Times(np.arange(num_frames, dtype=np.int64), 1 / fps, 1)
 
 
-def _in_order(streams: list[Iterator[Packet[Stream]]]) -> Iterator[Packet[Stream]]:
+def mux_checked(
+    out: Path,
+    coded: Path,
+    times: Times,
+    others: Others | None,
+    size: tuple[int, int],
+    turn: tuple[int, ...] | None = None,
+) -> None:
+    """Write a file as :func:`mux` does, read it back and compare it with what went into it.
+
+    Args:
+        out: the output.
+        coded: a file with the video alone.
+        times: of its frames.
+        others: what is copied beside it.
+        size: ``(height, width)`` of the video as stored.
+        turn: the nine numbers of the video's display matrix.
+
+    Raises:
+        UserError: the container cannot hold a track, or the file reads back differently.
+    """
+    index = mux(out, coded, times, others, turn)
+    _check_video(out, index, coded, times, size)
+    if others is not None:
+        check_copied(out, others, index)
+
+
+def _in_order(streams: list[Iterator[AnyPacket]]) -> Iterator[AnyPacket]:
     """Merge packets by decoding time, so that the muxer need not hold many."""
     waiting = [(stream, next(stream, None)) for stream in streams]
     waiting = [(stream, packet) for stream, packet in waiting if packet is not None]
@@ -389,7 +433,7 @@ def _in_order(streams: list[Iterator[Packet[Stream]]]) -> Iterator[Packet[Stream
             waiting[place] = stream, following
 
 
-def _seconds(packet: Packet[Stream] | None) -> Fraction:
+def _seconds(packet: AnyPacket | None) -> Fraction:
     assert packet is not None
     stamp = packet.pts if packet.dts is None else packet.dts
     return Fraction(0) if stamp is None else stamp * packet.time_base
@@ -408,15 +452,20 @@ class _Copy:
     digest: bytes
 
 
-def check_copied(path: Path, others: Others) -> None:
+def check_copied(path: Path, others: Others, video: int = -1) -> None:
     """Compare the tracks of a written file with the source's, packet by packet.
+
+    Args:
+        path: the written file.
+        others: what was copied into it.
+        video: index of the written file's own video; -1 where it has none.
 
     Raises:
         UserError: a packet's bytes or times differ by more than the rounding to the new ticks.
     """
     with opened(others.path) as source, opened(path) as written:
         old = other_streams(source, others.video) if others.tracks else []
-        new = _matching(written, old, others)
+        new = other_streams(written, video) if old else []
         if len(old) != len(new):
             raise UserError(f"{path}: has {len(new)} of {len(old)} tracks; write another container")
         kept, found = _collected(source, old), _collected(written, new)
@@ -431,15 +480,6 @@ def check_copied(path: Path, others: Others) -> None:
                     f"{path}: {describe(before)} does not come back from this container as it was; "
                     "write another one, or drop the tracks beside the video"
                 )
-
-
-def _matching(written: InputContainer, old: list[Stream], others: Others) -> list[Stream]:
-    """Return the tracks of an output in the order of the source's."""
-    streams = other_streams(written, -1)
-    if len(streams) == len(old):
-        return streams  # a file without the video
-    place = sum(stream.index < others.video for stream in old)
-    return [stream for number, stream in enumerate(streams) if number != place]
 
 
 def _collected(container: InputContainer, streams: list[Stream]) -> dict[int, list[_Copy]]:
@@ -480,12 +520,14 @@ def _same(
     return True
 
 
-def check_video(path: Path, video: int, coded: Path, times: Times, size: tuple[int, int]) -> None:
+def _check_video(
+    path: Path, index: int, coded: Path, times: Times, size: tuple[int, int]
+) -> None:
     """Compare the video of a written file with what went into it.
 
     Args:
         path: the file.
-        video: index of its video.
+        index: of its video.
         coded: the file with the coded video.
         times: of the frames.
         size: ``(height, width)`` as stored.
@@ -494,9 +536,10 @@ def check_video(path: Path, video: int, coded: Path, times: Times, size: tuple[i
         UserError: another size, number of frames, timestamp, or other bytes.
     """
     with opened(path) as written, opened(coded) as single:
-        stream, first = written.streams[video], single.streams.video[0]
+        stream, first = written.streams[index], single.streams.video[0]
         assert isinstance(stream, VideoStream)
-        found, kept = _collected(written, [stream])[video], _collected(single, [first])[first.index]
+        found = _collected(written, [stream])[index]
+        kept = _collected(single, [first])[first.index]
         shown = ticks(times, stream.time_base or times.time_base, path)
         stamps = sorted(copy.pts for copy in found if copy.pts is not None)
         wrong = ""

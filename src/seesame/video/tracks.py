@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -17,6 +18,11 @@ from av.video.stream import VideoStream
 
 from seesame.errors import UserError
 from seesame.video.clip import Clip
+
+if TYPE_CHECKING:
+    AnyPacket = Packet[Stream]
+else:
+    AnyPacket = Packet  # PyAV's class is generic for type checkers only
 
 FORMATS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v,nut,mxf"
 """The formats that FFmpeg may take a file for: never a playlist, which could name other files."""
@@ -103,6 +109,7 @@ def stored(clip: Clip) -> Stored | None:
     with opened(path) as container:
         stream = container.streams[video_index(container, clip)]
         assert isinstance(stream, VideoStream)
+        stream.codec_context.thread_count = 1  # nothing is left at work after the first frame
         frame = next(container.decode(stream))
         assert isinstance(frame, VideoFrame)
         matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -143,13 +150,18 @@ def describe(stream: Stream) -> str:
     return f"track {stream.index} ({what}{f', {codec}' if codec else ''})"
 
 
-def packets(container: InputContainer, streams: list[Stream]) -> Iterator[Packet[Stream]]:
-    """Yield the packets of some streams in the file's order, without those that mean the end."""
+def packets(container: InputContainer, streams: list[Stream]) -> Iterator[AnyPacket]:
+    """Yield the packets of some streams in the file's order, without those that mean the end.
+
+    MP4 fills the time between two subtitles with empty ones, which are no packets of their own: a
+    muxer writes them anew.
+    """
     wanted = [stream for stream in streams if stream.type != "attachment"]
     if not wanted:
         return
     for packet in container.demux(wanted):
-        if packet.size or packet.pts is not None or packet.dts is not None:
+        filling = packet.size == 2 and packet.stream.name == "mov_text" and not any(bytes(packet))
+        if not filling and (packet.size or packet.pts is not None or packet.dts is not None):
             yield packet
 
 

@@ -16,6 +16,9 @@ from seesame.files import replacing
 from seesame.video.clip import Frames
 from seesame.video.colour import rgb_to_yuv420, rgb_to_yuv444
 from seesame.video.complete import check_complete
+from seesame.video.mux import Others, check_container, mux_checked, regular_times, ticks_fit
+from seesame.video.times import Times
+from seesame.video.tracks import temporary_file
 
 _VIDEO = (".mkv", ".mp4")
 _BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]
@@ -32,6 +35,8 @@ def write_clip(
     height: int,
     crf: int | None = None,
     overwrite: bool = False,
+    times: Times | None = None,
+    tracks: bytes = b"",
 ) -> int:
     """Write frames to a file or folder, by its suffix; nothing is left behind on failure.
 
@@ -47,6 +52,8 @@ def write_clip(
         height: rows a frame.
         crf: x264's quality, 0 (best) to 51; for ``.mkv`` and ``.mp4`` only.
         overwrite: replace an existing output.
+        times: timestamps of the frames; None where ``fps`` says them. Lost in ``.raw`` and folders.
+        tracks: a file with the tracks to put beside the video, as :func:`tracks_of` made it.
 
     Returns:
         How many frames were written.
@@ -64,6 +71,8 @@ def write_clip(
         raise UserError(f"{path}: crf {crf} is for .mkv and .mp4, from 0 (best) to 51")
     encoder = _encoder(path, (height, width), crf) if suffix in _VIDEO else None
     frames = _frames(batches, height, width)
+    if encoder is not None and (times is not None or tracks):
+        return _write_timed(path, frames, fps, (height, width), encoder, overwrite, times, tracks)
     with replacing(path, overwrite) as temporary:
         try:
             if encoder is not None:
@@ -80,6 +89,38 @@ def write_clip(
             raise UserError(f"{path}: there are no frames to write")
         if not whole:
             raise UserError(f"{path}: did not reach the disk whole; free some space")
+        return count
+
+
+def _write_timed(
+    path: Path,
+    frames: Iterator[Frames],
+    fps: Fraction,
+    size: tuple[int, int],
+    encoder: "_Encoder",
+    overwrite: bool,
+    times: Times | None,
+    tracks: bytes,
+) -> int:
+    """Write a video with timestamps or other tracks, read it back, and move it into place."""
+    suffix = path.suffix.lower()
+    with replacing(path, overwrite) as out, temporary_file(".tracks", tracks) as beside:
+        others = Others(beside) if tracks else None
+        check_container(path, encoder[0], others)
+        if times is not None:
+            ticks_fit(path, times)
+        with temporary_file(suffix) as coded:
+            rate = min(max(fps, Fraction(1)), Fraction(120))  # its frames are only counted
+            try:
+                count = _write_video(coded, frames, rate, size, encoder)
+            except av.error.FFmpegError as error:
+                raise UserError(f"{path}: cannot be encoded ({error.strerror})") from error
+            if not count:
+                raise UserError(f"{path}: there are no frames to write")
+            clock = times or regular_times(count, fps)
+            if len(clock.pts) != count:
+                raise UserError(f"{path}: {count} frames, but {len(clock.pts)} timestamps")
+            mux_checked(out, coded, clock, others, size)
         return count
 
 

@@ -1,0 +1,286 @@
+"""Portable files: plain MP4, MOV or Matroska, written with all that the source has beside pictures.
+
+Such a file is judged as its users will read it: its own frames, at their own size, go to the stack.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import av
+
+from seesame.codecs.av.codec import AvCodec
+from seesame.codecs.av.portable import Plan, encode_to, plan
+from seesame.codecs.av.settings import noteworthy
+from seesame.codecs.registry import codec_names, get_codec
+from seesame.context import EncodeContext, Progress
+from seesame.errors import LimitsNotMetError, MissingStackError, UserError
+from seesame.files import check_output, replacing
+from seesame.jobs.workbench import Workbench
+from seesame.metric.evaluator import Evaluation, evaluate
+from seesame.metric.limits import Limits
+from seesame.metric.score import Score
+from seesame.video.mux import (
+    SUFFIXES,
+    Others,
+    check_container,
+    copy_all,
+    mux_checked,
+    regular_times,
+    ticks_fit,
+)
+from seesame.video.reader import open_clip
+from seesame.video.times import Times, clip_times
+from seesame.video.tracks import opened, packets, source_path, stored, video_index
+
+MAX_SHARE = 0.95
+"""A file with more of the source's bytes than this is not worth its loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portable:
+    """A portable file and its figures.
+
+    Args:
+        codec: name of the codec.
+        settings: all that were given and that are no defaults.
+        path: the file.
+        bytes: its size on disk.
+        other_bytes: those of them that are packets of the tracks beside the video.
+        source_bytes: size of the source on disk, its other tracks included.
+        width: of its frames, as a reader shows them.
+        height: the same.
+        num_frames: how many.
+        kept_source: True where the source itself was copied, since the coded file was not smaller.
+        encode_s: wall seconds of the encode and the writing.
+        reader: the library that read the file for the judge.
+        judge_s: wall seconds of reading and judging; 0 when it was not judged.
+        evaluation: the figures; None when it was not judged.
+        limits: bounds that the figures are compared with.
+    """
+
+    codec: str
+    settings: Mapping[str, Any]
+    path: Path
+    bytes: int
+    other_bytes: int
+    source_bytes: int
+    width: int
+    height: int
+    num_frames: int
+    kept_source: bool
+    encode_s: float
+    reader: str = f"PyAV {av.__version__}"
+    judge_s: float = 0.0
+    evaluation: Evaluation | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def score(self) -> Score:
+        """The figures of the file. Raises ValueError when it was not judged."""
+        if self.evaluation is None:
+            raise ValueError("the file was not judged")
+        return self.evaluation.score
+
+    @property
+    def missed(self) -> dict[str, float]:
+        """The limits that the file does not keep, and by how much it exceeds each."""
+        return self.limits.missed(self.score, self.bytes) if self.limits.given else {}
+
+    def check_limits(self) -> None:
+        """Raise LimitsNotMetError, with figures, where the file does not keep every limit."""
+        if self.missed:
+            what = ", ".join(f"{name} is {by:.6g} above" for name, by in self.missed.items())
+            raise LimitsNotMetError(f"{self.path}: {what} its limit")
+
+
+def is_portable(path: Path) -> bool:
+    """Return whether an output's suffix asks for a portable file."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def write_portable(
+    bench: Workbench,
+    codec: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    tracks: bool = True,
+    max_share: float = MAX_SHARE,
+    judge: bool = True,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Portable:
+    """Code a clip into a plain video file, verify what is on the disk, and judge it.
+
+    The file has the source's timestamps to the tick (to the millisecond in Matroska), its other
+    tracks as they are, its chapters, metadata, rotation, aspect ratio and colour tags. Everything
+    that can fail is checked before the encode; the file is read back and compared before it is
+    moved into place.
+
+    Args:
+        bench: the clip and the stack.
+        codec: name of a classical codec.
+        settings: the codec's own; those that act at decode time are refused.
+        out: the output; ``.mp4``, ``.mkv`` or ``.mov``.
+        overwrite: replace an existing output.
+        tracks: copy the tracks beside the video.
+        max_share: where the result has more of the source's bytes than this, the source itself is
+            copied in its place.
+        judge: score the file.
+        limits: bounds that the outcome is compared with.
+        progress: called instead of the bench's stages.
+
+    Raises:
+        UserError: the codec refuses the settings or the clip, the container cannot hold a track,
+            or the output cannot be written; nothing is left behind.
+        MissingStackError: the codec or the judge needs a stack.
+        DamagedError: the clip ends early.
+    """
+    started = time.monotonic()
+    check_output(out, overwrite)
+    how = plan_portable(bench, codec, settings)
+    if judge and bench.clip.num_frames < 2:
+        raise UserError(f"{out}: one frame forms no pair to score; compress it unscored")
+    if bench.stack is None and (judge or how.settings.roi_qp):
+        raise MissingStackError("a score needs perception networks; name a stack")
+    times = clip_times(bench.clip) or regular_times(bench.clip.num_frames, bench.clip.fps)
+    others = _others(bench, tracks)
+    _check(out, how, others, times, bench)
+    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
+        coded = Path(folder) / f"video{out.suffix.lower()}"
+        with _stage(bench, f"compress {codec}", progress) as bar:
+            context = EncodeContext(
+                stack=bench.stack,
+                device=bench.device,
+                progress=bar,
+                note=bench.note,
+                outputs=bench.outputs,
+                memory=bench.memory,
+            )
+            encode_to(coded, bench.clip, how, context)
+        source = source_path(bench.clip)
+        with replacing(out, overwrite) as written:
+            mux_checked(written, coded, times, others, how.size, how.stored.turn)
+            kept = source is not None and not _smaller(written, bench, max_share)
+            if kept:
+                assert source is not None
+                _keep_source(written, source, out, bench)
+    found = Portable(
+        codec=codec,
+        settings=noteworthy(how.member, how.settings),
+        path=out,
+        bytes=out.stat().st_size,
+        other_bytes=_packet_bytes(out),
+        source_bytes=bench.clip.source_bytes,
+        width=bench.clip.width if kept else how.shown[1],
+        height=bench.clip.height if kept else how.shown[0],
+        num_frames=bench.clip.num_frames,
+        kept_source=kept,
+        encode_s=time.monotonic() - started,
+        limits=limits or Limits(),
+    )
+    return judged_portable(bench, found, progress) if judge else found
+
+
+def plan_portable(bench: Workbench, codec: str, settings: Mapping[str, Any]) -> Plan:
+    """Return how a codec codes the clip into a portable file. Raises UserError where it cannot."""
+    made = get_codec(codec)
+    if not isinstance(made, AvCodec):
+        able = [name for name in codec_names() if isinstance(get_codec(name), AvCodec)]
+        raise UserError(
+            f"codec {codec} makes .ssm files only; a video file is coded by {', '.join(able)}"
+        )
+    return plan(made.member, settings, bench.clip, stored(bench.clip))
+
+
+def judged_portable(
+    bench: Workbench, found: Portable, progress: Progress | None = None
+) -> Portable:
+    """Return a portable file with its figures: read from the disk as its users will read it.
+
+    Raises:
+        MissingStackError: there is no stack.
+        UserError: the clip forms no pair, or the file cannot be compared with it.
+        DamagedError: one of them is damaged.
+    """
+    start = time.perf_counter()
+    reference = bench.reference()
+    assert bench.stack is not None
+    with _stage(bench, "score", progress) as bar:
+        evaluation = evaluate(
+            reference,
+            open_clip(found.path),
+            bench.stack,
+            found.bytes,
+            device=bench.device,
+            progress=bar,
+            as_read=True,
+        )
+    return replace(found, judge_s=time.perf_counter() - start, evaluation=evaluation)
+
+
+def _others(bench: Workbench, tracks: bool) -> Others | None:
+    """Return what is copied beside the video; None where the clip is no video file."""
+    path = source_path(bench.clip)
+    if path is None:
+        return None
+    with opened(path) as container:
+        return Others(path, video_index(container, bench.clip), tracks)
+
+
+def _check(
+    out: Path, how: Plan, others: Others | None, times: Times, bench: Workbench
+) -> None:
+    """Refuse what could only fail at the end; say what is not kept to the tick."""
+    check_container(out, how.member.encoder, others)
+    aspect = how.stored.aspect
+    matroska = out.suffix.lower() == ".mkv"
+    if matroska and aspect not in (None, 1) and how.member.name in ("svtav1", "vp9"):
+        raise UserError(
+            f"{out}: the shape of the source's pixels, {aspect}, is lost with {how.member.name} in "
+            "a .mkv; write .mp4"
+        )
+    if not ticks_fit(out, times):
+        bench.note(
+            f"{out}: Matroska counts milliseconds, and timestamps of the source are between them: "
+            "they are rounded; an .mp4 keeps them exactly"
+        )
+
+
+def _smaller(written: Path, bench: Workbench, max_share: float) -> bool:
+    return written.stat().st_size <= max_share * bench.clip.source_bytes
+
+
+def _keep_source(written: Path, source: Path, out: Path, bench: Workbench) -> None:
+    """Put the source in the place of a file that is no smaller."""
+    size = written.stat().st_size
+    written.unlink()
+    if source.suffix.lower() == out.suffix.lower():
+        shutil.copyfile(source, written)
+    else:
+        copy_all(written, source, out)
+    bench.note(
+        f"{out}: coded, it would have {size:,} bytes, which is not enough less than the source's "
+        f"{bench.clip.source_bytes:,}; the source itself was copied"
+    )
+
+
+def _packet_bytes(path: Path) -> int:
+    """Return the bytes of the packets of all tracks but the video."""
+    with opened(path) as container:
+        video = video_index(container)
+        streams = [stream for stream in container.streams if stream.index != video]
+        return sum(packet.size for packet in packets(container, streams))
+
+
+def _stage(
+    bench: Workbench, label: str, progress: Progress | None
+) -> AbstractContextManager[Progress]:
+    return bench.stages(label) if progress is None else nullcontext(progress)
