@@ -36,7 +36,8 @@ from seesame.video.mux import (
 )
 from seesame.video.reader import open_clip
 from seesame.video.times import Times, clip_times
-from seesame.video.tracks import opened, packets, source_path, stored, video_index
+from seesame.video import streams
+from seesame.video.tracks import opened, packets, source_video, stored
 
 MAX_SHARE = 0.95
 """A file with more of the source's bytes than this is not worth its loss."""
@@ -57,6 +58,7 @@ class Portable:
         height: the same.
         num_frames: how many.
         kept_source: True where the source itself was copied, since the coded file was not smaller.
+        stream: number of the video among those of the file.
         encode_s: wall seconds of the encode and the writing.
         reader: the library that read the file for the judge.
         judge_s: wall seconds of reading and judging; 0 when it was not judged.
@@ -74,6 +76,7 @@ class Portable:
     height: int
     num_frames: int
     kept_source: bool
+    stream: int
     encode_s: float
     reader: str = f"PyAV {av.__version__}"
     judge_s: float = 0.0
@@ -165,19 +168,19 @@ def write_portable(
                 memory=bench.memory,
             )
             encode_to(coded, bench.clip, how, context)
-        source = source_path(bench.clip)
         with replacing(out, overwrite) as written:
-            mux_checked(written, coded, times, others, how.size, how.stored.turn)
-            kept = source is not None and not _smaller(written, bench, max_share)
-            if kept:
-                assert source is not None
-                _keep_source(written, source, out, bench)
+            index = mux_checked(written, coded, times, others, how.size, how.stored.turn)
+            kept = others is not None and not _smaller(written, bench, max_share)
+            if others is not None and kept:
+                _keep_source(written, others.path, out, bench)
+                index = others.video
     found = Portable(
         codec=codec,
         settings=noteworthy(how.member, how.settings),
         path=out,
         bytes=out.stat().st_size,
-        other_bytes=_packet_bytes(out),
+        other_bytes=_packet_bytes(out, index),
+        stream=_number(out, index),
         source_bytes=bench.clip.source_bytes,
         width=bench.clip.width if kept else how.shown[1],
         height=bench.clip.height if kept else how.shown[0],
@@ -216,7 +219,7 @@ def judged_portable(
     with _stage(bench, "score", progress) as bar:
         evaluation = evaluate(
             reference,
-            open_clip(found.path),
+            open_clip(found.path, stream=found.stream),
             bench.stack,
             found.bytes,
             device=bench.device,
@@ -228,11 +231,8 @@ def judged_portable(
 
 def _others(bench: Workbench, tracks: bool) -> Others | None:
     """Return what is copied beside the video; None where the clip is no video file."""
-    path = source_path(bench.clip)
-    if path is None:
-        return None
-    with opened(path) as container:
-        return Others(path, video_index(container, bench.clip), tracks)
+    found = source_video(bench.clip)
+    return None if found is None else Others(*found, tracks)
 
 
 def _check(
@@ -272,12 +272,17 @@ def _keep_source(written: Path, source: Path, out: Path, bench: Workbench) -> No
     )
 
 
-def _packet_bytes(path: Path) -> int:
+def _packet_bytes(path: Path, video: int) -> int:
     """Return the bytes of the packets of all tracks but the video."""
     with opened(path) as container:
-        video = video_index(container)
-        streams = [stream for stream in container.streams if stream.index != video]
-        return sum(packet.size for packet in packets(container, streams))
+        beside = [stream for stream in container.streams if stream.index != video]
+        return sum(packet.size for packet in packets(container, beside))
+
+
+def _number(path: Path, index: int) -> int:
+    """Return the number of a stream among the videos of a file."""
+    with opened(path) as container:
+        return [stream.index for stream in streams.videos(container)].index(index)
 
 
 def _stage(

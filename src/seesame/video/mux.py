@@ -397,7 +397,7 @@ def mux_checked(
     others: Others | None,
     size: tuple[int, int],
     turn: tuple[int, ...] | None = None,
-) -> None:
+) -> int:
     """Write a file as :func:`mux` does, read it back and compare it with what went into it.
 
     Args:
@@ -408,6 +408,9 @@ def mux_checked(
         size: ``(height, width)`` of the video as stored.
         turn: the nine numbers of the video's display matrix.
 
+    Returns:
+        The index of the video in the output.
+
     Raises:
         UserError: the container cannot hold a track, or the file reads back differently.
     """
@@ -415,6 +418,7 @@ def mux_checked(
     _check_video(out, index, coded, times, size)
     if others is not None:
         check_copied(out, others, index)
+    return index
 
 
 def _in_order(streams: list[Iterator[AnyPacket]]) -> Iterator[AnyPacket]:

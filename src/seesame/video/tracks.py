@@ -16,16 +16,14 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from seesame.errors import UserError
+from seesame.video import streams
 from seesame.video.clip import Clip
+from seesame.video.reader import VideoClip
 
 if TYPE_CHECKING:
     AnyPacket = Packet[Stream]
 else:
     AnyPacket = Packet  # PyAV's class is generic for type checkers only
-
-FORMATS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v,nut,mxf"
-"""The formats that FFmpeg may take a file for: never a playlist, which could name other files."""
 
 _WORDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "an attachment"}
 
@@ -63,38 +61,21 @@ class Stored:
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """Open a video file for the copying of its packets. Raises UserError with the file's name."""
-    try:
-        with av.open(
-            f"file:{path}",
-            metadata_errors="replace",
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-        ) as container:
-            yield container
-    except av.error.FFmpegError as error:
-        raise UserError(f"{path}: its tracks cannot be read ({error.strerror})") from error
+    """Open a video file for the copying of its packets.
 
-
-def source_path(clip: Clip) -> Path | None:
-    """Return the video file that a clip is read from; None for any other clip."""
-    path = getattr(clip, "path", None)
-    is_video = hasattr(clip, "times") or type(clip).__name__ == "VideoClip"
-    return path if isinstance(path, Path) and path.is_file() and is_video else None
-
-
-def video_index(container: InputContainer, clip: Clip | None = None) -> int:
-    """Return the index of the stream that the clip's frames come from.
-
-    It is the clip's own choice where it tells one (``stream_index``), else the first video that is
-    no still picture. Raises UserError where there is none.
+    Raises:
+        UserError: it is not readable, with the file's name.
     """
-    chosen = getattr(clip, "stream_index", None)
-    if isinstance(chosen, int):
-        return chosen
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:
-            return stream.index
-    raise UserError(f"{container.name}: no video in this file")
+    with streams.errors(path), streams.opened(path) as container:
+        yield container
+
+
+def source_video(clip: Clip) -> tuple[Path, int] | None:
+    """Return the video file of a clip and the index of its stream there; None for other clips."""
+    if not isinstance(clip, VideoClip):
+        return None
+    with opened(clip.path) as container:
+        return clip.path, streams.video(clip.path, container, clip.stream).index
 
 
 def stored(clip: Clip) -> Stored | None:
@@ -103,11 +84,12 @@ def stored(clip: Clip) -> Stored | None:
     Raises:
         UserError: the file cannot be read.
     """
-    path = source_path(clip)
-    if path is None:
+    found = source_video(clip)
+    if found is None:
         return None
+    path, index = found
     with opened(path) as container:
-        stream = container.streams[video_index(container, clip)]
+        stream = container.streams[index]
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = 1  # nothing is left at work after the first frame
         frame = next(container.decode(stream))
@@ -150,13 +132,13 @@ def describe(stream: Stream) -> str:
     return f"track {stream.index} ({what}{f', {codec}' if codec else ''})"
 
 
-def packets(container: InputContainer, streams: list[Stream]) -> Iterator[AnyPacket]:
+def packets(container: InputContainer, tracks: list[Stream]) -> Iterator[AnyPacket]:
     """Yield the packets of some streams in the file's order, without those that mean the end.
 
     MP4 fills the time between two subtitles with empty ones, which are no packets of their own: a
     muxer writes them anew.
     """
-    wanted = [stream for stream in streams if stream.type != "attachment"]
+    wanted = [stream for stream in tracks if stream.type != "attachment"]
     if not wanted:
         return
     for packet in container.demux(wanted):
