@@ -10,11 +10,14 @@ from seesame.cli.compress_options import (
     BudgetOption,
     BytesOption,
     CodecOption,
+    DropTracksOption,
+    GopOption,
     InitOption,
     LogOption,
     MaxBytesOption,
     MaxPoseOption,
     MaxSegOption,
+    MaxShareOption,
     NoScoreOption,
     OutOption,
     PixelWeightOption,
@@ -22,6 +25,7 @@ from seesame.cli.compress_options import (
     ResumeOption,
     SetOption,
     TargetScoreOption,
+    TracksOption,
     TransferGuardOption,
     codec_settings,
 )
@@ -45,6 +49,7 @@ from seesame.cli.options import (
     resolve_device,
 )
 from seesame.cli.output import notes, print_figures, print_json
+from seesame.cli.portable import USUAL, VideoFlags, compress_video, is_video
 from seesame.cli.progress import stages
 from seesame.errors import UserError
 
@@ -55,7 +60,7 @@ if TYPE_CHECKING:
 def compress(
     clip: ClipArgument,
     out: OutOption,
-    codec: CodecOption = HNERV,
+    codec: CodecOption = None,
     preset: PresetOption = None,
     budget: BudgetOption = None,
     size_bytes: BytesOption = None,
@@ -70,6 +75,10 @@ def compress(
     log: LogOption = None,
     settings: SetOption = None,
     no_score: NoScoreOption = False,
+    tracks: TracksOption = False,
+    drop_tracks: DropTracksOption = False,
+    gop: GopOption = None,
+    max_share: MaxShareOption = None,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
@@ -81,7 +90,10 @@ def compress(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compress a clip into an .ssm file and score what comes back from disk.
+    """Compress a clip into an .ssm file or a plain video, and score what comes back from disk.
+
+    A .mp4, .mkv or .mov is a standard file of svtav1, x265, x264 or vp9 that any player reads, with
+    the sound, the other tracks and the timestamps of the source.
 
     Ctrl-C while hnerv or hybrid trains writes the best file so far; Ctrl-C again stops at once.
 
@@ -91,19 +103,35 @@ def compress(
 
     seesame compress drive.mp4 -o drive.ssm --codec svtav1 --set crf=45
 
+    seesame compress drive.mp4 -o small.mp4 --codec svtav1 --set crf=40
+
     seesame compress drive.mp4 -o drive.ssm --codec auto --budget 10m
     """
+    from seesame.jobs.spec import Job, limits_in
+
+    codec = codec or (USUAL if is_video(out) else HNERV)
     effort = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
     aim = {"bytes": size_bytes, "pixel_weight": pixel_weight, "resume": resume}
     start = {"transfer_guard": transfer_guard, "init": init and str(init)}
     limits = {"target_score": target_score, "max_seg": max_seg, "max_pose": max_pose}
     flags = effort | aim | start | limits | {"max_bytes": max_bytes}
+    where = {"stack": stack, "device": resolve_device(device), "seed": seed}
+    source = parse_source(clip, size, fps, stream, allow_damage)
+    if is_video(out):
+        chosen = codec_settings(codec, effort | aim | start, parse_settings(settings or []))
+        _check_paths(clip, out, overwrite)
+        _check_log(codec, log, overwrite)
+        bounds = limits_in(limits | {"max_bytes": max_bytes})
+        files = {"out": out, "overwrite": overwrite, "limits": bounds}
+        job = Job(source, codec, chosen, judge=not no_score, **where, **files)
+        compress_video(job, VideoFlags(gop, not drop_tracks, max_share), json, quiet)
+        return
+    if drop_tracks or gop or max_share is not None:
+        raise UserError(f"{out}: --drop-tracks, --gop and --max-share are for .mp4, .mkv and .mov")
     chosen = codec_settings(codec, flags, parse_settings(settings or []))
     _check_paths(clip, out, overwrite)
     _check_log(codec, log, overwrite or resume)
-    where = {"stack": stack, "device": resolve_device(device), "seed": seed}
-    files = {"out": out, "overwrite": overwrite, "log": log}
-    source = parse_source(clip, size, fps, stream, allow_damage)
+    files = {"out": out, "overwrite": overwrite, "log": log, "tracks": tracks}
     job = _job(source, codec, chosen, judge=not no_score, **where, **files)
     _print(job, _run(job, chosen.get("budget_s"), quiet), json)
 
@@ -112,8 +140,8 @@ def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
     """Refuse, before anything is computed, an output that could not be written in the end."""
     from seesame.files import check_output
 
-    if out.suffix != ".ssm":
-        raise UserError(f"{out}: the output of compress is an .ssm file; name it {out.stem}.ssm")
+    if out.suffix != ".ssm" and not is_video(out):
+        raise UserError(f"{out}: the output of compress is an .ssm file, or a .mp4, .mkv or .mov")
     if clip.exists() and out.exists() and clip.samefile(out):
         raise UserError(f"{out}: is the clip itself; choose another output")
     check_output(out, overwrite)

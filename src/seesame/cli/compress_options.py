@@ -13,6 +13,7 @@ HNERV, AUTO = "hnerv", "auto"
 LIMITS = ("target_score", "max_seg", "max_pose", "max_bytes")
 """The flags of the trained codecs that auto takes as well, beside the budget."""
 TRAINING = "Flags of hnerv and hybrid"
+VIDEO = "Flags of a .mp4, .mkv or .mov output"
 
 
 class Preset(StrEnum):
@@ -24,14 +25,15 @@ class Preset(StrEnum):
     slow = "slow"
 
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="An .ssm file; or a plain .mp4, .mkv or .mov.")]
 CodecOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--codec",
         metavar="CODEC",
         help="A name from `seesame codecs`; or auto, which searches classical settings, trains "
-        "over the best of them and keeps the best file, within --budget (8m when left out).",
+        "over the best of them and keeps the best file, within --budget (8m when left out). When left "
+        "out: hnerv; svtav1 for a .mp4, .mkv or .mov.",
     ),
 ]
 PresetOption = Annotated[
@@ -149,6 +151,42 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="NAME=VALUE", help="A setting of the codec, as crf=40; repeatable."
+    ),
+]
+TracksOption = Annotated[
+    bool,
+    typer.Option(
+        "--tracks",
+        help="Keep sound, subtitles and data of the source in the .ssm file; decompress to .mp4 or "
+        ".mkv gives them back.",
+    ),
+]
+DropTracksOption = Annotated[
+    bool,
+    typer.Option(
+        "--drop-tracks",
+        rich_help_panel=VIDEO,
+        help="Leave out sound, subtitles and data, which are copied otherwise.",
+    ),
+]
+GopOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gop",
+        rich_help_panel=VIDEO,
+        metavar="TIME|N",
+        help="Time (as 2s) or frames from one key frame to the next at most; 2s when left out.",
+    ),
+]
+MaxShareOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-share",
+        rich_help_panel=VIDEO,
+        min=0.0,
+        metavar="S",
+        help="Copy the source itself where the result has more than this share of its bytes; 0.95 "
+        "when left out.",
     ),
 ]
 NoScoreOption = Annotated[

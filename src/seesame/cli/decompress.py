@@ -15,7 +15,7 @@ from seesame.cli.options import (
     SsmArgument,
     resolve_device,
 )
-from seesame.cli.output import print_json
+from seesame.cli.output import print_json, print_note
 
 OutOption = Annotated[
     Path,
@@ -53,10 +53,16 @@ def decompress(
     from seesame.cli.progress import progress
     from seesame.decoders import counted, decode_file
     from seesame.files import check_output
+    from seesame.video.mux import SUFFIXES, ticks_fit
     from seesame.video.writer import write_clip
 
     check_output(out, overwrite)
     clip = decode_file(file, resolve_device(device))
+    video = out.suffix.lower() in SUFFIXES
+    if clip.tracks and not video:
+        print_note(f"{out}: the tracks beside the video are left out; write .mp4 or .mkv", quiet)
+    if video and clip.times is not None and not ticks_fit(out, clip.times):
+        print_note(f"{out}: Matroska rounds timestamps to milliseconds; .mp4 keeps them", quiet)
     with progress("decompress", quiet) as bar:
         write_clip(
             out,
@@ -66,6 +72,8 @@ def decompress(
             height=clip.height,
             crf=crf,
             overwrite=overwrite,
+            times=clip.times,
+            tracks=clip.tracks,
         )
     if json:
         print_json(

@@ -1,7 +1,31 @@
 """``seesame info``: the contents of an .ssm file, part by part."""
 
+from typing import TYPE_CHECKING
+
 from seesame.cli.options import JsonOption, SsmArgument
 from seesame.cli.output import print_figures, print_json, print_table
+
+if TYPE_CHECKING:
+    from seesame.bitstream.container import Container
+
+
+def _time_notes(container: "Container", name: str) -> dict[str, str]:
+    """Return lines about the timestamps and the other tracks, where the file has some."""
+    from seesame.bitstream.container import Section
+    from seesame.bitstream.times import unpack_times
+
+    lines = {}
+    section = container.sections.get(Section.TIMES)
+    if section is not None:
+        found = unpack_times(section, container.num_frames, container.fps, name)
+        places = f", the clock changes {len(found.changes)} times" if found.changes else ""
+        lines["times"] = (
+            f"ticks of {found.time_base} s, from {float(found.start * found.time_base):.6g} s"
+            f"{places}"
+        )
+    if Section.TRACKS in container.sections:
+        lines["tracks"] = f"{len(container.sections[Section.TRACKS]):,} bytes beside the video"
+    return lines
 
 
 def info(file: SsmArgument, json: JsonOption = False) -> None:
@@ -18,7 +42,7 @@ def info(file: SsmArgument, json: JsonOption = False) -> None:
     total = sum(size for _, size in layout)
     config = container.config(str(file))
     fps = float(container.fps)
-    notes = codec.notes(container)
+    notes = codec.notes(container) | _time_notes(container, str(file))
     if json:
         print_json(
             {

@@ -21,7 +21,7 @@ from seesame.cli.options import (
     parse_source,
     resolve_device,
 )
-from seesame.cli.output import notes, print_json, print_table
+from seesame.cli.output import notes, print_json, print_note, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -141,7 +141,13 @@ def _opened(
     else:
         decoded = open_source(file, (source.width, source.height), source.fps)
         nbytes = _size(compressed) if compressed else decoded.source_bytes
-    check_alike(source, decoded)
+    check_alike(source, decoded, as_read=not is_ssm(file))
+    if (source.width, source.height) != (decoded.width, decoded.height):
+        print_note(
+            f"{file}: is scaled, {decoded.width}x{decoded.height} for {source.width}x"
+            f"{source.height}; the networks resize what they read",
+            quiet,
+        )
     return source, decoded, nbytes
 
 
@@ -191,7 +197,7 @@ def _evaluated(
     told, note = stages(quiet), notes(quiet)
     known = source_outputs(reference, source, stack, device, cache=cache, stages=told, note=note)
     with progress(f"score with {stack.name}", quiet) as bar:
-        return evaluate(known, decoded, stack, size, device=device, progress=bar)
+        return evaluate(known, decoded, stack, size, device=device, progress=bar, as_read=True)
 
 
 def _transfer_line(other: "Evaluation") -> str:

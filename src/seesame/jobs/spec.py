@@ -113,6 +113,7 @@ class Job:
         log: file for the log of a training encode.
         threads: torch's threads in the process that does the job; left alone when None.
         cache: keep the source's reference outputs on disk for the next job.
+        tracks: put the tracks beside the source's video into the file.
     """
 
     source: Source
@@ -130,6 +131,7 @@ class Job:
     log: Path | None = None
     threads: int | None = None
     cache: bool = True
+    tracks: bool = False
 
 
 @dataclass(frozen=True, eq=False)

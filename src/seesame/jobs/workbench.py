@@ -17,6 +17,7 @@ from seesame.errors import MissingStackError, UserError
 from seesame.files import check_output
 from seesame.jobs.roundtrip import source_outputs, tell_oddities
 from seesame.jobs.spec import Job, Outcome, Settings, Stages, silent
+from seesame.jobs.timing import packed_tracks, time_sections
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
@@ -42,6 +43,7 @@ class Workbench:
         outputs: what ``stack`` gives for the clip, where that is known.
         guards: further stacks whose outputs a training encode keeps as well.
         memory: keeps what encodes of the clip have in common; None where only one is made.
+        tracks: put the tracks beside the source's video into every file.
         stages: told of every stage, and of its progress.
         note: called with lines that the user should know.
     """
@@ -54,6 +56,7 @@ class Workbench:
     outputs: ReferenceOutputs | None = None
     guards: tuple[Stack, ...] = ()
     memory: EncodeMemory | None = None
+    tracks: bool = False
     stages: Stages = field(default=silent, repr=False)
     note: Note = field(default=no_note, repr=False)
 
@@ -77,6 +80,7 @@ class Workbench:
             path=job.source.path,
             cache=job.cache,
             guards=tuple(load_stack(name, device) for name in job.guards),
+            tracks=job.tracks,
             stages=stages,
             note=note,
         )
@@ -210,7 +214,9 @@ class Workbench:
     ) -> Outcome:
         """Encode, write the file, and read it back from disk."""
         start, cpu = context.started or time.monotonic(), time.process_time()
+        tracks = packed_tracks(self.clip, self.note) if self.tracks else b""
         encoded = codec.encode(self.clip, settings, context)
+        encoded.sections.update(time_sections(self.clip, tracks))
         with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
             path = out or Path(folder) / "file.ssm"
             size = encoded.write(path, overwrite)

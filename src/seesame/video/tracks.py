@@ -66,8 +66,12 @@ def opened(path: Path) -> Iterator[InputContainer]:
     Raises:
         UserError: it is not readable, with the file's name.
     """
-    with streams.errors(path), streams.opened(path) as container:
-        yield container
+    try:
+        with streams.opened(path) as container:
+            yield container
+    except (av.error.FFmpegError, EOFError):
+        with streams.errors(path):
+            raise
 
 
 def source_video(clip: Clip) -> tuple[Path, int] | None:

@@ -1,0 +1,129 @@
+"""``seesame compress`` with a video's suffix: a plain file that any player reads."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seesame.cli.output import notes, print_figures, print_json
+from seesame.cli.progress import stages
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    from seesame.jobs.portable import Portable
+    from seesame.jobs.spec import Job
+
+USUAL = "svtav1"
+"""The codec of a portable file where no flag names one."""
+SUFFIXES = (".mp4", ".mkv", ".mov")
+
+
+@dataclass(frozen=True)
+class VideoFlags:
+    """The flags of a portable file.
+
+    Args:
+        gop: frames or a time from one key frame to the next; None for the usual.
+        tracks: copy the tracks beside the video.
+        max_share: of the source's bytes that the file may have; None for the usual.
+    """
+
+    gop: str | None = None
+    tracks: bool = True
+    max_share: float | None = None
+
+
+def is_video(out: Path) -> bool:
+    """Return whether an output is a portable file."""
+    return out.suffix.lower() in SUFFIXES
+
+
+def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> None:
+    """Write a portable file and print its figures. Raises UserError."""
+    from seesame.jobs.portable import MAX_SHARE, write_portable
+    from seesame.jobs.workbench import Workbench
+
+    assert job.out is not None
+    bench = Workbench.open(job, stages(quiet), notes(quiet))
+    settings = dict(job.settings)
+    if flags.gop is not None:
+        if "gop" in settings:
+            raise UserError("--set gop: given by --gop already")
+        settings["gop"] = _frames(flags.gop, float(bench.clip.fps))
+    found = write_portable(
+        bench,
+        job.codec,
+        settings,
+        job.out,
+        overwrite=job.overwrite,
+        tracks=flags.tracks,
+        max_share=MAX_SHARE if flags.max_share is None else flags.max_share,
+        judge=job.judge,
+        limits=job.limits,
+    )
+    if json:
+        print_json(_values(job, found))
+        return
+    print_figures(_figures(job, found))
+    for name, by in (found.missed if job.judge else {}).items():
+        print(f"limit  {name} is {by:.6g} above its limit")
+    print("next: " + shlex.join(["seesame", "report", str(job.source.path), str(found.path)]))
+
+
+def _frames(text: str, fps: float) -> int:
+    """Return the frames that ``"50"`` or ``"2s"`` means. Raises UserError."""
+    from seesame.cli.options import parse_duration
+
+    if text.isdecimal() and int(text):
+        return int(text)
+    seconds = None if text[-1:].isdecimal() else parse_duration(text, "--gop")
+    if seconds is None:
+        raise UserError(f"--gop {text}: give a number of frames, as 50, or a time, as 2s")
+    return max(1, round(seconds * fps))
+
+
+def _values(job: "Job", found: "Portable") -> dict[str, Any]:
+    """Return the outcome for ``--json``."""
+    values: dict[str, Any] = {
+        "clip": job.source.path,
+        "file": found.path,
+        "codec": found.codec,
+        "settings": dict(found.settings),
+        "width": found.width,
+        "height": found.height,
+        "num_frames": found.num_frames,
+        "bytes": found.bytes,
+        "other_tracks_bytes": found.other_bytes,
+        "source_bytes": found.source_bytes,
+        "rate": found.bytes / found.source_bytes,
+        "kept_source": found.kept_source,
+        "encode_s": found.encode_s,
+    }
+    if found.evaluation is None:
+        return values
+    score = found.score
+    values |= {"seg": score.seg, "pose": score.pose, "score": score.total}
+    values |= {"stack": found.evaluation.stack, "reader": found.reader}
+    return values | ({"missed": found.missed} if job.limits.given else {})
+
+
+def _figures(job: "Job", found: "Portable") -> dict[str, str]:
+    """Return the outcome for people."""
+    beside = f", of which {found.other_bytes:,} are other tracks" if found.other_bytes else ""
+    how = "a copy of the source" if found.kept_source else found.codec
+    figures = {
+        "clip": f"{job.source.path}  {found.num_frames} frames, {found.source_bytes:,} bytes",
+        "file": f"{found.path}  {found.width}x{found.height}, {found.bytes:,} bytes{beside}, "
+        f"{how}, in {found.encode_s:.1f} s",
+        "rate": f"{found.bytes / found.source_bytes:.8f}",
+    }
+    if found.evaluation is not None:
+        score = found.score
+        figures |= {
+            "seg": f"{score.seg:.8f}",
+            "pose": f"{score.pose:.8f}",
+            "score": f"{score.total:.8f}  (100*seg + 25*rate + sqrt(10*pose), stack {job.stack}; "
+            "lower is better)",
+            "read": f"by {found.reader}, at the file's own size",
+        }
+    return figures
