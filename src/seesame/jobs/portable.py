@@ -6,7 +6,7 @@ Such a file is judged as its users will read it: its own frames, at their own si
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 import av
 
+from seesame.codecs.av.closed_loop import Aim, Correction
 from seesame.codecs.av.codec import AvCodec
+from seesame.codecs.av.pictures import BATCH
 from seesame.codecs.av.portable import Plan, encode_to, plan
 from seesame.codecs.av.settings import noteworthy
 from seesame.codecs.registry import codec_names, get_codec
@@ -25,6 +27,7 @@ from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import Evaluation, evaluate
 from seesame.metric.limits import Limits
 from seesame.metric.score import Score
+from seesame.video import streams
 from seesame.video.mux import (
     SUFFIXES,
     Others,
@@ -36,7 +39,6 @@ from seesame.video.mux import (
 )
 from seesame.video.reader import open_clip
 from seesame.video.times import Times, clip_times
-from seesame.video import streams
 from seesame.video.tracks import opened, packets, source_video, stored
 
 MAX_SHARE = 0.95
@@ -119,6 +121,8 @@ def write_portable(
     judge: bool = True,
     limits: Limits | None = None,
     progress: Progress | None = None,
+    earlier: Sequence[Path] = (),
+    aim: Aim | None = None,
 ) -> Portable:
     """Code a clip into a plain video file, verify what is on the disk, and judge it.
 
@@ -139,6 +143,9 @@ def write_portable(
         judge: score the file.
         limits: bounds that the outcome is compared with.
         progress: called instead of the bench's stages.
+        earlier: portable files of the same clip and size. By what each of them made of the stack's
+            outputs the pictures are corrected before they are coded.
+        aim: the outputs that corrections bring back.
 
     Raises:
         UserError: the codec refuses the settings or the clip, the container cannot hold a track,
@@ -167,7 +174,12 @@ def write_portable(
                 outputs=bench.outputs,
                 memory=bench.memory,
             )
-            encode_to(coded, bench.clip, how, context)
+            corrections = [
+                Correction(bench.stack, bench.device, open_clip(path).batches(BATCH), aim or Aim())
+                for path in earlier
+                if bench.stack is not None
+            ]
+            encode_to(coded, bench.clip, how, context, corrections)
         with replacing(out, overwrite) as written:
             index = mux_checked(written, coded, times, others, how.size, how.stored.turn)
             kept = others is not None and not _smaller(written, bench, max_share)
@@ -190,6 +202,49 @@ def write_portable(
         limits=limits or Limits(),
     )
     return judged_portable(bench, found, progress) if judge else found
+
+
+def place_portable(
+    bench: Workbench,
+    found: Portable,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    max_share: float = MAX_SHARE,
+) -> Portable:
+    """Move a file that was written on trial, with its figures, to its place.
+
+    Args:
+        bench: the clip and the stack.
+        found: the file, of the same suffix as ``out``.
+        out: the output.
+        overwrite: replace an existing output.
+        max_share: where the file has more of the source's bytes than this, the source itself is
+            copied in its place, and judged.
+
+    Raises:
+        UserError: the output cannot be written.
+    """
+    others = _others(bench, tracks=True)
+    kept = others is not None and not _smaller(found.path, bench, max_share)
+    with replacing(out, overwrite) as written:
+        if others is not None and kept:
+            _keep_source(written, others.path, out, bench)
+        else:
+            shutil.move(found.path, written)
+    if others is None or not kept:
+        return replace(found, path=out)
+    copied = replace(
+        found,
+        path=out,
+        bytes=out.stat().st_size,
+        other_bytes=_packet_bytes(out, others.video),
+        stream=_number(out, others.video),
+        width=bench.clip.width,
+        height=bench.clip.height,
+        kept_source=True,
+    )
+    return copied if found.evaluation is None else judged_portable(bench, copied)
 
 
 def plan_portable(bench: Workbench, codec: str, settings: Mapping[str, Any]) -> Plan:
@@ -235,9 +290,7 @@ def _others(bench: Workbench, tracks: bool) -> Others | None:
     return None if found is None else Others(*found, tracks)
 
 
-def _check(
-    out: Path, how: Plan, others: Others | None, times: Times, bench: Workbench
-) -> None:
+def _check(out: Path, how: Plan, others: Others | None, times: Times, bench: Workbench) -> None:
     """Refuse what could only fail at the end; say what is not kept to the tick."""
     check_container(out, how.member.encoder, others)
     aspect = how.stored.aspect

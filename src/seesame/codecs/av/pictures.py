@@ -4,7 +4,7 @@ They depend on few of the settings. A search, which encodes the same clip again 
 those of its last encodes in a memory, so that the source is not decoded and filtered again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from seesame.codecs.av import filters
+from seesame.codecs.av.closed_loop import Correction
 from seesame.codecs.av.options import AvSettings
 from seesame.codecs.av.planes import BT601, Colour, padded, pictures
 from seesame.codecs.av.regions import with_regions
@@ -33,6 +34,7 @@ def coded_pictures(
     settings: AvSettings,
     context: EncodeContext,
     colour: Colour = BT601,
+    corrections: Sequence[Correction] = (),
 ) -> Iterator[VideoFrame]:
     """Yield all pictures in order, without times.
 
@@ -42,14 +44,15 @@ def coded_pictures(
         settings: the codec's.
         context: with the stack, for regions, and a memory for pictures.
         colour: how they become YUV.
+        corrections: by what earlier encodes made of the stack's outputs, applied in order.
 
     Raises:
         DamagedError: the clip ends early or is damaged.
         UserError: regions without a stack.
     """
     memory = context.memory
-    if settings.roi_qp or memory is None:
-        yield from _made(clip, size, settings, context, colour)
+    if settings.roi_qp or corrections or memory is None:
+        yield from _made(clip, size, settings, context, colour, corrections)
         return
     chosen = asdict(settings)
     turn = getattr(clip, "turn", None)  # frames as a file stores them are not those of the clip
@@ -76,6 +79,7 @@ def _made(
     settings: AvSettings,
     context: EncodeContext,
     colour: Colour,
+    corrections: Sequence[Correction] = (),
 ) -> Iterator[VideoFrame]:
     focus = Focus(context) if settings.roi_qp else None
     seen = 0
@@ -83,6 +87,8 @@ def _made(
         frames = to_float(batch)
         keep = None if focus is None else focus(frames, seen, size)
         small = _prepared(frames, size, settings)
+        for correct in corrections:
+            small = correct(frames, small)
         quantiser = None if keep is None else offsets(keep, settings.roi_qp)
         for number, picture in enumerate(pictures(small, settings.depth, colour)):
             if quantiser is not None:

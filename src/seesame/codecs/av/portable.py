@@ -5,7 +5,7 @@ that are copied; so what any reader makes of the source's samples, it makes of t
 Turned videos are coded as they were stored, since the copied display matrix turns them again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
+from seesame.codecs.av.closed_loop import Correction
 from seesame.codecs.av.encode import encoder_errors, numbered, prepare, scaled_size
 from seesame.codecs.av.options import AT_DECODE, AvSettings
 from seesame.codecs.av.pictures import coded_pictures
@@ -57,14 +58,17 @@ class Plan:
     stored: Stored
 
     @property
+    def turned(self) -> bool:
+        """Whether the file stores its pictures otherwise than they are shown."""
+        return _turns(self.stored)
+
+    @property
     def shown(self) -> tuple[int, int]:
         """The size ``(height, width)`` of the frames that a reader shows, turned upright."""
         return self.size[::-1] if _sideways(self.stored) else self.size
 
 
-def plan(
-    member: Member, settings: Mapping[str, Any], clip: Clip, stored: Stored | None
-) -> Plan:
+def plan(member: Member, settings: Mapping[str, Any], clip: Clip, stored: Stored | None) -> Plan:
     """Return how a clip is coded into a portable file.
 
     Where the settings do not say so, the pictures have the source's size, and a key frame comes
@@ -129,9 +133,7 @@ def _colours(stored: Stored, depth: int) -> tuple[Colour, Stored]:
     weights = LUMA_WEIGHTS.get(stored.matrix)
     if yuv and weights is not None and (stored.full or depth == 10):
         return Colour(*weights, stored.full), stored
-    return BT601, replace(
-        stored, matrix=_BT601_MATRIX, colour_range=_LIMITED, full=False
-    )
+    return BT601, replace(stored, matrix=_BT601_MATRIX, colour_range=_LIMITED, full=False)
 
 
 def _turns(stored: Stored) -> bool:
@@ -163,7 +165,13 @@ class _AsStored:
             yield np.ascontiguousarray([upright(frame, (a, c, b, d)) for frame in batch])
 
 
-def encode_to(path: Path, clip: Clip, how: Plan, context: EncodeContext) -> None:
+def encode_to(
+    path: Path,
+    clip: Clip,
+    how: Plan,
+    context: EncodeContext,
+    corrections: Sequence[Correction] = (),
+) -> None:
     """Code a clip into a file with nothing but the video, whose frames are numbered, not timed.
 
     The same clip and plan give the same bytes.
@@ -173,6 +181,8 @@ def encode_to(path: Path, clip: Clip, how: Plan, context: EncodeContext) -> None
         clip: the source.
         how: what :func:`plan` gave for it.
         context: for progress, regions and the memory of pictures.
+        corrections: by what earlier encodes of the clip made of the stack's outputs; not for a
+            video that is stored turned.
 
     Raises:
         UserError: the encoder refuses the clip, or the file cannot be written.
@@ -193,7 +203,7 @@ def encode_to(path: Path, clip: Clip, how: Plan, context: EncodeContext) -> None
             encoder.sample_aspect_ratio = tags.aspect
         with usual_scheduling():
             container.start_encoding()
-        pictures = coded_pictures(source, how.size, how.settings, context, how.colour)
+        pictures = coded_pictures(source, how.size, how.settings, context, how.colour, corrections)
         for picture in numbered(pictures, source, context):
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

@@ -1,0 +1,393 @@
+"""The smallest portable file within limits: frame size and quality are found, all else is given.
+
+A sample of the clip chooses the frame size, since bytes and distortions of a sample foretell those
+of the whole well enough for that. The quality is then found on the whole clip. Where the stack has
+gradients, encodes of the whole also tell how to correct the source for the next one
+(:mod:`seesame.codecs.av.closed_loop`).
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seesame.codecs.av.closed_loop import Aim
+from seesame.codecs.av.portable import LEAST_SIDE
+from seesame.codecs.registry import codec_name
+from seesame.context import EncodeMemory, Progress
+from seesame.files import check_output
+from seesame.jobs.portable import (
+    MAX_SHARE,
+    Portable,
+    place_portable,
+    plan_portable,
+    write_portable,
+)
+from seesame.jobs.spec import Source, silent
+from seesame.jobs.trial import Trial
+from seesame.jobs.workbench import Workbench
+from seesame.metric.limits import Limits
+from seesame.search.cheapest import CheapestTuning, cheapest, level
+from seesame.search.excerpt import sample, windows
+from seesame.search.goal import Goal
+from seesame.search.sampled import scaled
+from seesame.search.space import SPACES, complete
+
+
+@dataclass(frozen=True)
+class PortableTuning:
+    """The numbers of the search.
+
+    Args:
+        share: of the clip that the sample has.
+        most_seconds: length of the sample at most.
+        window_seconds: length of one of its windows, about; a key frame begins each.
+        scales: frame sizes as shares of the source's: the two that are tried first, then the one
+            below and the one above them, of which the better side is tried.
+        looks: encodes of the sample at one size.
+        unlimited: CRFs as shares of the largest, for the sample where no limit leads the way.
+        presets: of the encoder where none is given, by codec.
+        most: encodes of the clip's length at most, with those of the sample by their share.
+        gains: the logarithms by which one round of corrections, and two, are expected to lower what
+            exceeds a limit most.
+    """
+
+    share: float = 0.3
+    most_seconds: float = 40.0
+    window_seconds: float = 2.0
+    scales: tuple[float, float, float, float] = (0.5, 0.7, 0.35, 1.0)
+    looks: int = 2
+    unlimited: tuple[float, ...] = (0.55, 0.7, 0.85)
+    presets: Mapping[str, str] = field(
+        default_factory=lambda: {"svtav1": "4", "x265": "medium", "x264": "slow", "vp9": "2"}
+    )
+    most: float = 6.0
+    gains: tuple[float, float] = (0.2, 0.26)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The size and time of the whole clip's file, foretold from a sample.
+
+    Args:
+        bytes: of the file, without corrections.
+        encode_s: seconds of one encode.
+    """
+
+    bytes: int
+    encode_s: float
+
+
+@dataclass(frozen=True)
+class FoundPortable:
+    """A portable file that a search found.
+
+    Args:
+        file: the file and its figures.
+        forecast: what the sample foretold.
+        first_bytes: the size that the whole clip's first file had, which was forecast.
+        encodes: of the clip's length that were made in all.
+        rounds: earlier encodes by which its pictures were corrected.
+        seconds: of the whole search.
+    """
+
+    file: Portable
+    forecast: Forecast
+    first_bytes: int
+    encodes: float
+    rounds: int
+    seconds: float
+
+
+def finds_portable(settings: Mapping[str, Any]) -> bool:
+    """Return whether a search has anything to find: the settings give no quality."""
+    return "crf" not in settings and not settings.get("kbps")
+
+
+def find_portable(
+    bench: Workbench,
+    codec: str,
+    settings: Mapping[str, Any],
+    limits: Limits,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    tracks: bool = True,
+    max_share: float = MAX_SHARE,
+    sampled: float | None = None,
+    closed_loop: bool = True,
+    progress: Progress,
+    tuning: PortableTuning = PortableTuning(),
+) -> FoundPortable:
+    """Write the smallest portable file that keeps limits; without limits, that of the best score.
+
+    Args:
+        bench: the clip and the stack.
+        codec: name of a classical codec.
+        settings: its settings, without a quality; with ``scale`` where the frame size is given.
+        limits: what the file has to keep.
+        out: the output.
+        overwrite: replace an existing output.
+        tracks: copy the tracks beside the video.
+        max_share: as :func:`~seesame.jobs.portable.write_portable` takes it.
+        sampled: seconds of the clip to choose the frame size on; the usual share when None.
+        closed_loop: correct the source by earlier encodes, where limits bind the stack's outputs
+            and the stack has gradients.
+        progress: called with the share done and a short text.
+        tuning: of the search.
+
+    Returns:
+        The file; the nearest one where none keeps the limits.
+
+    Raises:
+        UserError: the codec refuses the settings or the clip, or the output cannot be written.
+        MissingStackError: the bench has no stack.
+        DamagedError: the clip ends early.
+    """
+    started = time.monotonic()
+    check_output(out, overwrite)
+    plan_portable(bench, codec, {"scale": tuning.scales[0], **settings})
+    bench.reference()
+    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
+        search = _Search(bench, codec, settings, limits, Path(folder), progress, tuning)
+        forecast = search.choose_size(sampled)
+        made = search.whole(out.suffix.lower(), tracks, closed_loop)
+        best = min(made, key=lambda one: search.goal.rank(Trial.of(one.file)))
+        file = place_portable(bench, best.file, out, overwrite=overwrite, max_share=max_share)
+    seconds = time.monotonic() - started
+    return FoundPortable(file, forecast, made[0].file.bytes, search.spent, best.rounds, seconds)
+
+
+class _Look:
+    """Trials at one frame size, by CRF; logarithms of their figures are taken to be linear in it.
+
+    Args:
+        scale: the frame size.
+        found: the trials.
+        limits: what they have to keep.
+    """
+
+    def __init__(self, scale: float, found: Mapping[int, Trial], limits: Limits) -> None:
+        self.scale, self.found, self.goal = scale, found, Goal(limits)
+
+    def crf(self, crfs: Sequence[int]) -> int:
+        """Return the CRF that does best by the goal."""
+        if not self.goal.limits.given or len(self.found) == 1:
+            return min(self.found, key=lambda crf: self.goal.rank(self.found[crf]))
+        slope, start = self._line(lambda trial: level(self.goal.limits, trial))
+        if not slope:
+            return min(self.found)
+        return int(min(max(math.floor(-start / slope), crfs[0]), crfs[-1]))
+
+    def value(self, crfs: Sequence[int]) -> tuple[float, float]:
+        """Return by how much the best CRF misses the limits, then what the goal minimises there."""
+        crf = self.crf(crfs)
+        if len(self.found) == 1 or not self.goal.limits.given:
+            trial = self.found[crf]
+            return self.goal.rank(trial)
+        slope, start = self._line(lambda trial: level(self.goal.limits, trial))
+        most, least = self._line(lambda trial: math.log(max(self.goal.value(trial), 1e-9)))
+        return max(0.0, slope * crf + start - 1e-6), most * crf + least
+
+    def log_bytes(self, crf: int) -> float:
+        """Return the logarithm of the size with a CRF."""
+        if len(self.found) == 1:
+            return math.log(next(iter(self.found.values())).bytes)
+        slope, start = self._line(lambda trial: math.log(trial.bytes))
+        return slope * crf + start
+
+    def _line(self, value: Callable[[Trial], float]) -> tuple[float, float]:
+        crfs = sorted(self.found)
+        slope, start = np.polyfit(crfs, [value(self.found[crf]) for crf in crfs], 1)
+        return float(slope), float(start)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A file of the whole clip, and by how many earlier ones its pictures were corrected."""
+
+    file: Portable
+    rounds: int
+
+
+class _Search:
+    """The state of one search.
+
+    Args:
+        bench: the clip and the stack.
+        codec: name of the codec.
+        settings: those that are given.
+        limits: what the file has to keep.
+        folder: for files on trial.
+        progress: called with the share done and a short text.
+        tuning: of the search.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        codec: str,
+        settings: Mapping[str, Any],
+        limits: Limits,
+        folder: Path,
+        progress: Progress,
+        tuning: PortableTuning,
+    ) -> None:
+        name = codec_name(codec)
+        self.bench = replace(bench, memory=EncodeMemory(), stages=silent)
+        self.codec, self.limits = name, bench.bound(limits)
+        self.settings = {"preset": tuning.presets[name], **settings}
+        self.folder, self.progress, self.tuning = folder, progress, tuning
+        self.goal = Goal(self.limits)
+        self.crfs: Sequence[int] = SPACES[name].axis("crf").values
+        self.crf: int = complete(name, {})["crf"]
+        self.spent = 0.0
+        self._files = 0
+
+    def choose_size(self, sampled: float | None) -> Forecast:
+        """Choose the frame size and the CRF to start with, by encodes of a sample."""
+        clip, tuning = self.bench.clip, self.tuning
+        usual = min(tuning.most_seconds, tuning.share * clip.num_frames / float(clip.fps))
+        spans = windows(clip, sampled or usual, tuning.window_seconds)
+        piece = sample(clip, spans, self.folder)
+        source = Source(piece.path, source_bytes=piece.source_bytes)
+        part = replace(
+            self.bench,
+            clip=source.open(self.bench.device),
+            path=None,
+            outputs=None,
+            memory=EncodeMemory(),
+        )
+        share = piece.frames / clip.num_frames
+        limits = scaled(self.goal, share).limits
+        scales = self._scales()
+        looks = [self._look(part, scale, limits, share) for scale in scales[:2]]
+        if len(scales) > 2:
+            smaller = looks[0].value(self.crfs) <= looks[1].value(self.crfs)
+            looks.append(self._look(part, scales[2 if smaller else -1], limits, share))
+        chosen = min(looks, key=lambda look: look.value(self.crfs))
+        self.crf = chosen.crf(self.crfs)
+        self.settings = {**self.settings, "scale": chosen.scale}
+        seconds = float(np.mean([trial.encode_s for trial in chosen.found.values()]))
+        return Forecast(round(math.exp(chosen.log_bytes(self.crf)) / share), seconds / share)
+
+    def _scales(self) -> list[float]:
+        """Return the frame sizes to try."""
+        if "scale" in self.settings:
+            return [self.settings["scale"]]
+        clip = self.bench.clip
+        least = LEAST_SIDE / min(clip.width, clip.height)
+        odd = clip.width % 2 or clip.height % 2
+        return [s for s in self.tuning.scales if s >= least and not (odd and s == 1)] or [1.0]
+
+    def _look(self, part: Workbench, scale: float, limits: Limits, share: float) -> _Look:
+        """Encode the sample at one frame size, near the CRF that just keeps the limits."""
+        found: dict[int, Trial] = {}
+
+        def measure(crf: int) -> Trial:
+            settings = {**self.settings, "scale": scale, "crf": crf}
+            file = self._written(part, settings, ".mkv", tracks=False, share=share)
+            found[crf] = Trial.of(file)
+            return found[crf]
+
+        if limits.given:
+            most = CheapestTuning(most=self.tuning.looks)
+            cheapest(measure, limits, self.crfs, self.crf, most)
+        else:
+            for part_of_most in self.tuning.unlimited:
+                measure(round(part_of_most * self.crfs[-1]))
+        look = _Look(scale, found, limits)
+        self.crf = look.crf(self.crfs)
+        return look
+
+    def whole(self, suffix: str, tracks: bool, closed_loop: bool) -> list[_Made]:
+        """Encode the whole clip, and return the files in the order in which they were made."""
+        made: list[_Made] = []
+
+        def measure(crf: int, earlier: Sequence[Portable] = ()) -> Trial:
+            settings = {**self.settings, "crf": crf}
+            paths = [one.path for one in earlier]
+            file = self._written(self.bench, settings, suffix, tracks=tracks, earlier=paths)
+            made.append(_Made(file, len(paths)))
+            return Trial.of(file)
+
+        loop = closed_loop and self._can_correct()
+        start, first = self.crf, None
+        if loop:
+            # The first file misses the limits by what corrections are expected to gain.
+            one, two = self.tuning.gains
+            slope = CheapestTuning().slope
+            start = min(self.crfs[-1], self.crf + math.floor(one / slope))
+            first = measure(start)
+            second = measure(start, [made[0].file])
+            seen = level(self.limits, second) - (two - one)
+            start = self._inside(start - math.ceil(seen / slope))
+        earlier = [one.file for one in made]
+        left = CheapestTuning(most=max(1, math.floor(self.tuning.most - self.spent)))
+        if self.limits.given:
+            cheapest(lambda crf: measure(crf, earlier), self.limits, self.crfs, start, left)
+        else:
+            measure(start)
+        return made
+
+    def _inside(self, crf: int) -> int:
+        return min(max(crf, self.crfs[0]), self.crfs[-1])
+
+    def _can_correct(self) -> bool:
+        """Return whether limits bind outputs that corrections can bring back."""
+        stack, limits = self.bench.stack, self.limits
+        able = stack is not None and stack.differentiable and limits.on_distortion
+        return able and not plan_portable(self.bench, self.codec, self.settings).turned
+
+    @property
+    def _aim(self) -> Aim:
+        """The outputs that corrections bring back: those that limits bind."""
+        assert self.bench.stack is not None
+        names = [bound.of for bound in self.limits.more if bound.figure == "seg"]
+        classes = [i for i, name in enumerate(self.bench.stack.classes) if name in names]
+        pose = any(bound.figure == "pose" for bound in self.limits.more)
+        pose = self.bench.stack.has_pose and (
+            pose or self.limits.pose is not None or self.limits.score is not None
+        )
+        seg = self.limits.on_seg or self.limits.score is not None
+        return Aim(seg=seg, pose=pose, classes=classes)
+
+    def _written(
+        self,
+        bench: Workbench,
+        settings: Mapping[str, Any],
+        suffix: str,
+        *,
+        tracks: bool,
+        share: float = 1.0,
+        earlier: Sequence[Path] = (),
+    ) -> Portable:
+        """Write a file on trial, and judge it."""
+        self._files += 1
+        text = f"encode {self._files}: " + ("a sample, " if share < 1 else "")
+        text += f"scale {settings.get('scale', 1):g}, crf {settings['crf']}"
+        text += ", corrected" if earlier else ""
+        before = self.spent
+
+        def told(done: float, _: str) -> None:
+            self.progress(min(1.0, (before + done * share) / self.tuning.most), text)
+
+        file = write_portable(
+            bench,
+            self.codec,
+            settings,
+            self.folder / f"{self._files}{suffix}",
+            tracks=tracks,
+            max_share=math.inf,
+            limits=self.limits,
+            progress=told,
+            earlier=earlier,
+            aim=self._aim if earlier else None,
+        )
+        self.spent += share
+        return file
