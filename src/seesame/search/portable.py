@@ -317,13 +317,13 @@ class _Search:
             return Trial.of(file)
 
         loop = closed_loop and self._can_correct()
-        start, first = self.crf, None
+        start = self.crf
         if loop:
             # The first file misses the limits by what corrections are expected to gain.
             one, two = self.tuning.gains
             slope = CheapestTuning().slope
             start = min(self.crfs[-1], self.crf + math.floor(one / slope))
-            first = measure(start)
+            measure(start)
             second = measure(start, [made[0].file])
             seen = level(self.limits, second) - (two - one)
             start = self._inside(start - math.ceil(seen / slope))
