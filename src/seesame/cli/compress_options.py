@@ -10,8 +10,6 @@ import typer
 from seesame.errors import UserError
 
 HNERV, AUTO = "hnerv", "auto"
-LIMITS = ("target_score", "max_seg", "max_pose", "max_bytes")
-"""The flags of the trained codecs that auto takes as well, beside the budget."""
 TRAINING = "Flags of hnerv and hybrid"
 
 
@@ -24,13 +22,27 @@ class Preset(StrEnum):
     slow = "slow"
 
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.ssm", help="Output file.")]
+ClipsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CLIP...", help="Video file, .ssm file, folder of PNG or JPEG, or .raw; or several."
+    ),
+]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT.ssm|FOLDER",
+        help="Output file; for several clips a folder, which gets CLIP.ssm of each.",
+    ),
+]
 CodecOption = Annotated[
     str,
     typer.Option(
         "--codec",
         metavar="CODEC",
-        help="A name from `seesame codecs`; or auto, which searches classical settings, trains "
+        help="A name from `seesame codecs`, as av1 or hybrid; or auto, which searches classical settings, trains "
         "over the best of them and keeps the best file, within --budget (8m when left out).",
     ),
 ]
@@ -102,33 +114,6 @@ TargetScoreOption = Annotated[
         "them all.",
     ),
 ]
-MaxSegOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-seg",
-        rich_help_panel=TRAINING,
-        metavar="D",
-        help="Stop as soon as a file's seg distortion is D or less.",
-    ),
-]
-MaxPoseOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-pose",
-        rich_help_panel=TRAINING,
-        metavar="D",
-        help="Stop as soon as a file's pose distortion is D or less.",
-    ),
-]
-MaxBytesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-bytes",
-        rich_help_panel=TRAINING,
-        metavar="N",
-        help="Stop as soon as a file has N bytes or fewer.",
-    ),
-]
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -182,13 +167,13 @@ def codec_settings(
     for name in given:
         flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
         takers = (HNERV,) if name == "init" else trained
-        takers = (*takers, AUTO) if name in ("budget_s", *LIMITS) else takers
+        takers = (*takers, AUTO) if name in ("budget_s", "target_score") else takers
         if codec not in takers:
             others = "takes --set name=value"
             if codec == AUTO:
                 others = "chooses the settings itself"
-            elif name in LIMITS:
-                others += ", and `seesame search` finds its best settings within limits"
+            elif name == "target_score":
+                others += ", and `seesame search` finds the settings with its lowest score"
             raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")

@@ -128,4 +128,4 @@ class Store:
 def _trial(row: tuple[str, str, int, int, float, float, float, float, str | None]) -> Trial:
     codec, settings, *numbers, figures = row
     bound = None if figures is None else Figures.from_plain(json.loads(figures))
-    return Trial(codec, json.loads(settings), *numbers, bound)  # type: ignore[arg-type]
+    return Trial(codec, json.loads(settings), *numbers, bound)  # type: ignore[arg-type, call-arg]

@@ -57,6 +57,13 @@ class Trial:
         )
 
     @property
+    def judged(self) -> Figures:
+        """The figures that limits bind. Raises ValueError for a trial of an older store."""
+        if self.figures is None:
+            raise ValueError("a trial without the figures that limits bind")
+        return self.figures
+
+    @property
     def score(self) -> Score:
         """The score and its parts."""
         return Score(self.seg, self.pose, self.bytes / self.source_bytes)

@@ -68,6 +68,48 @@ class Figures:
         return cls(**{**values, **lists, "lost": lost})
 
 
+def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> Figures:
+    """Return what the figures of a clip's parts foretell for the whole.
+
+    Percentiles are those of the parts' percentiles, and a class is taken to have as many pixels in
+    one frame as in another.
+
+    Args:
+        parts: frames and figures of each.
+        score: of the whole.
+        size: of the whole, in bytes.
+    """
+    frames = np.array([count for count, _ in parts], float)
+    found = [figures for _, figures in parts]
+    names = dict.fromkeys(name for one in found for name, _ in one.lost)
+    lost = []
+    for name in names:
+        own = [(n, dict(one.lost)[name]) for n, one in parts if name in dict(one.lost)]
+        lost.append((name, sum(n * share for n, share in own) / sum(n for n, _ in own)))
+    worst = max(range(len(found)), key=lambda i: found[i].worst_seg)
+    return Figures(
+        every_frame=all(one.every_frame for one in found),
+        score=score,
+        bytes=size,
+        seg=float(np.average([one.seg for one in found], weights=frames)),
+        pose=float(np.average([one.pose for one in found], weights=frames)),
+        seg_at=_mixed([one.seg_at for one in found], frames),
+        pose_at=_mixed([one.pose_at for one in found], frames),
+        lost=tuple(lost),
+        worst_frame=found[worst].worst_frame,
+        worst_s=found[worst].worst_s,
+    )
+
+
+def _mixed(at: Sequence[tuple[float, ...]], weights: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return percentiles of several sets of values from their percentiles."""
+    values, heavy = np.array(at).ravel(), np.repeat(weights, len(at[0]))
+    order = values.argsort()
+    share = heavy[order].cumsum() / heavy.sum()
+    places = np.searchsorted(share, np.arange(101) / 100 - 1e-9).clip(0, len(values) - 1)
+    return tuple(float(value) for value in values[order][places])
+
+
 def percentiles(values: NDArray[np.float32]) -> tuple[float, ...]:
     """Return percentiles 0 to 100: the least value that so many of a hundred do not exceed."""
     found = np.percentile(values.astype(np.float64), range(101), method="inverted_cdf")

@@ -60,6 +60,11 @@ class Held(NamedTuple):
         return self.value <= self.bound
 
     @property
+    def by(self) -> float:
+        """By how much the value exceeds the bound; 0 or less if it is kept."""
+        return self.value - self.bound
+
+    @property
     def excess(self) -> float:
         """By how much the value exceeds the bound, as a share of it; 0 if it is kept."""
         return max(0.0, self.value - self.bound) / max(self.bound, LEAST)
@@ -120,6 +125,13 @@ class Limits:
         if not isinstance(rule, bool):
             raise UserError(f"{RULE} must be true or false, not {rule!r}")
         return cls(**plain, more=tuple(more), challenge_rule=rule)
+
+    @classmethod
+    def split(cls, settings: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """Return the limits among a codec's settings, and the other settings. Raises UserError."""
+        names = (*SETTINGS, RULE)
+        others = {name: value for name, value in settings.items() if name not in names}
+        return cls.from_settings(settings), others
 
     def settings(self) -> dict[str, Any]:
         """Return the limits as settings, plain JSON values that :meth:`from_settings` reads."""

@@ -13,7 +13,7 @@ from seesame.context import Note, Progress, no_note, no_progress
 from seesame.errors import UserError
 from seesame.files import check_output
 from seesame.jobs.runner import Result, Runner
-from seesame.jobs.spec import Job, Outcome, Stages, limit_settings, silent
+from seesame.jobs.spec import Job, Outcome, Stages, silent
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Trial
 from seesame.search.auto import Tell, auto
@@ -158,7 +158,9 @@ def choose(
     left = seconds - (time.monotonic() - start)
     for codec, share in _trained(left, runner.stack.differentiable, tuning):
         settings = _settings(codec, found, goal) | {"budget_s": max(10.0, share * left)}
-        made = runner.bench.encode(codec, settings, seed=seed, progress=training(codec))
+        made = runner.bench.encode(
+            codec, settings, limits=goal.limits, seed=seed, progress=training(codec)
+        )
         files.append((Trial.of(made), made))
     best = goal.best(trial for trial, _ in files)
     assert best is not None
@@ -179,7 +181,7 @@ def _trained(left: float, differentiable: bool, tuning: ChoiceTuning) -> list[tu
 
 def _settings(codec: str, best: Trial, goal: Goal) -> dict[str, Any]:
     """The settings of a training: the goal's limits, and for a hybrid the base that was found."""
-    given = limit_settings(goal.limits)
+    given: dict[str, Any] = {}
     if codec == "hybrid":
         # Its quality is left to hybrid: with corrections and a network a lower one is enough.
         found = {k: v for k, v in chosen_settings(best).items() if k not in ("crf", "sharpen")}
