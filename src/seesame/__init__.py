@@ -31,8 +31,8 @@ from seesame.errors import (
 )
 
 if TYPE_CHECKING:
-    from seesame.decoders import VideoDecoder, open, open_clip
     from seesame.api import Compressed, compress, score
+    from seesame.decoders import VideoDecoder, open, open_clip
     from seesame.metric.score import Score
     from seesame.perception.registry import load_stack
 

@@ -28,7 +28,6 @@ from seesame.cli.compress_options import (
 )
 from seesame.cli.hints import with_hint
 from seesame.cli.limits import (
-    MISSED,
     ChallengeRuleOption,
     MaxBytesOption,
     MaxPoseOption,
@@ -60,7 +59,6 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.jobs.spec import Job, Outcome
-    from seesame.metric.limits import Limits
 
 
 def compress(
@@ -152,7 +150,7 @@ def _targets(clips: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """
     if len(clips) == 1 and not out.is_dir():
         return [(clips[0], out)]
-    if out.exists() and not out.is_dir() or out.suffix == ".ssm" and not out.is_dir():
+    if (out.exists() and not out.is_dir()) or (out.suffix == ".ssm" and not out.is_dir()):
         raise UserError(f"{out}: the output of several clips is a folder")
     targets = [(clip, out / f"{clip.stem}.ssm") for clip in clips]
     twice = {target for _, target in targets if [t for _, t in targets].count(target) > 1}

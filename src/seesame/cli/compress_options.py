@@ -10,6 +10,8 @@ import typer
 from seesame.errors import UserError
 
 HNERV, AUTO = "hnerv", "auto"
+LIMITS = ("max_seg", "max_pose", "max_bytes", "challenge_rule")
+"""The flags that every codec takes."""
 TRAINING = "Flags of hnerv and hybrid"
 
 
@@ -42,8 +44,9 @@ CodecOption = Annotated[
     typer.Option(
         "--codec",
         metavar="CODEC",
-        help="A name from `seesame codecs`, as av1 or hybrid; or auto, which searches classical settings, trains "
-        "over the best of them and keeps the best file, within --budget (8m when left out).",
+        help="A name from `seesame codecs`, as av1 or hybrid; or auto, which searches classical "
+        "settings, trains over the best of them and keeps the best file, within --budget (8m when "
+        "left out).",
     ),
 ]
 PresetOption = Annotated[
@@ -148,7 +151,8 @@ def codec_settings(
 
     Args:
         codec: its name, or ``auto``.
-        flags: by the names of the settings that they mean; None and false ones were not given.
+        flags: by the names of the settings that they mean, limits included; None and false ones
+            were not given.
         extra: settings from ``--set``.
 
     Raises:
@@ -168,7 +172,7 @@ def codec_settings(
         flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
         takers = (HNERV,) if name == "init" else trained
         takers = (*takers, AUTO) if name in ("budget_s", "target_score") else takers
-        if codec not in takers:
+        if codec not in takers and name not in LIMITS:
             others = "takes --set name=value"
             if codec == AUTO:
                 others = "chooses the settings itself"

@@ -86,7 +86,7 @@ class Workbench:
     @property
     def every_frame(self) -> bool:
         """Whether every frame is judged for segmentation, not second frames alone."""
-        return not (self.challenge_rule or getattr(self.stack, "challenge_rule", False))
+        return not (self.challenge_rule or (self.stack is not None and self.stack.challenge_rule))
 
     def bound(self, limits: Limits) -> Limits:
         """Return limits by this bench's rule, with the whole names of the stack's classes.

@@ -64,8 +64,8 @@ def compress_automatically(
         check_output(job.out, job.overwrite)
     start = time.monotonic()
     seconds = tuning.seconds if seconds is None else seconds
-    goal = Goal(job.limits)
     with Runner.open(job, store, stages=stages, note=note) as runner:
+        goal = Goal(runner.bench.bound(job.limits))
         with stages("auto") as bar:
             told = _Told(goal, start, seconds, bar, tuning)
             left = seconds - (time.monotonic() - start)
@@ -78,7 +78,7 @@ def compress_automatically(
             figures = f"score {trial.score.total:.4f}, {trial.bytes:,} bytes"
             note(f"auto also tried {trial.codec}: {figures}")
     spent = time.monotonic() - start
-    return replace(best, path=job.out, bytes=size, encode_s=spent, limits=job.limits)
+    return replace(best, path=job.out, bytes=size, encode_s=spent, limits=goal.limits)
 
 
 class _Told:

@@ -38,8 +38,12 @@ class Goal:
         return values.get(self.measure, trial.score.total)
 
     def excess(self, trial: Trial) -> float:
-        """Return how far a trial is beyond the limits; 0 if it keeps all."""
-        return self.limits.excess(trial.judged) if self.limits.given else 0.0
+        """Return how far a trial is beyond the limits; 0 if it keeps all.
+
+        A file that is no smaller than its source keeps nothing that the source does not.
+        """
+        beyond = self.limits.excess(trial.judged) if self.limits.given else 0.0
+        return beyond + larger(trial.bytes, trial.source_bytes)
 
     def kept(self, trial: Trial) -> bool:
         """Return whether a trial keeps all limits."""
@@ -63,6 +67,11 @@ class Goal:
             return "lowest score"
         what = "fewest bytes" if self.limits.on_distortion else "lowest distortion"
         return f"{what} with {self.limits}"
+
+
+def larger(size: float, source_bytes: int) -> float:
+    """Return by which share of the source a file reaches beyond it; 0 for a smaller file."""
+    return 0.0 if size < source_bytes else (size - source_bytes + 1) / source_bytes
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:

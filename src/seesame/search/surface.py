@@ -150,7 +150,7 @@ def _penalised(goal: Goal, size: Floats, distortions: Floats, known: Trial) -> F
     seg, pose, *values = distortions
     distortion = 100 * seg + np.sqrt(10 * pose.clip(0))
     total = distortion + 25 * size / known.source_bytes
-    excess = np.zeros_like(size)
+    excess = (size - known.source_bytes).clip(0) / known.source_bytes
     for held, value in zip(goal.limits.held(known.judged) if values else [], values, strict=True):
         value = {"bytes": size, "score": total}.get(held.name, value)
         excess += (value - held.bound).clip(0) / max(held.bound, LEAST)

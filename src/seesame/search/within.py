@@ -1,4 +1,4 @@
-"""One file of a classical codec within limits: its quality is found, all else is as the user set."""
+"""One file of a classical codec within limits: its quality is found, all else is the user's."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from seesame.search.space import SPACES, complete
 
 
 def finds_quality(codec: str, settings: Settings, limits: Limits) -> bool:
-    """Return whether limits choose a codec's quality: a classical one, with no CRF of the user's."""
+    """Return whether limits choose a codec's quality: it is classical, and no CRF is given."""
     fixed = "crf" in settings or settings.get("kbps")
     return codec_name(codec) in FAMILY and limits.given and not fixed
 
