@@ -169,7 +169,7 @@ def _print(clip: Path, found: "Found") -> None:
             trial.codec,
             _words(trial),
             f"{trial.bytes:,}",
-            f"{trial.seg:.5f}",
+            f"{trial.judged.seg if goal.limits.given else trial.seg:.5f}",
             f"{trial.pose:.5f}",
             f"{trial.score.rate:.5f}",
             f"{trial.score.total:.4f}",
@@ -179,6 +179,8 @@ def _print(clip: Path, found: "Found") -> None:
     ]
     columns = ("codec", "settings", "bytes", "seg", "pose", "rate", "score", "")
     title = f"Pareto front of {len(found.trials)} trials ({found.made} encoded now)"
+    if goal.limits.given:
+        title += f"; seg {goal.limits.where}"
     print_table(columns, rows, title=title, right=columns[2:-1])
     print(f"{_verdict(goal, best)}{best.codec} {_words(best)}")
     for line in limit_lines(_held(found), goal.limits.where):

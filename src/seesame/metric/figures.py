@@ -79,8 +79,10 @@ def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> F
         score: of the whole.
         size: of the whole, in bytes.
     """
-    frames = np.array([count for count, _ in parts], float)
     found = [figures for _, figures in parts]
+    every_frame = all(one.every_frame for one in found)
+    pairs = np.array([max(1, count // 2) for count, _ in parts], float)
+    frames = np.array([count for count, _ in parts], float) if every_frame else pairs
     names = dict.fromkeys(name for one in found for name, _ in one.lost)
     lost = []
     for name in names:
@@ -88,13 +90,13 @@ def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> F
         lost.append((name, sum(n * share for n, share in own) / sum(n for n, _ in own)))
     worst = max(range(len(found)), key=lambda i: found[i].worst_seg)
     return Figures(
-        every_frame=all(one.every_frame for one in found),
+        every_frame=every_frame,
         score=score,
         bytes=size,
         seg=float(np.average([one.seg for one in found], weights=frames)),
-        pose=float(np.average([one.pose for one in found], weights=frames)),
+        pose=float(np.average([one.pose for one in found], weights=pairs)),
         seg_at=_mixed([one.seg_at for one in found], frames),
-        pose_at=_mixed([one.pose_at for one in found], frames),
+        pose_at=_mixed([one.pose_at for one in found], pairs),
         lost=tuple(lost),
         worst_frame=found[worst].worst_frame,
         worst_s=found[worst].worst_s,

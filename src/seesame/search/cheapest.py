@@ -37,7 +37,8 @@ def cheapest(
     With limits on distortion it is the highest CRF that keeps them, for bytes fall as CRF rises;
     with a limit on bytes alone the lowest. Distortions and bytes are taken to be exponential in
     CRF: the logarithm of what exceeds its bound most is interpolated between the nearest CRF that
-    keeps the limits and the nearest that does not, until the two are neighbours.
+    keeps the limits and the nearest that does not, until the two are neighbours (regula falsi, with
+    a step of bisection where it creeps).
 
     Args:
         measure: encodes with a CRF and judges the file.
@@ -85,6 +86,9 @@ def _next(
         if abs(outer - inner) == 1:
             return None
         share = -level[inner] / (level[outer] - level[inner])
+        *_, before, last = level.values()
+        if len(level) > 2 and (before > 0) == (last > 0):
+            share = 0.5  # twice on one side: the interpolation creeps, so the middle is tried
         wanted = inner + share * (outer - inner)
         low, high = sorted((inner + sign, outer - sign))
         return min(max(math.floor(wanted) if rises else math.ceil(wanted), low), high)
@@ -95,7 +99,7 @@ def _next(
     if others:
         near = min(others, key=lambda crf: abs(crf - at))
         seen = (level[at] - level[near]) / (at - near)
-        slope = seen if sign * seen > abs(slope) / 4 else slope
+        slope = sign * max(sign * seen, abs(slope) / 8)
     # A step too far brackets the answer; one too short does not.
     step = -level[at] / slope
     step = max(1.0, abs(step)) * (sign if outer is None else -sign)

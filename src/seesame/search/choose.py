@@ -4,6 +4,7 @@ A part of the time goes to the search; the rest to a hybrid over the best settin
 and, where there is enough of it, to hnerv. The file that does best by the goal is kept.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,7 +79,15 @@ def compress_automatically(
             figures = f"score {trial.score.total:.4f}, {trial.bytes:,} bytes"
             note(f"auto also tried {trial.codec}: {figures}")
     spent = time.monotonic() - start
-    return replace(best, path=job.out, bytes=size, encode_s=spent, limits=goal.limits)
+    made = replace(best, path=job.out, bytes=size, encode_s=spent, limits=goal.limits)
+    return replace(made, advice=_advice(made, seconds))
+
+
+def _advice(outcome: Outcome, seconds: float) -> str:
+    """Return what would help a file that misses limits; nothing for one that keeps them."""
+    if [held.name for held in outcome.missed] == ["bytes"]:
+        return f"--max-bytes {outcome.bytes}"
+    return f"--budget {math.ceil(2 * seconds)}s, or higher limits" if outcome.missed else ""
 
 
 class _Told:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seesame.codecs.av.settings import FAMILY
 from seesame.codecs.registry import codec_name
@@ -23,16 +23,18 @@ def finds_quality(codec: str, settings: Settings, limits: Limits) -> bool:
     return codec_name(codec) in FAMILY and limits.given and not fixed
 
 
-@dataclass(frozen=True)
 class _Told:
-    """Turns the progress of one encode into that of at most so many."""
+    """Turns the progress of one encode, and of judging its file, into that of at most so many."""
 
-    bar: Progress
-    number: int
-    most: int
+    def __init__(self, bar: Progress, number: int, most: int) -> None:
+        self.bar, self.number, self.most = bar, number, most
+        self.done, self.judging = 0.0, False
 
     def __call__(self, share: float, text: str) -> None:
-        self.bar(min(1.0, (self.number + share) / self.most), f"encode {self.number + 1}: {text}")
+        self.judging = self.judging or share < self.done
+        self.done = share
+        whole = self.number + (0.5 + share / 2 if self.judging else share / 2)
+        self.bar(min(1.0, whole / self.most), f"encode {self.number + 1}: {text}")
 
 
 def encode_within(
@@ -76,7 +78,9 @@ def encode_within(
         wanted = {**settings, "crf": crf}
         made[crf] = bench.encode(name, wanted, limits=limits, seed=seed, progress=told)
         found = made[crf].figures
-        told(1.0, f"crf {crf}, seg {found.seg:.5f}, {made[crf].bytes:,} bytes")
+        progress(
+            len(made) / tuning.most, f"crf {crf}: seg {found.seg:.5f}, {made[crf].bytes:,} bytes"
+        )
         return Trial.of(made[crf])
 
     crfs = SPACES[name].axis("crf").values
