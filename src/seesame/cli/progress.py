@@ -93,7 +93,10 @@ def seconds_left(
 
 def _clock(left: float | None) -> str:
     """Return time left as minutes and seconds; empty where it is not known."""
-    return "" if left is None else f"{left // 60:.0f}:{int(left % 60):02} left"
+    if left is None:
+        return ""
+    minutes, seconds = divmod(round(left), 60)
+    return f"{minutes}:{seconds:02} left"
 
 
 class _Lines:
