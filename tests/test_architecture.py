@@ -21,7 +21,7 @@ FLOORS = (
     ("decoders",),
     ("jobs",),
     ("search", "contest", "fleet", "report"),
-    ("cli",),
+    ("api", "cli"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 API = "seesame"

@@ -31,8 +31,8 @@ from seesame.errors import (
 )
 
 if TYPE_CHECKING:
+    from seesame.api import Compressed, compress, score
     from seesame.decoders import VideoDecoder, open, open_clip
-    from seesame.jobs.api import Compressed, compress, score
     from seesame.metric.score import Score
     from seesame.perception.registry import load_stack
 
@@ -58,14 +58,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Compressed": "jobs.api",
+    "Compressed": "api",
     "Score": "metric.score",
     "VideoDecoder": "decoders",
-    "compress": "jobs.api",
+    "compress": "api",
     "load_stack": "perception.registry",
     "open": "decoders",
     "open_clip": "decoders",
-    "score": "jobs.api",
+    "score": "api",
 }
 
 

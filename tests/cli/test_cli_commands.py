@@ -1,6 +1,8 @@
 """The subcommands from end to end on a small drive."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,15 +86,93 @@ def test_limits_end_training_or_say_what_is_missing(
     words = ("compress", drive, "-o", tmp_path / "drive.ssm", "--overwrite", "--set", "steps=6")
     ran = seesame(*words, "--max-seg", "1", "--max-bytes", "100000")
     assert ran.code == 0, ran
-    assert "above its limit" not in ran.out
+    assert re.search(r"limit  seg [\d.]+ <= 1 on every frame: kept\n", ran.out)
+    assert re.search(r"limit  bytes [\d,]+ <= 100,000: kept\n", ran.out)
     ran = seesame(*words, "--target-score", "0.5", "--max-seg", "1")
-    assert ran.code == 0, ran
-    assert [x for x in ran.out.splitlines() if x.startswith("limit  score is ")]
-    (made,) = values(seesame(*words, "--max-pose", "0", "--json"))
+    assert ran.code == 4, ran
+    assert re.search(r"limit  score [\d.]+ > 0.5: missed\n", ran.out)
+    ran = seesame(*words, "--max-pose", "0", "--json")
+    assert ran.code == 4, ran
+    (made,) = (json.loads(line) for line in ran.out.splitlines())
     assert made["missed"] == {"pose": made["pose"]}
-    ran = seesame(*words, "--max-seg", "2")
+    for flags, words_of_error in [
+        (("--max-seg", "2"), "--max-seg 2: --max-seg must be between 0 and 1"),
+        (("--max-seg", "p95"), "--max-seg p95: give a number"),
+        (("--max-seg", "0.1", "--max-seg", "0.2"), "has a bound already"),
+        (("--max-seg", "bus=0.2"), "is no class of the stack"),
+    ]:
+        ran = seesame(*words, *flags)
+        assert ran.code == 2
+        assert words_of_error in ran.err
+
+
+def test_a_classical_codec_finds_the_quality_that_keeps_limits(
+    seesame: Run, drive: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "drive.ssm"
+    words = ("compress", drive, "-o", out, "--overwrite", "--set", "scale=1")
+    fast = ("--codec", "h264", "--set", "preset=ultrafast")
+    (best,) = values(seesame(*words, *fast, "--set", "crf=14", "--json"))
+    (worst,) = values(seesame(*words, *fast, "--set", "crf=45", "--json"))
+    assert "limits" not in best
+    between = (best["frames"]["seg"] + worst["frames"]["seg"]) / 2
+    ran = seesame(*words, *fast, "--max-seg", between, "--json")
+    (made,) = values(ran)
+    assert made["codec"] == "x264"
+    assert made["frames"]["seg"] <= between
+    assert best["bytes"] > made["bytes"] > worst["bytes"]
+    assert 14 < made["settings"]["crf"] < 45
+    assert made["bytes"] == out.stat().st_size
+    (judged,) = values(seesame("score", drive, out, "--json", "--max-seg", between))
+    assert judged["frames"] == made["frames"]
+    assert judged["limits"] == made["limits"]
+    # A CRF of the user's is kept, and the miss is told.
+    ran = seesame(*words, *fast, "--set", "crf=45", "--max-seg", between)
+    assert ran.code == 4
+    assert "on every frame: missed\ntry " in ran.out
+    ran = seesame("score", drive, out, "--max-seg", between)
+    assert (ran.code, "on every frame: missed" in ran.out) == (4, True)
+    ran = seesame(*words, *fast, "--max-seg", between, "--no-score")
+    assert (ran.code, "limits need a score" in ran.err) == (2, True)
+
+
+def test_a_scaled_file_says_so(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    words = ("compress", drive, "-o", tmp_path / "drive.ssm", *X264, "--overwrite")
+    for scale, size in ((0.5, True), (1, False)):
+        ran = seesame(*words, "--set", f"scale={scale}")
+        assert ("made " in ran.out and "by the decoder" in ran.out) is size
+        assert ("scaled" in json.loads(seesame("info", words[3], "--json").out)["notes"]) is size
+
+
+def test_several_clips_are_done_in_a_row(seesame: Run, drive: Path, tmp_path: Path) -> None:
+    clips = [tmp_path / f"{name}.mp4" for name in ("a", "b", "c")]
+    for clip in clips[::2]:
+        shutil.copy(drive, clip)
+    clips[1].write_bytes(b"no video")
+    out = tmp_path / "out"
+    words = ("compress", *clips, "-o", out, *X264)
+    ran = seesame(*words, "--max-seg", "1", "--max-pose", "1000000")
     assert ran.code == 2
-    assert "max_seg must be between 0 and 1" in ran.err
+    assert sorted(path.name for path in out.iterdir()) == ["a.ssm", "c.ssm"]
+    assert "b.mp4" in ran.err
+    table = ran.out[ran.out.index("limits kept") :]
+    assert table.count("yes") == 2
+    assert "failed" in table
+    rows = values(seesame("compress", *clips[::2], "-o", out, *X264, "--overwrite", "--json"))
+    assert [row["clip"] for row in rows] == [str(clip) for clip in clips[::2]]
+    ran = seesame("compress", *clips[::2], "-o", out, *X264, "--overwrite", "--max-pose", "0")
+    assert (ran.code, ran.out.count("no: pose")) == (4, 2)
+    # One clip and a folder that is there.
+    assert seesame("compress", clips[0], "-o", out, *X264, "--overwrite").code == 0
+    for bad, why in [
+        (("compress", *clips, "-o", tmp_path / "x.ssm"), "is a folder"),
+        (("compress", clips[0], drive.parent / "a.mkv", "-o", out), "output of two clips"),
+        (words, "exists"),
+        (("compress", *clips, "-o", out, "--log", tmp_path / "r.jsonl"), "--log is for one clip"),
+    ]:
+        ran = seesame(*bad)
+        assert ran.code == 2
+        assert why in ran.err
 
 
 def test_hybrid_mends_a_classical_base(seesame: Run, drive: Path, tmp_path: Path) -> None:

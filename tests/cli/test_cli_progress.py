@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from seesame.cli import progress as module
-from seesame.cli.progress import progress
+from seesame.cli.progress import progress, seconds_left, stages
 
 
 class Clock:
@@ -38,6 +38,34 @@ def test_lines_are_sparse(clock: Clock, capsys: pytest.CaptureFixture[str]) -> N
         "train: 42 %, 0:23 left  step 17",
         "train: 80 %, 0:08 left  step 32",
     ]
+
+
+@pytest.mark.parametrize(
+    ("share", "elapsed", "budget", "left"),
+    [
+        (0.02, 10.0, None, 490.0),
+        (0.02, 10.0, 60.0, 50.0),  # not more than until the end of the user's time
+        (0.5, 10.0, 60.0, 10.0),
+        (0.5, 90.0, 60.0, 60.0),  # past its end, not more than it was
+        (0.005, 10.0, 60.0, None),
+        (1.0, 10.0, None, 0.0),
+    ],
+)
+def test_no_more_time_is_left_than_the_user_gave(
+    clock: Clock, share: float, elapsed: float, budget: float | None, left: float | None
+) -> None:
+    end = None if budget is None else (clock.now + budget, budget)
+    clock.now += elapsed
+    assert seconds_left(share, elapsed, end) == pytest.approx(left)
+
+
+def test_stages_share_the_time(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    told = stages(False, 60.0)
+    for label in ("one", "two"):
+        with told(label) as tell:
+            clock.now += 20
+            tell(0.1, "")
+    assert capsys.readouterr().err == "one: 10 %, 0:40 left\ntwo: 10 %, 0:20 left\n"
 
 
 def test_what_is_over_soon_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

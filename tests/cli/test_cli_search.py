@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import sqlite3
@@ -82,10 +83,25 @@ def test_limits(seesame: Run, drive: Path, store: Path) -> None:
     assert within["best"]["bytes"] <= middle
     assert within["missed"] == {}
     assert within["goal"] == f"lowest distortion with bytes <= {middle:,}"
-    hopeless = only(seesame(*words, "--max-seg", 0))
-    assert hopeless["missed"]["seg"] == pytest.approx(hopeless["best"]["seg"])
+    ran = seesame(*words, "--max-seg", 0)
+    assert ran.code == 4
+    hopeless = json.loads(ran.out)
+    assert hopeless["missed"]["seg"] == hopeless["best"]["frames"]["seg"] > 0
+    assert (hopeless["kept"], hopeless["rule"]) == (False, "every frame")
     ran = seesame(*words[:-2], "--max-seg", 0, "-q")
-    assert "limit  seg is" in ran.out
+    assert ran.code == 4
+    assert "no setting keeps seg <= 0 on every frame; the nearest is x264" in ran.out
+    assert "fewest bytes" not in ran.out
+    assert re.search(r"limit  seg [\d.]+ > 0 on every frame: missed\ntry ", ran.out)
+    ran = seesame(*words[:-2], "--max-seg", "worst=1", "--max-seg", "lane=1", "-q")
+    assert ran.code == 0
+    assert "seg lane markings <= 1 on every frame: x264" in ran.out
+    assert ran.out.count(": kept") == 2
+    second = only(seesame(*words, "--max-seg", 1, "--challenge-rule"))
+    assert second["goal"] == "fewest bytes with seg <= 1 on second frames (challenge rule)"
+    assert second["best"]["frames"]["seg"] == second["best"]["seg"]
+    ran = seesame(*words, "--max-seg", "bus=0.1")
+    assert (ran.code, "is no class of the stack" in ran.err) == (2, True)
 
 
 def test_auto_keeps_to_its_trials_and_leaves_files(

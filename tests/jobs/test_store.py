@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from judged import flat
 
 from seesame.errors import UserError
 from seesame.jobs import environment
@@ -30,6 +31,28 @@ def test_a_trial_comes_back_as_it_was(tmp_path: Path) -> None:
     assert store.get(replace(SUBJECT, clip="other").key("svtav1", TRIAL.settings)) is None
 
 
+def test_figures_that_limits_bind_are_kept(tmp_path: Path) -> None:
+    store, key = Store(tmp_path / "s"), SUBJECT.key("svtav1", TRIAL.settings)
+    figures = flat(lost=(("lane markings", 0.1), ("road", 0.0)), worst=0.5)
+    trial = replace(TRIAL, figures=figures)
+    store.put(key, SUBJECT, trial)
+    assert store.get(key) == trial
+
+
+def test_a_store_of_the_form_before_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = Store(path)
+    store.put("k", SUBJECT, TRIAL)
+    with sqlite3.connect(path) as base:
+        base.execute("alter table trials drop column figures")
+        base.execute("pragma user_version = 1")
+    for _ in range(2):
+        again = Store(path)
+        assert again.of(SUBJECT) == [TRIAL]
+    again.put("k2", SUBJECT, replace(TRIAL, figures=flat()))
+    assert again.get("k2") == replace(TRIAL, figures=flat())
+
+
 def test_a_key_depends_on_all_that_the_figures_do() -> None:
     base = SUBJECT.key("svtav1", {"crf": 40, "scale": 0.4})
     assert base == SUBJECT.key("svtav1", {"scale": 0.4, "crf": 40})
@@ -41,7 +64,8 @@ def test_a_key_depends_on_all_that_the_figures_do() -> None:
             for name in ("clip", "stack", "device")
         ),
     }
-    assert len(others | {base}) == 6
+    others.add(replace(SUBJECT, every_frame=False).key("svtav1", {"crf": 40, "scale": 0.4}))
+    assert len(others | {base}) == 7
 
 
 def test_a_key_depends_on_what_runs_the_networks(

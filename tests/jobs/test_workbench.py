@@ -14,10 +14,10 @@ from seesame.bitstream.container import Container
 from seesame.context import EncodeContext, Progress, no_progress
 from seesame.errors import LimitsNotMetError, MissingStackError, OutputExistsError, UserError
 from seesame.jobs.roundtrip import judge_file
-from seesame.jobs.spec import Job, Source, limit_settings, limits_in
+from seesame.jobs.spec import Job, Source
 from seesame.jobs.trial import Trial
 from seesame.jobs.workbench import Workbench, run_job
-from seesame.metric.limits import Limits
+from seesame.metric.limits import Bound, Limits
 from seesame.video.clip import ArrayClip
 from seesame.video.reader import open_clip
 
@@ -60,8 +60,29 @@ def test_the_source_goes_through_the_stack_once(drive: Path) -> None:
     bench = Workbench(open_clip(drive), stack, stages=told)
     for crf in (30, 40):
         bench.encode("x264", {**SETTINGS, "crf": crf})
-    assert len(stack.batches) == 3  # one batch of the source, and one of either file
+    # First and second frames of one batch of the source, and of one of either file.
+    assert stack.batches == [6] * 6
     assert stages == ["compress x264", "source tiny", "score", "compress x264", "score"]
+
+
+def test_the_challenge_rule_judges_second_frames(drive: Path) -> None:
+    stack = TinyStack()
+    bench = Workbench(open_clip(drive), stack, challenge_rule=True)
+    found = bench.encode("x264", SETTINGS, limits=Limits(seg=0.5))
+    assert stack.batches == [6] * 2
+    assert found.limits == Limits(seg=0.5, challenge_rule=True)
+    assert found.held[0].value == found.score.seg
+    every = Workbench(open_clip(drive), TinyStack()).encode("x264", SETTINGS)
+    assert every.score == found.score
+    assert every.figures.seg != found.figures.seg
+    stack.challenge_rule = True  # as that of the comma stack
+    assert not Workbench(open_clip(drive), stack).every_frame
+
+
+def test_a_limit_on_a_class_that_the_stack_does_not_have(drive: Path) -> None:
+    bench = Workbench(open_clip(drive), TinyStack())
+    with pytest.raises(UserError, match=r"'lane': it is no class.* dark, grey, bright"):
+        bench.encode("x264", SETTINGS, limits=Limits(more=(Bound("seg", "lane", 0.1),)))
 
 
 class Stage:
@@ -159,15 +180,10 @@ def test_a_part_counts_its_share_of_the_source(drive: Path) -> None:
 def test_limits_are_compared_with_the_outcome(drive: Path) -> None:
     bench = Workbench(open_clip(drive), TinyStack())
     loose = bench.encode("x264", SETTINGS, limits=Limits(seg=1.0, bytes=10**6))
-    assert loose.missed == {}
+    assert loose.missed == []
+    assert [held.name for held in loose.held] == ["seg", "bytes"]
     loose.check_limits()
     strict = bench.encode("x264", SETTINGS, limits=Limits(seg=1.0, bytes=1))
-    assert strict.missed == {"bytes": strict.bytes - 1}
-    with pytest.raises(LimitsNotMetError, match=r"bytes is .* above its limit"):
+    assert strict.missed == [("bytes", strict.bytes, 1)]
+    with pytest.raises(LimitsNotMetError, match=r"bytes is \d+, not 1 or less"):
         strict.check_limits()
-
-
-def test_limits_as_settings() -> None:
-    limits = Limits(seg=0.01, bytes=900)
-    assert limit_settings(limits) == {"max_seg": 0.01, "max_bytes": 900}
-    assert limits_in({"max_seg": 0.01, "max_bytes": 900, "crf": 3}) == limits

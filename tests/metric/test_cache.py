@@ -62,6 +62,10 @@ def same(a: ReferenceOutputs, b: ReferenceOutputs) -> bool:
     rest = [(x.width, x.height, x.num_frames, x.fps, x.source_bytes, x.fingerprint) for x in (a, b)]
     types = a.classes.dtype == b.classes.dtype and a.poses.dtype == b.poses.dtype
     tensors = torch.equal(a.classes, b.classes) and torch.equal(a.poses, b.poses)
+    first, other = a.first_classes, b.first_classes
+    assert (first is None) == (other is None)
+    if first is not None and other is not None:
+        tensors = tensors and torch.equal(first, other) and first.dtype == other.dtype
     return types and tensors and rest[0] == rest[1]
 
 
@@ -70,6 +74,20 @@ def test_the_second_time_no_net_runs_and_every_bit_is_the_same(kept: Kept) -> No
     second, ran_again = kept()
     plain = evaluator.reference_outputs(open_clip(kept.source), TinyStack())
     assert (ran, ran_again) == (1, 0)
+    assert same(first, second)
+    assert same(second, plain)
+    assert kept.lines == []
+
+
+def test_every_frame_is_an_entry_of_its_own(kept: Kept) -> None:
+    kept()
+    first, ran = kept(every_frame=True)
+    second, ran_again = kept(every_frame=True)
+    assert (ran, ran_again) == (2, 0)
+    assert len(kept.entries()) == 2
+    plain = evaluator.reference_outputs(open_clip(kept.source), TinyStack(), every_frame=True)
+    assert second.first_classes is not None
+    assert second.first_classes.shape == second.classes.shape
     assert same(first, second)
     assert same(second, plain)
     assert kept.lines == []

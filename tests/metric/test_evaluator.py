@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ from tiny_stack import TinyStack
 
 from seesame.errors import DamagedError, UserError
 from seesame.metric import Evaluation, evaluate, evaluator, reference_outputs
+from seesame.metric.figures import Figures, combined, percentiles
 from seesame.metric.prefetch import prefetched
 from seesame.video.clip import ArrayClip, Frames
 
@@ -176,3 +178,89 @@ def test_read_only_frames_pass_without_a_warning(recwarn: pytest.WarningsRecorde
     measured: Evaluation = evaluate(ArrayClip(frames), ArrayClip(frames), TinyStack(), 1)
     assert measured.score.seg == 0
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 8, 9, 12, 13])
+@pytest.mark.parametrize("held", [True, False])
+def test_every_frame_is_judged_and_the_score_stays(num_frames: int, held: bool) -> None:
+    source, decoded = noise(num_frames), noise(num_frames, seed=1)
+    reference = ArrayClip(source, fps=20, source_bytes=1000)
+    known = reference_outputs(reference, TinyStack(), every_frame=True, batch_pairs=3)
+    second = evaluate(reference, ArrayClip(decoded), TinyStack(), 50, batch_pairs=3)
+    found = evaluate(
+        known if held else reference,
+        ArrayClip(decoded),
+        TinyStack(),
+        50,
+        every_frame=True,
+        batch_pairs=3,
+    )
+    assert found.score == second.score
+    np.testing.assert_array_equal(found.seg, second.seg)
+    np.testing.assert_array_equal(found.pose, second.pose)
+    brightness = np.array([42.0, 128.0, 213.0])
+
+    def classes(frames: Frames) -> np.ndarray:
+        return np.abs(frames.mean(axis=3)[..., None] - brightness).argmin(axis=3)
+
+    ours, theirs = classes(source), classes(decoded)
+    frames = (ours != theirs).mean(axis=(1, 2))
+    figures = found.figures
+    assert figures.every_frame
+    assert found.frame_seg == pytest.approx(frames, abs=1e-6)
+    assert figures.seg == pytest.approx(frames.mean(), rel=1e-5)
+    assert figures.worst_frame == frames.argmax()
+    assert figures.worst_s == frames.argmax() / 20
+    assert figures.worst_seg == pytest.approx(frames.max(), rel=1e-5)
+    lost = {
+        name: (ours != theirs)[ours == number].mean()
+        for number, name in enumerate(TinyStack.classes)
+        if (ours == number).any()
+    }
+    assert dict(figures.lost) == pytest.approx(lost)
+    # By the challenge's rule the same figures are those of second frames.
+    assert not second.figures.every_frame
+    assert second.figures.seg == second.score.seg
+    assert second.figures.worst_frame == 1 + 2 * frames[1::2].argmax()
+
+
+def test_percentiles_are_the_least_value_that_so_many_do_not_exceed() -> None:
+    found = percentiles(np.arange(1, 21, dtype=np.float32))
+    assert len(found) == 101
+    assert (found[0], found[5], found[50], found[95], found[96], found[100]) == (
+        1,
+        1,
+        10,
+        19,
+        20,
+        20,
+    )
+
+
+def test_parts_foretell_the_whole() -> None:
+    source, decoded = ArrayClip(noise(80), fps=20, source_bytes=1000), ArrayClip(noise(80, seed=1))
+    whole = evaluate(source, decoded, TinyStack(), 50, every_frame=True)
+    parts = []
+    for cut in (slice(0, 20), slice(20, 80)):
+        one, other = (ArrayClip(clip.frames[cut], fps=20) for clip in (source, decoded))
+        found = evaluate(one, other, TinyStack(), 5, source_bytes=10, every_frame=True)
+        parts.append((len(one.frames), found.figures))
+    foretold = combined(parts, 1.0, 50)
+    assert foretold.seg == pytest.approx(whole.figures.seg)
+    assert foretold.pose == pytest.approx(whole.figures.pose, rel=1e-5)
+    assert foretold.worst_seg == whole.figures.worst_seg
+    assert foretold.seg_at[50] == pytest.approx(whole.figures.seg_at[50], rel=0.02)
+    assert dict(foretold.lost) == pytest.approx(dict(whole.figures.lost), rel=0.01)
+
+
+def test_figures_as_plain_values_and_back() -> None:
+    clip = ArrayClip(noise(4))
+    figures = evaluate(clip, ArrayClip(noise(4, seed=1)), TinyStack(), 1, source_bytes=9).figures
+    assert Figures.from_plain(json.loads(json.dumps(figures.plain()))) == figures
+
+
+def test_outputs_of_second_frames_do_not_do_for_every_frame() -> None:
+    clip = ArrayClip(noise(4), source_bytes=5)
+    reference = reference_outputs(clip, TinyStack())
+    with pytest.raises(ValueError, match="second frames"):
+        evaluate(reference, clip, TinyStack(), 1, every_frame=True)

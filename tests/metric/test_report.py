@@ -67,16 +67,35 @@ def test_json_holds_every_figure_exactly(evaluation: Evaluation) -> None:
 def test_plain_text_names_every_figure(evaluation: Evaluation) -> None:
     other = replace(evaluation, stack="other", score=Score(seg=0.5, pose=0.25, rate=0.025))
     assert plain_report(evaluation, "a.mp4", "a.ssm", [other]) == (
-        "clip   a.mp4  64x48, 29.97 fps, 2 pairs of frames\n"
-        "file   a.ssm\n"
-        "bytes  25,000 of the source's 1,000,000\n"
-        "rate   0.025000\n"
-        "seg    0.012500  share of pixels whose class changes\n"
-        "pose   0.400000  mean squared difference of the pose values\n"
-        "score  3.8750  100*seg + 25*rate + sqrt(10*pose); lower is better\n"
-        "stack  tiny\n"
+        "clip    a.mp4  64x48, 29.97 fps, 2 pairs of frames\n"
+        "file    a.ssm\n"
+        "bytes   25,000 of the source's 1,000,000\n"
+        "rate    0.025000\n"
+        "seg     0.012500  share of pixels whose class changes, on second frames\n"
+        "worst   at 0.10 s (frame 3) 2.50% of the pixels change class\n"
+        "pose    0.400000  mean squared difference of the pose values\n"
+        "score   3.8750  100*seg + 25*rate + sqrt(10*pose); lower is better\n"
+        "stack   tiny\n"
         "judged by other as well: seg 0.500000, pose 0.250000\n"
     )
+
+
+def test_every_frame_has_its_own_lines(evaluation: Evaluation) -> None:
+    every = replace(
+        evaluation,
+        first_seg=np.array([0.5, 0.1, 0.0], np.float32),
+        lost=(("road", 0.01), ("lane markings", 0.125)),
+    )
+    lines = plain_report(every, "a.mp4", "a.ssm").splitlines()
+    assert "seg     0.012500  share of pixels whose class changes, on second frames" in lines
+    assert "frames  0.125000  seg on every frame" in lines
+    assert "class   lane markings loses 12.50% of its pixels" in lines
+    assert "worst   at 0.00 s (frame 0) 50.00% of the pixels change class" in lines
+    frames = json.loads(json_report(every))["frames"]
+    assert (frames["rule"], frames["seg"]) == ("every frame", pytest.approx(0.125))
+    assert frames["worst_class"] == {"name": "lane markings", "lost": 0.125}
+    assert frames["worst_moment"] == {"frame": 0, "seconds": 0.0, "seg": 0.5}
+    assert json.loads(json_report(every))["seg"] == 0.0125
 
 
 def test_the_command_speaks_plainly_unless_asked(
@@ -87,7 +106,8 @@ def test_the_command_speaks_plainly_unless_asked(
     plain = seesame(*words)
     assert plain.code == 0, plain.err
     names = [line.split()[0] for line in plain.out.splitlines()]
-    assert names == ["clip", "file", "bytes", "rate", "seg", "pose", "score", "stack"]
+    judged = ["seg", "frames", "class", "worst", "pose", "score"]
+    assert names == ["clip", "file", "bytes", "rate", *judged, "stack"]
     assert report.read_text() == plain.out
     assert not any(
         word in plain.out for word in ("PoseNet", "SegNet", "Submission", "uncompressed", "finger")

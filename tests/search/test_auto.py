@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
+from judged import judged
 
 from seesame.errors import MissingExtraError
 from seesame.jobs.runner import Result, Wanted
@@ -33,7 +34,7 @@ class Landscape:
         bad *= {"lanczos": 1.0, "area": 0.98}.get(s["down"], 1.05)
         size = 4e5 * bad * s["scale"] ** 1.5 * math.exp(-s["crf"] / 12) * (1 + 4 / s["gop"])
         seg = 0.004 * math.exp(s["crf"] / 30) * (1 + 0.5 * (0.45 / s["scale"]) ** 2)
-        return Trial(codec, s, round(size), 100_000, seg, 0.01, 1.0, 1.0)
+        return judged(Trial(codec, s, round(size), 100_000, seg, 0.01, 1.0, 1.0))
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
         for one in wanted:

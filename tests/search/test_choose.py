@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from judged import flat, judged
 
 from seesame.errors import UserError
 from seesame.jobs.trial import Trial
@@ -32,16 +33,21 @@ class Runner:
         self.clip = ArrayClip(np.zeros((num_frames, 1, 1, 3), np.uint8))
         self.bench = self
         self.made: list[tuple[str, dict[str, Any]]] = []
+        self.limits: list[Limits | None] = []
 
     def encode(self, codec: str, settings: Mapping[str, Any], **more: Any) -> SimpleNamespace:
         self.made.append((codec, dict(settings)))
         score = Score(SEG[codec], 0.0, 0.01)
-        figures = {"bytes": 1000, "source_bytes": 100_000, "encode_s": 1.0, "judge_s": 1.0}
-        return SimpleNamespace(codec=codec, settings=settings, score=score, **figures)
+        self.limits.append(more.get("limits"))
+        numbers = {"bytes": 1000, "source_bytes": 100_000, "encode_s": 1.0, "judge_s": 1.0}
+        figures = flat(SEG[codec], 0.0, 1000, 100_000)
+        return SimpleNamespace(
+            codec=codec, settings=settings, score=score, figures=figures, **numbers
+        )
 
 
 def trial(codec: str, settings: Mapping[str, Any], seg: float, size: int = 1000) -> Trial:
-    return Trial(codec, settings, size, 100_000, seg, 0.0, 1.0, 1.0)
+    return judged(Trial(codec, settings, size, 100_000, seg, 0.0, 1.0, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +95,7 @@ def test_training_needs_time_and_gradients(
 def test_limits_reach_the_training() -> None:
     runner, limits = Runner(), Limits(seg=0.03, bytes=2000)
     codec, _ = run(runner, Goal(limits), 600)
-    for _, settings in runner.made[:2]:
-        assert (settings["max_seg"], settings["max_bytes"]) == (0.03, 2000)
-        assert "max_pose" not in settings
+    assert runner.limits[:2] == [limits, limits]
     # All three keep the limits at the same size: the first, which is the simplest, is kept.
     assert codec == "svtav1"
 

@@ -3,20 +3,22 @@
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judged import flat, judged
 
 from seesame.jobs.trial import Trial
-from seesame.metric.limits import Limits
+from seesame.metric.limits import Bound, Limits
 from seesame.search.goal import Goal, pareto_front
 
-BASE = Trial("svtav1", {}, 1000, 50_000, 0.01, 0.02, 1.0, 1.0)
-SMALL = replace(BASE, bytes=500, seg=0.05)
-GOOD = replace(BASE, bytes=20_000, seg=0.001, pose=0.001)
+BASE = judged(Trial("svtav1", {}, 1000, 50_000, 0.01, 0.02, 1.0, 1.0))
+SMALL = judged(replace(BASE, bytes=500, seg=0.05))
+GOOD = judged(replace(BASE, bytes=20_000, seg=0.001, pose=0.001))
 TRIALS = [BASE, SMALL, GOOD]
 
 figures = st.builds(
-    lambda size, seg, pose: replace(BASE, bytes=size, seg=seg, pose=pose),
+    lambda size, seg, pose: judged(replace(BASE, bytes=size, seg=seg, pose=pose)),
     st.integers(1, 10**6),
     st.floats(0, 1),
     st.floats(0, 100),
@@ -39,9 +41,33 @@ def test_where_no_trial_keeps_the_limit_the_nearest_is_best() -> None:
     assert Goal(Limits(seg=0.0001)).best(TRIALS) == GOOD
 
 
+def test_what_is_no_smaller_than_the_source_is_not_best() -> None:
+    large = judged(replace(GOOD, bytes=50_000, seg=0.0001))
+    for limits in (Limits(), Limits(seg=0.0005), Limits(pose=0.0)):
+        goal = Goal(limits)
+        assert not goal.kept(large)
+        assert goal.penalised(large) > math.log(10**9)
+    assert Goal(Limits()).best([large, GOOD]) == GOOD
+    assert Goal(Limits(seg=0.0005)).kept(judged(replace(large, bytes=49_999)))
+
+
+def test_worst_moments_and_classes_decide() -> None:
+    goal = Goal(Limits(more=(Bound("seg", "worst", 0.02), Bound("seg", "lane markings", 0.1))))
+    lost = ("lane markings", 0.2)
+    bad = replace(SMALL, figures=flat(0.01, 0.001, 500, worst=0.03))
+    worse = replace(SMALL, figures=flat(0.01, 0.001, 500, lost=(lost,)))
+    assert goal.best([bad, BASE, worse]) == BASE
+    assert goal.excess(bad) == pytest.approx(0.5)
+    assert goal.excess(worse) == pytest.approx(1.0)
+    assert str(goal) == (
+        "fewest bytes with seg worst <= 0.02 on every frame, "
+        "seg lane markings <= 0.1 on every frame"
+    )
+
+
 def test_goals_say_what_they_are() -> None:
     assert str(Goal(Limits())) == "lowest score"
-    assert str(Goal(Limits(seg=0.01))) == "fewest bytes with seg <= 0.01"
+    assert str(Goal(Limits(seg=0.01))) == "fewest bytes with seg <= 0.01 on every frame"
     assert str(Goal(Limits(bytes=5000))) == "lowest distortion with bytes <= 5,000"
     assert str(Goal(Limits(pose=1, bytes=9))) == "fewest bytes with pose <= 1, bytes <= 9"
 

@@ -1,11 +1,13 @@
 """What a response surface predicts, on a landscape that is one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
+from judged import flat, judged
 
 from seesame.jobs.trial import Trial
-from seesame.metric.limits import Limits
+from seesame.metric.limits import Bound, Limits
 from seesame.search.goal import BEYOND, Goal
 from seesame.search.space import SPACES, Axis
 from seesame.search.surface import Surface
@@ -27,7 +29,7 @@ def landscape(point: int, surface: Surface) -> Trial:
     size *= 0.9 if s["preset"] == "slow" else 1
     seg = 0.001 * math.exp(s["crf"] ** 2 / 900) / s["scale"]
     seg *= 0.95 if s["up"] == "lanczos" else 1
-    return Trial("x264", s, round(size) + 1, 100_000, seg, 0.001, 1.0, 1.0)
+    return judged(Trial("x264", s, round(size) + 1, 100_000, seg, 0.001, 1.0, 1.0))
 
 
 def test_a_surface_of_its_own_kind_is_found_again() -> None:
@@ -51,6 +53,22 @@ def test_limits_are_walls() -> None:
     beyond = predicted >= BEYOND
     agree = np.mean(beyond == (np.array(sizes) > 5000))
     assert agree > 0.97
+
+
+def test_a_limit_on_the_worst_frame_is_predicted_too() -> None:
+    surface = Surface(SPACE)
+
+    def trial(point: int) -> Trial:
+        made = landscape(point, surface)
+        # The worst frame follows a law of its own, so that the mean foretells nothing about it.
+        worst = 0.004 * math.exp(made.settings["crf"] / 20)
+        return replace(made, figures=flat(made.seg, 0.001, made.bytes, 100_000, worst=worst))
+
+    goal = Goal(Limits(more=(Bound("seg", "worst", 0.02),)))
+    predicted = surface.predict([trial(p) for p in range(0, len(surface.places), 40)], goal)
+    assert predicted is not None
+    worst = [trial(point).judged.worst_seg for point in range(len(surface.places))]
+    assert np.mean((predicted >= BEYOND) == (np.array(worst) > 0.02)) > 0.97
 
 
 def test_too_few_trials_predict_nothing() -> None:

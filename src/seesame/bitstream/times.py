@@ -86,19 +86,17 @@ def pack_times(
         payload = pack_varint(int(usual))
         payload += pack_varint(_zigzag(pts[0])) if own or pts[0] else b""
         return payload + (pack_varint(duration) if own else b"")
-    if not pts[0] and all(
-        stamp * time_base * fps == index for index, stamp in enumerate(pts)
-    ) and duration * time_base * fps == 1:
+    if (
+        not pts[0]
+        and all(stamp * time_base * fps == index for index, stamp in enumerate(pts))
+        and duration * time_base * fps == 1
+    ):
         return None
     if not all(0 < part <= _MOST_PART for part in time_base.as_integer_ratio()):
         raise ValueError(f"ticks of {time_base} s")
     if not 1 <= duration <= _MOST_STEP:
         raise ValueError(f"a last frame of {duration} ticks")
-    fitting = [
-        step
-        for step in steps
-        if step >= 1 and max(step.as_integer_ratio()) <= _MOST_STEP
-    ]
+    fitting = [step for step in steps if step >= 1 and max(step.as_integer_ratio()) <= _MOST_STEP]
     if not fitting:
         raise ValueError(f"{steps[-1]} ticks a frame")
     head = b"\0" + b"".join(map(pack_varint, time_base.as_integer_ratio()))
@@ -162,9 +160,7 @@ def _changes(pts: Sequence[int], step: Fraction) -> bytes:
     return bytes(out)
 
 
-def _read_changes(
-    reader: Reader, num_frames: int, step: Fraction
-) -> Iterator[tuple[int, int]]:
+def _read_changes(reader: Reader, num_frames: int, step: Fraction) -> Iterator[tuple[int, int]]:
     """Yield the changes; frames stay in their order."""
     p, q = step.numerator, step.denominator
     place = 0

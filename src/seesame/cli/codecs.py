@@ -9,9 +9,16 @@ def codecs(json: JsonOption = False) -> None:
     from seesame.codecs import registry
 
     known = registry.codecs()
+    aliases: dict[str, list[str]] = {}
+    for alias, name in registry.ALIASES.items():
+        aliases.setdefault(name, []).append(alias)
     if json:
         for codec in known:
-            print_json({"codec": codec.name, "id": codec.codec_id, "summary": codec.summary})
+            names = {"codec": codec.name, "aliases": aliases.get(codec.name, [])}
+            print_json({**names, "id": codec.codec_id, "summary": codec.summary})
         return
-    rows = [(codec.name, str(codec.codec_id), codec.summary) for codec in known]
-    print_table(("codec", "id", "what it is"), rows, right=("id",))
+    rows = [
+        (codec.name, ", ".join(aliases.get(codec.name, [])), str(codec.codec_id), codec.summary)
+        for codec in known
+    ]
+    print_table(("codec", "or", "id", "what it is"), rows, right=("id",))

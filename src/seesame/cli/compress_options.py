@@ -10,8 +10,8 @@ import typer
 from seesame.errors import UserError
 
 HNERV, AUTO = "hnerv", "auto"
-LIMITS = ("target_score", "max_seg", "max_pose", "max_bytes")
-"""The flags of the trained codecs that auto takes as well, beside the budget."""
+LIMITS = ("max_seg", "max_pose", "max_bytes", "challenge_rule")
+"""The flags that every codec takes."""
 TRAINING = "Flags of hnerv and hybrid"
 VIDEO = "Flags of a .mp4, .mkv or .mov output"
 
@@ -25,15 +25,30 @@ class Preset(StrEnum):
     slow = "slow"
 
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="An .ssm file; or a plain .mp4, .mkv or .mov.")]
+ClipsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CLIP...", help="Video file, .ssm file, folder of PNG or JPEG, or .raw; or several."
+    ),
+]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT|FOLDER",
+        help="An .ssm file, or a plain .mp4, .mkv or .mov; for several clips a folder, which gets "
+        "CLIP.ssm of each.",
+    ),
+]
 CodecOption = Annotated[
     str | None,
     typer.Option(
         "--codec",
         metavar="CODEC",
-        help="A name from `seesame codecs`; or auto, which searches classical settings, trains "
-        "over the best of them and keeps the best file, within --budget (8m when left out). When left "
-        "out: hnerv; svtav1 for a .mp4, .mkv or .mov.",
+        help="A name from `seesame codecs`, as av1 or hybrid; or auto, which searches classical "
+        "settings, trains over the best of them and keeps the best file, within --budget (8m when "
+        "left out). When no codec is named: hnerv; av1 for a .mp4, .mkv or .mov.",
     ),
 ]
 PresetOption = Annotated[
@@ -104,33 +119,6 @@ TargetScoreOption = Annotated[
         "them all.",
     ),
 ]
-MaxSegOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-seg",
-        rich_help_panel=TRAINING,
-        metavar="D",
-        help="Stop as soon as a file's seg distortion is D or less.",
-    ),
-]
-MaxPoseOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-pose",
-        rich_help_panel=TRAINING,
-        metavar="D",
-        help="Stop as soon as a file's pose distortion is D or less.",
-    ),
-]
-MaxBytesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-bytes",
-        rich_help_panel=TRAINING,
-        metavar="N",
-        help="Stop as soon as a file has N bytes or fewer.",
-    ),
-]
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -161,14 +149,6 @@ TracksOption = Annotated[
         ".mkv gives them back.",
     ),
 ]
-DropTracksOption = Annotated[
-    bool,
-    typer.Option(
-        "--drop-tracks",
-        rich_help_panel=VIDEO,
-        help="Leave out sound, subtitles and data, which are copied otherwise.",
-    ),
-]
 GopOption = Annotated[
     str | None,
     typer.Option(
@@ -176,6 +156,14 @@ GopOption = Annotated[
         rich_help_panel=VIDEO,
         metavar="TIME|N",
         help="Time (as 2s) or frames from one key frame to the next at most; 2s when left out.",
+    ),
+]
+DropTracksOption = Annotated[
+    bool,
+    typer.Option(
+        "--drop-tracks",
+        rich_help_panel=VIDEO,
+        help="Leave out sound, subtitles and data, which are copied otherwise.",
     ),
 ]
 MaxShareOption = Annotated[
@@ -187,6 +175,24 @@ MaxShareOption = Annotated[
         metavar="S",
         help="Copy the source itself where the result has more than this share of its bytes; 0.95 "
         "when left out.",
+    ),
+]
+SampleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sample",
+        rich_help_panel=VIDEO,
+        metavar="TIME",
+        help="Time of the clip on which the frame size is chosen; three tenths of it, 40s at most, "
+        "when left out.",
+    ),
+]
+NoLoopOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-closed-loop",
+        rich_help_panel=VIDEO,
+        help="Do not correct the source by what an earlier encode made of the networks' outputs.",
     ),
 ]
 NoScoreOption = Annotated[
@@ -201,7 +207,8 @@ def codec_settings(
 
     Args:
         codec: its name, or ``auto``.
-        flags: by the names of the settings that they mean; None and false ones were not given.
+        flags: by the names of the settings that they mean, limits included; None and false ones
+            were not given.
         extra: settings from ``--set``.
 
     Raises:
@@ -220,13 +227,13 @@ def codec_settings(
     for name in given:
         flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
         takers = (HNERV,) if name == "init" else trained
-        takers = (*takers, AUTO) if name in ("budget_s", *LIMITS) else takers
-        if codec not in takers:
+        takers = (*takers, AUTO) if name in ("budget_s", "target_score") else takers
+        if codec not in takers and name not in LIMITS:
             others = "takes --set name=value"
             if codec == AUTO:
                 others = "chooses the settings itself"
-            elif name in LIMITS:
-                others += ", and `seesame search` finds its best settings within limits"
+            elif name == "target_score":
+                others += ", and `seesame search` finds the settings with its lowest score"
             raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
         if name in extra:
             raise UserError(f"--set {name}: given by {flag} already")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seesame.cli.limits import limit_lines, limit_values
 from seesame.cli.output import notes, print_figures, print_json
 from seesame.cli.progress import stages
 from seesame.errors import UserError
@@ -12,8 +13,9 @@ from seesame.errors import UserError
 if TYPE_CHECKING:
     from seesame.jobs.portable import Portable
     from seesame.jobs.spec import Job
+    from seesame.search.portable import FoundPortable
 
-USUAL = "svtav1"
+USUAL = "av1"
 """The codec of a portable file where no flag names one."""
 SUFFIXES = (".mp4", ".mkv", ".mov")
 
@@ -26,11 +28,27 @@ class VideoFlags:
         gop: frames or a time from one key frame to the next; None for the usual.
         tracks: copy the tracks beside the video.
         max_share: of the source's bytes that the file may have; None for the usual.
+        sample: seconds of the clip on which the frame size is chosen; None for the usual.
+        closed_loop: correct the source by earlier encodes.
     """
 
     gop: str | None = None
     tracks: bool = True
     max_share: float | None = None
+    sample: float | None = None
+    closed_loop: bool = True
+
+    @property
+    def given(self) -> str:
+        """The first flag that was given."""
+        named = {
+            "--gop": self.gop is not None,
+            "--drop-tracks": not self.tracks,
+            "--max-share": self.max_share is not None,
+            "--sample": self.sample is not None,
+            "--no-closed-loop": not self.closed_loop,
+        }
+        return next((flag for flag, here in named.items() if here), "")
 
 
 def is_video(out: Path) -> bool:
@@ -38,10 +56,11 @@ def is_video(out: Path) -> bool:
     return out.suffix.lower() in SUFFIXES
 
 
-def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> None:
-    """Write a portable file and print its figures. Raises UserError."""
+def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> "Portable":
+    """Write a portable file, print its figures and return it. Raises UserError."""
     from seesame.jobs.portable import MAX_SHARE, write_portable
     from seesame.jobs.workbench import Workbench
+    from seesame.search.portable import find_portable, finds_portable
 
     assert job.out is not None
     bench = Workbench.open(job, stages(quiet), notes(quiet))
@@ -50,24 +69,69 @@ def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> No
         if "gop" in settings:
             raise UserError("--set gop: given by --gop already")
         settings["gop"] = _frames(flags.gop, float(bench.clip.fps))
-    found = write_portable(
-        bench,
-        job.codec,
-        settings,
-        job.out,
-        overwrite=job.overwrite,
-        tracks=flags.tracks,
-        max_share=MAX_SHARE if flags.max_share is None else flags.max_share,
-        judge=job.judge,
-        limits=job.limits,
-    )
+    share = MAX_SHARE if flags.max_share is None else flags.max_share
+    how = {"overwrite": job.overwrite, "tracks": flags.tracks, "max_share": share}
+    search = None
+    if job.judge and finds_portable(settings):
+        with stages(quiet)(f"compress {job.codec}") as bar:
+            search = find_portable(
+                bench,
+                job.codec,
+                settings,
+                job.limits,
+                job.out,
+                sampled=flags.sample,
+                closed_loop=flags.closed_loop,
+                progress=bar,
+                **how,
+            )
+        found = search.file
+    else:
+        more = {"judge": job.judge, "limits": job.limits}
+        found = write_portable(bench, job.codec, settings, job.out, **how, **more)
     if json:
-        print_json(_values(job, found))
-        return
-    print_figures(_figures(job, found))
-    for name, by in (found.missed if job.judge else {}).items():
-        print(f"limit  {name} is {by:.6g} above its limit")
+        print_json(_values(job, found) | _search_values(search))
+        return found
+    print_figures(_figures(job, found) | _search_figures(search))
+    if job.judge and found.limits.given:
+        print(*limit_lines(found.held, found.limits.where), sep="\n")
+    if found.missed and found.advice:
+        print(f"try    {found.advice}")
     print("next: " + shlex.join(["seesame", "report", str(job.source.path), str(found.path)]))
+    return found
+
+
+def _search_figures(search: "FoundPortable | None") -> dict[str, str]:
+    """Return what a search did, for people."""
+    if search is None:
+        return {}
+    settings = search.file.settings
+    corrected = f", source corrected by {search.rounds} earlier encode"
+    corrected += "s" if search.rounds > 1 else ""
+    size, first = search.forecast.bytes, search.first_bytes
+    return {
+        "found": f"scale {settings.get('scale', 1.0):g}, crf {settings['crf']}"
+        f"{corrected if search.rounds else ''}; {search.encodes:.1f} encodes of the clip's length, "
+        f"{search.seconds:.0f} s in all",
+        "sample": f"foretold {size:,} bytes and {search.forecast.encode_s:.1f} s for the first "
+        f"encode of the whole clip, which has {first:,} ({size / first - 1:+.0%})",
+    }
+
+
+def _search_values(search: "FoundPortable | None") -> dict[str, Any]:
+    """Return what a search did, for ``--json``."""
+    if search is None:
+        return {}
+    return {
+        "encodes": search.encodes,
+        "rounds": search.rounds,
+        "search_s": search.seconds,
+        "forecast": {
+            "bytes": search.forecast.bytes,
+            "encode_s": search.forecast.encode_s,
+            "first_bytes": search.first_bytes,
+        },
+    }
 
 
 def _frames(text: str, fps: float) -> int:
@@ -104,7 +168,7 @@ def _values(job: "Job", found: "Portable") -> dict[str, Any]:
     score = found.score
     values |= {"seg": score.seg, "pose": score.pose, "score": score.total}
     values |= {"stack": found.evaluation.stack, "reader": found.reader}
-    return values | ({"missed": found.missed} if job.limits.given else {})
+    return values | limit_values(found.limits, found.held)
 
 
 def _figures(job: "Job", found: "Portable") -> dict[str, str]:

@@ -270,13 +270,22 @@ class _Observer:
         from seesame.report.page import Shown
 
         own, *others = stacks
-        known = self._known(own)
+        known = self._known(own, every_frame=not own.challenge_rule)
         seen = []
         for number, subject in enumerate(subjects, start=1):
             with progress(f"report {subject.name}", self.quiet) as bar:
                 seen.append(
                     observe(
-                        self.source, known, subject, number, own, layout, tracks, self.device, bar
+                        self.source,
+                        known,
+                        subject,
+                        number,
+                        own,
+                        layout,
+                        tracks,
+                        every_frame=not own.challenge_rule,
+                        device=self.device,
+                        progress=bar,
                     )
                 )
         transfers: list[list[Any]] = [[] for _ in subjects]
@@ -296,14 +305,22 @@ class _Observer:
                     )
         return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
 
-    def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
+    def _known(self, stack: "Stack", every_frame: bool = False) -> "Clip | ReferenceOutputs":
         """Return a stack's outputs for the source."""
         from seesame.cli.progress import stages
         from seesame.jobs.roundtrip import source_outputs
 
-        where = self.reference, self.source, stack, self.device
         told, note = stages(self.quiet), notes(self.quiet)
-        return source_outputs(*where, cache=self.cache, stages=told, note=note)
+        return source_outputs(
+            self.reference,
+            self.source,
+            stack,
+            self.device,
+            every_frame=every_frame,
+            cache=self.cache,
+            stages=told,
+            note=note,
+        )
 
 
 def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> None:

@@ -1,10 +1,21 @@
 """``seesame score``: the distance of a decoded or compressed file from its source."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seesame.cli.limits import (
+    MISSED,
+    ChallengeRuleOption,
+    MaxBytesOption,
+    MaxPoseOption,
+    MaxSegOption,
+    limit_lines,
+    limit_values,
+    parse_limits,
+)
 from seesame.cli.options import (
     AllowDamageOption,
     CacheOption,
@@ -68,6 +79,10 @@ def score(
     report: ReportOption = None,
     transfer: TransferOption = None,
     cache: CacheOption = True,
+    max_seg: MaxSegOption = None,
+    max_pose: MaxPoseOption = None,
+    max_bytes: MaxBytesOption = None,
+    challenge_rule: ChallengeRuleOption = False,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     size: SizeOption = None,
@@ -82,11 +97,13 @@ def score(
 
     seg is the share of pixels whose class changes, pose the mean squared difference of the pose
     values, rate the file's bytes over the source's. score = 100*seg + 25*rate + sqrt(10*pose);
-    lower is better.
+    lower is better. The score judges the second frame of each pair, limits bind every frame.
 
     Examples:
 
     seesame score drive.mp4 drive.ssm
+
+    seesame score drive.mp4 drive.ssm --max-seg 0.01 --max-seg lane=0.05
 
     seesame score drive.mp4 drive.mkv --compressed drive.ssm
 
@@ -98,24 +115,35 @@ def score(
 
     if report is not None:
         check_output(report, overwrite)
+    bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
+    limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
     where = resolve_device(device)
     keep_freed_memory()
     origin = parse_source(reference, size, fps, stream, allow_damage)
     source, decoded, nbytes = _opened(origin, file, compressed, where, quiet)
     judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
-    evaluation, *transfers = (
-        _evaluated(reference, source, decoded, nbytes, judge, where, cache, quiet)
-        for judge in judges
-    )
+    own, *others = judges
+    limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
+    limits = limits.resolved(own.classes)
+    seen = reference, source, decoded, nbytes
+    # The challenge's form has figures of second frames alone.
+    every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
+    evaluation = _evaluated(*seen, own, where, cache, quiet, every_frame)
+    transfers = [_evaluated(*seen, other, where, cache, quiet) for other in others]
+    held = limits.held(evaluation.figures) if limits.given else []
     text = _text(reference, file, evaluation, transfers, contest_form)
     if report is not None:
         _write(report, text, overwrite)
     if json:
-        print_json(_values(evaluation, transfers))
+        print_json(_values(evaluation, transfers) | limit_values(limits, held))
     else:
         print(text, end="")
+        for line in limit_lines(held, limits.where):
+            print(line)
     if per_pair:
         _print_pairs(evaluation, json)
+    if not all(one.kept for one in held):
+        raise typer.Exit(MISSED)
 
 
 def _opened(
@@ -188,6 +216,7 @@ def _evaluated(
     device: str,
     cache: bool,
     quiet: bool,
+    every_frame: bool = False,
 ) -> "Evaluation":
     """Return what one stack says of the decoded clip, with progress."""
     from seesame.cli.progress import progress, stages
@@ -195,9 +224,27 @@ def _evaluated(
     from seesame.metric.evaluator import evaluate
 
     told, note = stages(quiet), notes(quiet)
-    known = source_outputs(reference, source, stack, device, cache=cache, stages=told, note=note)
+    known = source_outputs(
+        reference,
+        source,
+        stack,
+        device,
+        every_frame=every_frame,
+        cache=cache,
+        stages=told,
+        note=note,
+    )
     with progress(f"score with {stack.name}", quiet) as bar:
-        return evaluate(known, decoded, stack, size, device=device, progress=bar, as_read=True)
+        return evaluate(
+            known,
+            decoded,
+            stack,
+            size,
+            every_frame=every_frame,
+            device=device,
+            progress=bar,
+            as_read=True,
+        )
 
 
 def _transfer_line(other: "Evaluation") -> str:

@@ -4,6 +4,18 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from seesame.cli.limits import (
+    MISSED,
+    ChallengeRuleOption,
+    MaxBytesOption,
+    MaxPoseOption,
+    MaxSegOption,
+    limit_lines,
+    limit_values,
+    parse_limits,
+)
 from seesame.cli.options import (
     AllowDamageOption,
     ClipArgument,
@@ -30,9 +42,6 @@ from seesame.cli.search_options import (
     GridOption,
     JobsOption,
     LogOption,
-    MaxBytesOption,
-    MaxPoseOption,
-    MaxSegOption,
     Method,
     MethodOption,
     SampleOption,
@@ -45,6 +54,7 @@ from seesame.cli.search_options import (
 
 if TYPE_CHECKING:
     from seesame.jobs.trial import Trial
+    from seesame.metric.limits import Held
     from seesame.search.goal import Goal
     from seesame.search.whole import Found
 
@@ -61,6 +71,7 @@ def search(
     max_seg: MaxSegOption = None,
     max_pose: MaxPoseOption = None,
     max_bytes: MaxBytesOption = None,
+    challenge_rule: ChallengeRuleOption = False,
     cut: CutOption = None,
     sample: SampleOption = None,
     out: FolderOption = None,
@@ -81,7 +92,8 @@ def search(
     """Find a codec's best settings for a clip, as a stack judges them.
 
     Every trial is kept. The same search again is instant, and a search that was stopped continues
-    when the same command is given.
+    when the same command is given. With limits it finds the smallest file that keeps them or, with
+    --max-bytes alone, the file with the lowest distortion.
 
     Examples:
 
@@ -95,17 +107,25 @@ def search(
     _check_outputs(out, log, overwrite)
     from seesame.jobs.spec import Job
     from seesame.jobs.store import Store, store_path
-    from seesame.metric.limits import Limits
     from seesame.search.whole import Search, search_clip
 
-    limits = Limits(seg=max_seg, pose=max_pose, bytes=max_bytes)
+    bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
+    limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
     plan = Search(parse_spaces(codec, axes or []), limits, method.value, trials, windows, cuts)
     source, where = parse_source(clip, size, fps, stream, allow_damage), resolve_device(device)
-    job = Job(source, codec, stack=stack, device=where, seed=seed, log=log)
+    job = Job(source, codec, stack=stack, device=where, seed=seed, log=log, limits=limits)
     keep = Store(store or store_path())
     found = search_clip(job, plan, keep, jobs, stages=stages(quiet), note=notes(quiet))
-    _write(out, f"{clip.name}, stack {stack}: {plan.goal}", found, overwrite)
-    (_print_json if json else _print)(clip, plan.goal, found)
+    _write(out, f"{clip.name}, stack {stack}: {found.goal}", found, overwrite)
+    (_print_json if json else _print)(clip, found)
+    if not all(held.kept for held in _held(found)):
+        raise typer.Exit(MISSED)
+
+
+def _held(found: "Found") -> "list[Held]":
+    """Every limit beside what the best trial has."""
+    limits = found.goal.limits
+    return limits.held(found.best.judged) if limits.given else []
 
 
 def _check_outputs(out: Path | None, log: Path | None, overwrite: bool) -> None:
@@ -125,51 +145,66 @@ def _write(out: Path | None, title: str, found: "Found", overwrite: bool) -> Non
         write_outcome(out, found.trials, found.best, whole, overwrite)
 
 
-def _print_json(clip: Path, goal: "Goal", found: "Found") -> None:
+def _print_json(clip: Path, found: "Found") -> None:
     from seesame.search.goal import pareto_front
     from seesame.search.outcome import trial_values
 
-    best = found.best
+    goal, best = found.goal, found.best
     values: dict[str, Any] = {
         "clip": clip,
         "goal": str(goal),
         "trials": len(found.trials),
         "made": found.made,
+        "kept": goal.kept(best),
         "best": trial_values(best),
         "command": _command(clip, best),
         "front": [trial_values(trial) for trial in pareto_front(found.trials)],
     }
-    if goal.limits.given:
-        values["missed"] = goal.limits.missed(best.score, best.bytes)
-    print_json(values)
+    print_json(values | limit_values(goal.limits, _held(found)))
 
 
-def _print(clip: Path, goal: "Goal", found: "Found") -> None:
+def _print(clip: Path, found: "Found") -> None:
     from seesame.search.goal import pareto_front
 
-    best = found.best
+    goal, best = found.goal, found.best
+    mark = "best" if goal.kept(best) else "nearest"
     rows = [
         (
             trial.codec,
             _words(trial),
             f"{trial.bytes:,}",
-            f"{trial.seg:.5f}",
+            f"{trial.judged.seg if goal.limits.given else trial.seg:.5f}",
             f"{trial.pose:.5f}",
             f"{trial.score.rate:.5f}",
             f"{trial.score.total:.4f}",
-            "best" if trial == best else "",
+            mark if trial == best else "",
         )
         for trial in _around(pareto_front(found.trials), best)
     ]
     columns = ("codec", "settings", "bytes", "seg", "pose", "rate", "score", "")
     title = f"Pareto front of {len(found.trials)} trials ({found.made} encoded now)"
+    if goal.limits.given:
+        title += f"; seg {goal.limits.where}"
     print_table(columns, rows, title=title, right=columns[2:-1])
-    print(f"{goal}: {best.codec} {_words(best)}")
-    for name, by in goal.limits.missed(best.score, best.bytes).items():
-        print(f"limit  {name} is {by:.6g} above its limit in the trial that comes nearest")
-    print("next: " + _command(clip, best))
+    print(f"{_verdict(goal, best)}{best.codec} {_words(best)}")
+    for line in limit_lines(_held(found), goal.limits.where):
+        print(line)
+    if not goal.kept(best):
+        print("try    more --trials, other codecs, higher limits, or a hybrid as below")
+    if best.bytes < best.source_bytes:
+        print("next: " + _command(clip, best))
     if "parts" not in best.settings:
         print("or, with corrections trained for the stack: " + _command(clip, best, hybrid=True))
+
+
+def _verdict(goal: "Goal", best: "Trial") -> str:
+    """What the best trial is, in words that its settings follow."""
+    if goal.kept(best):
+        return f"{goal}: "
+    if best.bytes < best.source_bytes:
+        return f"no setting keeps {goal.limits}; the nearest is "
+    smaller = f" keeps {goal.limits} and" if goal.limits.given else ""
+    return f"no setting{smaller} makes a smaller file than the source; the nearest is "
 
 
 def _around(front: "list[Trial]", best: "Trial") -> "list[Trial]":

@@ -24,7 +24,9 @@ class Method(StrEnum):
 CodecsOption = Annotated[
     str,
     typer.Option(
-        "--codec", metavar="CODEC,…", help="The codecs to search, of svtav1, x265, x264, vp9."
+        "--codec",
+        metavar="CODEC,…",
+        help="The codecs to search, of svtav1 (or av1), x265 (hevc), x264 (h264), vp9.",
     ),
 ]
 MethodOption = Annotated[
@@ -45,33 +47,6 @@ GridOption = Annotated[
         metavar="NAME=VALUES",
         help="Values of one setting, as scale=0.3,0.45 or crf=20:60:4, for every codec or, as "
         "svtav1.grain=0,22, for one; repeatable.",
-    ),
-]
-MaxSegOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-seg",
-        min=0.0,
-        metavar="D",
-        help="Find the smallest file whose seg distortion is D or less.",
-    ),
-]
-MaxPoseOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-pose",
-        min=0.0,
-        metavar="D",
-        help="Find the smallest file whose pose distortion is D or less.",
-    ),
-]
-MaxBytesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-bytes",
-        min=1,
-        metavar="N",
-        help="Find the file of N bytes or fewer with the lowest distortion.",
     ),
 ]
 CutOption = Annotated[
@@ -139,9 +114,11 @@ def parse_spaces(codecs: str, texts: Sequence[str]) -> "list[Space]":
     Raises:
         UserError: a codec that cannot be searched, or a setting or value that it does not have.
     """
+    from seesame.codecs.registry import codec_name
     from seesame.search.space import SPACES, Axis, parse_axis
 
-    names = list(dict.fromkeys(name.strip() for name in codecs.split(",") if name.strip()))
+    words = [codec_name(name.strip()) for name in codecs.split(",") if name.strip()]
+    names = list(dict.fromkeys(words))
     unknown = [name for name in names if name not in SPACES]
     if unknown or not names:
         what = f"{unknown[0]!r}" if unknown else "nothing"
@@ -151,6 +128,7 @@ def parse_spaces(codecs: str, texts: Sequence[str]) -> "list[Space]":
         with about("--grid "):
             axis = parse_axis(text)
         codec, dot, name = axis.name.partition(".")
+        codec = codec_name(codec)
         if dot and codec not in given:
             raise UserError(f"--grid {text}: {codec} is not searched")
         for one in [codec] if dot else names:

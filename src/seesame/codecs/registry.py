@@ -21,6 +21,15 @@ CODECS = {
 """Name to codec id (never reused), class, and the class's arguments."""
 
 
+ALIASES = {"av1": "svtav1", "hevc": "x265", "h264": "x264"}
+"""Names of formats, and the codec that writes each."""
+
+
+def codec_name(name: str) -> str:
+    """Return the codec's own name where a name is that of a format; else the name itself."""
+    return ALIASES.get(name, name)
+
+
 def codec_names() -> tuple[str, ...]:
     """Return all known names, by codec id; nothing is imported."""
     return tuple(CODECS)
@@ -32,10 +41,12 @@ def get_codec(name: str) -> Codec:
     Raises:
         UserError: no such codec; the message lists the known names.
     """
+    name = codec_name(name)
     if name not in CODECS:
-        near = get_close_matches(name, CODECS, 1)
+        near = get_close_matches(name, [*CODECS, *ALIASES], 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"unknown codec {name!r}; {meant}known codecs: {', '.join(CODECS)}")
+        known = ", ".join([*CODECS, *ALIASES])
+        raise UserError(f"unknown codec {name!r}; {meant}known codecs: {known}")
     return _load(name)
 
 

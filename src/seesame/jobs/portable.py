@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from seesame.codecs.av.portable import Plan, encode_to, plan
 from seesame.codecs.av.settings import noteworthy
 from seesame.codecs.registry import codec_names, get_codec
 from seesame.context import EncodeContext, Progress
-from seesame.errors import LimitsNotMetError, MissingStackError, UserError
+from seesame.errors import MissingStackError, UserError
 from seesame.files import check_output, replacing
+from seesame.jobs.spec import Judged
 from seesame.jobs.workbench import Workbench
-from seesame.metric.evaluator import Evaluation, evaluate
+from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
-from seesame.metric.score import Score
 from seesame.video import streams
 from seesame.video.mux import (
     SUFFIXES,
@@ -45,63 +45,28 @@ MAX_SHARE = 0.95
 """A file with more of the source's bytes than this is not worth its loss."""
 
 
-@dataclass(frozen=True, eq=False)
-class Portable:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Portable(Judged):
     """A portable file and its figures.
 
     Args:
-        codec: name of the codec.
-        settings: all that were given and that are no defaults.
-        path: the file.
-        bytes: its size on disk.
-        other_bytes: those of them that are packets of the tracks beside the video.
-        source_bytes: size of the source on disk, its other tracks included.
+        other_bytes: those of its bytes that are packets of the tracks beside the video.
         width: of its frames, as a reader shows them.
         height: the same.
         num_frames: how many.
         kept_source: True where the source itself was copied, since the coded file was not smaller.
         stream: number of the video among those of the file.
-        encode_s: wall seconds of the encode and the writing.
         reader: the library that read the file for the judge.
-        judge_s: wall seconds of reading and judging; 0 when it was not judged.
-        evaluation: the figures; None when it was not judged.
-        limits: bounds that the figures are compared with.
     """
 
-    codec: str
-    settings: Mapping[str, Any]
     path: Path
-    bytes: int
     other_bytes: int
-    source_bytes: int
     width: int
     height: int
     num_frames: int
     kept_source: bool
     stream: int
-    encode_s: float
     reader: str = f"PyAV {av.__version__}"
-    judge_s: float = 0.0
-    evaluation: Evaluation | None = None
-    limits: Limits = field(default_factory=Limits)
-
-    @property
-    def score(self) -> Score:
-        """The figures of the file. Raises ValueError when it was not judged."""
-        if self.evaluation is None:
-            raise ValueError("the file was not judged")
-        return self.evaluation.score
-
-    @property
-    def missed(self) -> dict[str, float]:
-        """The limits that the file does not keep, and by how much it exceeds each."""
-        return self.limits.missed(self.score, self.bytes) if self.limits.given else {}
-
-    def check_limits(self) -> None:
-        """Raise LimitsNotMetError, with figures, where the file does not keep every limit."""
-        if self.missed:
-            what = ", ".join(f"{name} is {by:.6g} above" for name, by in self.missed.items())
-            raise LimitsNotMetError(f"{self.path}: {what} its limit")
 
 
 def is_portable(path: Path) -> bool:

@@ -51,10 +51,20 @@ def judge_file(
     stack: Stack,
     device: str,
     *,
+    every_frame: bool = False,
     stages: Stages = silent,
     label: str = "score",
 ) -> Evaluation:
     """Read an .ssm file back from disk, decode it and score it against its source.
+
+    Args:
+        reference: the source, or what the stack gives for it.
+        path: the file.
+        stack: the perception networks.
+        device: the torch device where they run.
+        every_frame: judge every frame for segmentation, not second frames alone.
+        stages: told of the stage, and of its progress.
+        label: of the stage.
 
     Raises:
         UserError: the two cannot be compared.
@@ -63,7 +73,15 @@ def judge_file(
     size = path.stat().st_size if path.is_file() else 0
     decoded = decode_file(path, device)
     with stages(label) as bar:
-        return evaluate(reference, decoded, stack, size, device=device, progress=bar)
+        return evaluate(
+            reference,
+            decoded,
+            stack,
+            size,
+            every_frame=every_frame,
+            device=device,
+            progress=bar,
+        )
 
 
 def source_outputs(
@@ -72,6 +90,7 @@ def source_outputs(
     stack: Stack,
     device: str,
     *,
+    every_frame: bool = False,
     cache: bool = True,
     stages: Stages = silent,
     note: Note = no_note,
@@ -86,6 +105,7 @@ def source_outputs(
         source: the clip.
         stack: the perception networks.
         device: the torch device where they run.
+        every_frame: with the classes of every frame, not those of second frames alone.
         cache: keep the outputs on disk, and use those that were kept. The outputs for an .ssm file
             are never kept: its pixels depend on more than its content.
         stages: told of the stage, and of its progress.
@@ -95,15 +115,18 @@ def source_outputs(
         UserError: the clip forms no pair, or cannot be read.
         DamagedError: it ends early.
     """
-    if not holdable(source, stack):
+    if not holdable(source, stack, every_frame):
         return source
     with stages(f"source {stack.name}") as bar:
         if path is None or is_ssm(path):
-            return reference_outputs(source, stack, device=device, progress=bar)
+            return reference_outputs(
+                source, stack, every_frame=every_frame, device=device, progress=bar
+            )
         return cached_reference_outputs(
             path,
             source,
             stack,
+            every_frame=every_frame,
             device=device,
             progress=bar,
             tell=note,

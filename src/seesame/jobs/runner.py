@@ -71,7 +71,9 @@ class Runner:
         self.made = 0
         """Trials that were not in the store."""
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-        self.subject = Subject.of(job.source, self.clip, self.stack, bench.device, threads)
+        self.subject = Subject.of(
+            job.source, self.clip, self.stack, bench.device, threads, bench.every_frame
+        )
         self._processes = _Context()
         self._pools: list[ProcessPoolExecutor] = []
         if jobs > 1:

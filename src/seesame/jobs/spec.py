@@ -12,7 +12,8 @@ from seesame.context import Progress, no_progress
 from seesame.decoders import open_clip
 from seesame.errors import LimitsNotMetError
 from seesame.metric.evaluator import Evaluation
-from seesame.metric.limits import Limits
+from seesame.metric.figures import Figures
+from seesame.metric.limits import Held, Limits
 from seesame.metric.score import Score
 from seesame.video.clip import Clip
 from seesame.video.span import Span
@@ -23,29 +24,10 @@ Settings = Mapping[str, Any]
 Stages = Callable[[str], AbstractContextManager[Progress]]
 """Called with the label of a stage that begins; gives the callback for its progress."""
 
-LIMIT_SETTINGS = {
-    "target_score": "score",
-    "max_seg": "seg",
-    "max_pose": "pose",
-    "max_bytes": "bytes",
-}
-"""Settings of the trained codecs that are limits, and the field of :class:`Limits` of each."""
-
 
 def silent(label: str) -> AbstractContextManager[Progress]:
     """Ignore the progress of a stage."""
     return nullcontext(no_progress)
-
-
-def limits_in(settings: Settings) -> Limits:
-    """Return the limits among a trained codec's settings."""
-    return Limits(**{field: settings.get(name) for name, field in LIMIT_SETTINGS.items()})
-
-
-def limit_settings(limits: Limits) -> dict[str, Any]:
-    """Return limits as settings of a trained codec, which stops once a file keeps them all."""
-    bounds = {name: getattr(limits, field) for name, field in LIMIT_SETTINGS.items()}
-    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 @dataclass(frozen=True)
@@ -105,7 +87,7 @@ class Job:
         out: the .ssm file to write; None for a temporary one, which is judged and removed.
         overwrite: replace ``out`` if it is there.
         judge: score the file that was written.
-        limits: bounds that the outcome is compared with; they change nothing in the encode.
+        limits: bounds that the outcome is compared with; a codec that trains also aims at them.
         device: where the networks run: a torch device, or ``auto``.
         seed: of every random step.
         guards: names of further stacks whose outputs a training encode keeps as well.
@@ -134,35 +116,34 @@ class Job:
     tracks: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """One file, as it was read back from disk, and its figures.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Judged:
+    """One file on the disk and its figures.
 
     Args:
         codec: name of the codec that was asked for.
         settings: the codec's.
-        container: the file, as read back.
         path: where it is; None when it was a temporary file.
         bytes: its size on disk.
         source_bytes: size of the source.
         encode_s: wall seconds of the encode and the writing.
-        encode_cpu_s: CPU seconds of this process in that time, all threads.
         judge_s: wall seconds of reading, decoding and judging; 0 when it was not judged.
         evaluation: the figures; None when it was not judged.
         limits: bounds that the figures are compared with.
+        advice: what would help where the file misses a limit, as a clause after "try"; empty where
+            nothing is known.
     """
 
     codec: str
     settings: Settings
-    container: Container
     path: Path | None
     bytes: int
     source_bytes: int
     encode_s: float
-    encode_cpu_s: float
     judge_s: float = 0.0
     evaluation: Evaluation | None = None
     limits: Limits = field(default_factory=Limits)
+    advice: str = ""
 
     @property
     def score(self) -> Score:
@@ -172,13 +153,39 @@ class Outcome:
         return self.evaluation.score
 
     @property
-    def missed(self) -> dict[str, float]:
-        """The limits that the file does not keep, and by how much it exceeds each."""
-        return self.limits.missed(self.score, self.bytes) if self.limits.given else {}
+    def figures(self) -> Figures:
+        """The figures that limits bind. Raises ValueError when it was not judged."""
+        if self.evaluation is None:
+            raise ValueError("the file was not judged")
+        return self.evaluation.figures
+
+    @property
+    def held(self) -> list[Held]:
+        """Every limit beside what the file has."""
+        return self.limits.held(self.figures) if self.limits.given else []
+
+    @property
+    def missed(self) -> list[Held]:
+        """The limits that the file does not keep, each beside what the file has."""
+        return [held for held in self.held if not held.kept]
 
     def check_limits(self) -> None:
         """Raise LimitsNotMetError, with figures, where the file does not keep every limit."""
-        missed = self.missed
-        if missed:
-            what = ", ".join(f"{name} is {by:.6g} above its limit" for name, by in missed.items())
+        if self.missed:
+            what = ", ".join(
+                f"{one.name} is {one.value:.6g}, not {one.bound:g} or less" for one in self.missed
+            )
             raise LimitsNotMetError(f"{self.path or self.codec}: {what}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome(Judged):
+    """One .ssm file, as it was read back from disk, and its figures.
+
+    Args:
+        container: the file, as read back.
+        encode_cpu_s: CPU seconds of this process in the time of the encode, all threads.
+    """
+
+    container: Container
+    encode_cpu_s: float

@@ -16,10 +16,11 @@ from pathlib import Path
 from seesame.errors import UserError
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
+from seesame.metric.figures import Figures
 
 PATH_VARIABLE = "SEESAME_SEARCH"
 """Environment variable: the store's file."""
-FORM = 1
+FORM = 2
 """Version of the table, in ``PRAGMA user_version``."""
 APPLICATION = 0x5345_4553
 """``PRAGMA application_id``: tells a store from any other database."""
@@ -29,10 +30,10 @@ create table if not exists trials (
     key text primary key, clip text not null, stack text not null, device text not null,
     codec text not null, settings text not null, bytes integer not null,
     source_bytes integer not null, seg real not null, pose real not null,
-    encode_s real not null, judge_s real not null, made text not null
+    encode_s real not null, judge_s real not null, made text not null, figures text
 ) without rowid
 """
-_COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s"
+_COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s, figures"
 
 
 def store_path() -> Path:
@@ -68,6 +69,14 @@ class Store:
         (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
         (application,) = base.execute("pragma application_id").fetchone()
         (form,) = base.execute("pragma user_version").fetchone()
+        if (application, form) == (APPLICATION, 1):  # its trials have no figures that limits bind
+            if not base.in_transaction:
+                base.execute("begin immediate")
+            (form,) = base.execute("pragma user_version").fetchone()
+            if form == 1:
+                base.execute("alter table trials add column figures text")
+                base.execute(f"pragma user_version = {FORM}")
+                form = FORM
         if tables and (application, form) != (APPLICATION, FORM):
             raise UserError(
                 f"{self.path}: is not a search store of this version; name another file"
@@ -109,12 +118,14 @@ class Store:
         figures = (trial.bytes, trial.source_bytes, trial.seg, trial.pose)
         settings = json.dumps(dict(trial.settings), sort_keys=True)
         values = (key, subject.clip, subject.stack, subject.device, trial.codec, settings)
-        values += (*figures, trial.encode_s, trial.judge_s, made)  # type: ignore[assignment]
+        bound = None if trial.figures is None else json.dumps(trial.figures.plain())
+        values += (*figures, trial.encode_s, trial.judge_s, made, bound)  # type: ignore[assignment]
         marks = ", ".join("?" * len(values))
         with self._open() as base:
             base.execute(f"insert or replace into trials values ({marks})", values)
 
 
-def _trial(row: tuple[str, str, int, int, float, float, float, float]) -> Trial:
-    codec, settings, *figures = row
-    return Trial(codec, json.loads(settings), *figures)  # type: ignore[arg-type]
+def _trial(row: tuple[str, str, int, int, float, float, float, float, str | None]) -> Trial:
+    codec, settings, *numbers, figures = row
+    bound = None if figures is None else Figures.from_plain(json.loads(figures))
+    return Trial(codec, json.loads(settings), *numbers, bound)  # type: ignore[arg-type, call-arg]

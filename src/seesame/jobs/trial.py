@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seesame.jobs.environment import environment
-from seesame.jobs.spec import Outcome, Source
+from seesame.jobs.spec import Judged, Source
 from seesame.metric.cache import source_digest
+from seesame.metric.figures import Figures
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -27,6 +28,7 @@ class Trial:
         pose: its pose distortion, 0 or more.
         encode_s: seconds of the encode; next to none where another trial's stream was used.
         judge_s: seconds of decoding and judging.
+        figures: what limits bind; None for a trial of an older store.
     """
 
     codec: str
@@ -37,9 +39,10 @@ class Trial:
     pose: float
     encode_s: float
     judge_s: float
+    figures: Figures | None = None
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Trial":
+    def of(cls, outcome: Judged) -> "Trial":
         """Return the figures of a judged outcome. Raises ValueError when it was not judged."""
         return cls(
             outcome.codec,
@@ -50,7 +53,15 @@ class Trial:
             outcome.score.pose,
             round(outcome.encode_s, 3),
             round(outcome.judge_s, 3),
+            outcome.figures,
         )
+
+    @property
+    def judged(self) -> Figures:
+        """The figures that limits bind. Raises ValueError for a trial of an older store."""
+        if self.figures is None:
+            raise ValueError("a trial without the figures that limits bind")
+        return self.figures
 
     @property
     def score(self) -> Score:
@@ -72,16 +83,24 @@ class Subject:
         stack: fingerprint of the perception networks.
         device: the torch device where they run.
         environment: see :func:`~seesame.jobs.environment.environment`.
+        every_frame: whether every frame was judged for segmentation, not second frames alone.
     """
 
     clip: str
     stack: str
     device: str
     environment: Mapping[str, Any] = field(default_factory=dict)
+    every_frame: bool = True
 
     @classmethod
     def of(
-        cls, source: Source, clip: Clip, stack: Stack, device: str, threads: int | None = None
+        cls,
+        source: Source,
+        clip: Clip,
+        stack: Stack,
+        device: str,
+        threads: int | None = None,
+        every_frame: bool = True,
     ) -> "Subject":
         """Return the subject of trials on a clip.
 
@@ -91,6 +110,7 @@ class Subject:
             stack: the perception networks.
             device: the torch device where they run.
             threads: torch's threads in the processes that judge; those of this one when None.
+            every_frame: whether every frame is judged for segmentation.
         """
         shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
         if source.source_bytes is not None:
@@ -99,7 +119,8 @@ class Subject:
         if reading:
             shape += f", {reading}"
         name = f"{source_digest(source.path)} {shape}"
-        return cls(name, stack.fingerprint, device, environment(device, threads))
+        found = environment(device, threads)
+        return cls(name, stack.fingerprint, device, found, every_frame)
 
     def key(self, codec: str, settings: Mapping[str, Any]) -> str:
         """Return the name of a trial in the store: a digest of all that its figures depend on."""
@@ -110,5 +131,6 @@ class Subject:
             "environment": dict(self.environment),
             "codec": codec,
             "settings": dict(settings),
+            "every_frame": self.every_frame,
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

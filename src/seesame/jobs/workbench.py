@@ -42,6 +42,8 @@ class Workbench:
         cache: keep them on disk at all.
         outputs: what ``stack`` gives for the clip, where that is known.
         guards: further stacks whose outputs a training encode keeps as well.
+        challenge_rule: judge the second frames of the pairs for segmentation, not every frame; it
+            is the rule of the ``comma`` stack in any case.
         memory: keeps what encodes of the clip have in common; None where only one is made.
         tracks: put the tracks beside the source's video into every file.
         stages: told of every stage, and of its progress.
@@ -55,6 +57,7 @@ class Workbench:
     cache: bool = True
     outputs: ReferenceOutputs | None = None
     guards: tuple[Stack, ...] = ()
+    challenge_rule: bool = False
     memory: EncodeMemory | None = None
     tracks: bool = False
     stages: Stages = field(default=silent, repr=False)
@@ -81,9 +84,24 @@ class Workbench:
             cache=job.cache,
             guards=tuple(load_stack(name, device) for name in job.guards),
             tracks=job.tracks,
+            challenge_rule=job.limits.challenge_rule,
             stages=stages,
             note=note,
         )
+
+    @property
+    def every_frame(self) -> bool:
+        """Whether every frame is judged for segmentation, not second frames alone."""
+        return not (self.challenge_rule or (self.stack is not None and self.stack.challenge_rule))
+
+    def bound(self, limits: Limits) -> Limits:
+        """Return limits by this bench's rule, with the whole names of the stack's classes.
+
+        Raises:
+            UserError: a limit on a class that the stack does not have.
+        """
+        classes = () if self.stack is None else self.stack.classes
+        return replace(limits, challenge_rule=not self.every_frame).resolved(classes)
 
     def reference(self) -> Clip | ReferenceOutputs:
         """Return what files are judged against: the stack's outputs, or the clip itself.
@@ -104,6 +122,7 @@ class Workbench:
             self.clip,
             self.stack,
             self.device,
+            every_frame=self.every_frame,
             cache=self.cache,
             stages=self.stages,
             note=self.note,
@@ -135,7 +154,7 @@ class Workbench:
             out: the .ssm file; None for a temporary one, which is removed in the end.
             overwrite: replace ``out`` if it is there.
             judge: decode and score the file.
-            limits: bounds that the outcome is compared with.
+            limits: bounds that the outcome is compared with, and that a codec that trains aims at.
             seed: of every random step.
             work: folder for the checkpoints of a training encode.
             log: file for the log of a training encode.
@@ -143,12 +162,15 @@ class Workbench:
             progress: called instead of ``stages``.
 
         Raises:
-            UserError: the codec refuses the settings or the clip, or the output cannot be written;
-                nothing is left behind.
+            UserError: the codec refuses the settings or the clip, a limit is on no class of the
+                stack, or the output cannot be written; nothing is left behind.
             MissingStackError: the codec or the judge needs a stack.
             DamagedError: the clip ends early.
         """
         made = get_codec(codec)
+        limits = self.bound(limits or Limits())
+        if made.trains and limits.given:
+            settings = {**settings, **limits.settings()}
         if out is not None:
             check_output(out, overwrite)
         if judge and self.clip.num_frames < 2:
@@ -175,7 +197,7 @@ class Workbench:
                 memory=self.memory,
             )
             outcome = self._written(made, settings, context, out, overwrite)
-        outcome = replace(outcome, limits=limits or Limits())
+        outcome = replace(outcome, limits=limits)
         return self.judged(outcome, label, progress) if judge else outcome
 
     def judged(
@@ -198,6 +220,7 @@ class Workbench:
                 codec_by_id(found.codec_id).decode(found, self.device),
                 self.stack,
                 outcome.bytes,
+                every_frame=self.every_frame,
                 device=self.device,
                 progress=bar,
             )

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -63,7 +64,7 @@ class CacheSettings:
     Attributes:
         max_bytes: bytes on disk, unless ``$SEESAME_CACHE_BYTES`` says otherwise; the class maps of
             some hundred clips of a minute.
-        max_held: bytes of class maps that :func:`holdable` lets stay in memory; 5,461 pairs at
+        max_held: bytes of class maps that :func:`holdable` lets stay in memory; 5,461 frames at
             512x384.
         zlib_level: effort of packing, 1..9. Class maps are smooth, and more effort than the least
             costs more time than the cache saves.
@@ -111,13 +112,14 @@ def cache_bytes() -> int:
     return int(text)
 
 
-def holdable(clip: Clip, stack: Stack) -> bool:
+def holdable(clip: Clip, stack: Stack, every_frame: bool = False) -> bool:
     """Return whether a clip's class maps may be held in memory.
 
     Longer clips are scored side by side with their source.
     """
     height, width = stack.input_size
-    return clip.num_frames // 2 * height * width <= SETTINGS.max_held
+    judged = clip.num_frames if every_frame else clip.num_frames // 2
+    return judged * height * width <= SETTINGS.max_held
 
 
 def cached_reference_outputs(
@@ -125,6 +127,7 @@ def cached_reference_outputs(
     clip: Clip,
     stack: Stack,
     *,
+    every_frame: bool = False,
     batch_pairs: int = BATCH_PAIRS,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -143,6 +146,7 @@ def cached_reference_outputs(
         source: the file or folder that ``clip`` reads.
         clip: the source clip.
         stack: the frozen networks.
+        every_frame: as in ``reference_outputs``.
         batch_pairs: as in ``reference_outputs``.
         device: where the networks run.
         progress: called after every batch that is computed.
@@ -160,20 +164,27 @@ def cached_reference_outputs(
 
     def compute() -> ReferenceOutputs:
         return reference_outputs(
-            clip, stack, batch_pairs=batch_pairs, device=device, progress=progress
+            clip,
+            stack,
+            every_frame=every_frame,
+            batch_pairs=batch_pairs,
+            device=device,
+            progress=progress,
         )
 
     if max_bytes <= 0 or not stack.fingerprint:
         return compute()
     try:
         before = _stamps(source)
-        key = _key(source, clip, stack, batch_pairs, device)
+        key = _key(source, clip, stack, batch_pairs, device, every_frame)
     except OSError as error:
         raise UserError(f"{source}: not readable ({error.strerror})") from error
     path = folder / (hashlib.sha256(key.encode()).hexdigest() + SUFFIX)
-    kept = _read(path, key, clip.num_frames // 2, tell)
+    firsts = (clip.num_frames + 1) // 2 if every_frame else 0
+    kept = _read(path, key, (clip.num_frames // 2, firsts), tell)
     if kept is not None:
-        return ReferenceOutputs.of(*kept, clip, stack)
+        classes, poses, first = kept
+        return ReferenceOutputs.of(classes, poses, clip, stack, first)
     outputs = compute()
     if _stamps(source) == before:  # else the key may not be that of the frames
         _keep(path, key, outputs, max_bytes, tell)
@@ -209,7 +220,9 @@ def _stamps(source: Path) -> list[tuple[str, int, int]]:
     return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
 
 
-def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) -> str:
+def _key(
+    source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str, every_frame: bool
+) -> str:
     """Return everything that the outputs depend on, as canonical JSON."""
     values = {
         "version": VERSION,
@@ -219,6 +232,7 @@ def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) 
         "reading": getattr(clip, "reading", ""),
         "stack": [stack.name, stack.fingerprint],
         "batch_pairs": batch_pairs,
+        "every_frame": every_frame,
         "device": _device(torch.device(device)),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "libav": {name: list(numbers) for name, numbers in av.library_versions.items()},
@@ -244,19 +258,23 @@ def _version(library: str) -> str:
         return ""
 
 
-def _checksum(key: str, shape: str, packed: Tensor, poses: Tensor) -> str:
-    whole = hashlib.sha256(f"{key}\n{shape}\n".encode())
-    whole.update(packed.numpy().data)
-    whole.update(poses.numpy().tobytes())
+Entry = tuple[Tensor, Tensor, Tensor | None]
+"""Classes of the second frames, pose values, and classes of the others where they are judged."""
+
+
+def _checksum(key: str, shapes: str, tensors: dict[str, Tensor]) -> str:
+    whole = hashlib.sha256(f"{key}\n{shapes}\n".encode())
+    for name in sorted(tensors):
+        whole.update(tensors[name].numpy().tobytes())
     return whole.hexdigest()
 
 
-def _read(path: Path, key: str, pairs: int, tell: Tell) -> tuple[Tensor, Tensor] | None:
-    """Return an entry's classes and poses; None where there is none that can be trusted."""
+def _read(path: Path, key: str, counts: tuple[int, int], tell: Tell) -> Entry | None:
+    """Return an entry; None where there is none that can be trusted."""
     try:
         with path.open("rb"):  # safetensors does not tell a missing permission from damage
             pass
-        kept = _parse(path, key, pairs)
+        kept = _parse(path, key, counts)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -270,46 +288,57 @@ def _read(path: Path, key: str, pairs: int, tell: Tell) -> tuple[Tensor, Tensor]
     return kept
 
 
-def _parse(path: Path, key: str, pairs: int) -> tuple[Tensor, Tensor]:
-    """Return a verified entry; raise what :func:`_read` catches."""
+def _parse(path: Path, key: str, counts: tuple[int, int]) -> Entry:
+    """Return a verified entry; raise what :func:`_read` catches.
+
+    Args:
+        path: of the entry.
+        key: everything that it depends on.
+        counts: class maps of second frames, and of others.
+    """
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        packed, poses = file.get_tensor("classes"), file.get_tensor("poses")
-    shape_text = metadata["shape"]
-    sound = (
-        metadata["key"] == key
-        and metadata["sha256"] == _checksum(key, shape_text, packed, poses)
-        and len(poses) == pairs
-    )
-    if not sound:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if metadata["key"] != key or metadata["sha256"] != _checksum(key, metadata["shapes"], tensors):
         raise ValueError("not the entry of this key")
-    kind, *shape = json.loads(shape_text)
+    poses = tensors.pop("poses")
+    shapes = json.loads(metadata["shapes"])
+    maps = {name: _unpacked(packed, shapes[name]) for name, packed in tensors.items()}
+    classes, first = maps["classes"], maps.get("first_classes")
+    if (len(classes), 0 if first is None else len(first)) != counts or len(poses) != counts[0]:
+        raise ValueError("not as many frames as the clip has")
+    return classes, poses, first
+
+
+def _packed(maps: Tensor) -> Tensor:
+    data = bytearray(zlib.compress(maps.contiguous().numpy().data, SETTINGS.zlib_level))
+    return torch.frombuffer(data, dtype=torch.uint8)
+
+
+def _unpacked(packed: Tensor, kind_shape: list[Any]) -> Tensor:
+    kind, *shape = kind_shape
     dtype = np.dtype(kind)
     size = int(np.prod(shape)) * dtype.itemsize
     data = bytearray(zlib.decompressobj().decompress(packed.numpy().data, size))
-    classes = np.frombuffer(data, dtype).reshape(shape)
-    return torch.from_numpy(classes), poses
+    return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape))
 
 
 def _keep(path: Path, key: str, outputs: ReferenceOutputs, max_bytes: int, tell: Tell) -> None:
     """Write an entry whole, then make room for it; tell of a folder that cannot be written."""
-    classes = outputs.classes.numpy()
-    packed = torch.frombuffer(
-        bytearray(zlib.compress(classes.data, SETTINGS.zlib_level)), dtype=torch.uint8
-    )
-    if packed.nbytes + outputs.poses.nbytes > max_bytes:
+    maps = {"classes": outputs.classes}
+    if outputs.first_classes is not None:
+        maps["first_classes"] = outputs.first_classes
+    tensors = {name: _packed(values) for name, values in maps.items()}
+    tensors["poses"] = outputs.poses.contiguous()
+    if sum(tensor.nbytes for tensor in tensors.values()) > max_bytes:
         return
-    shape = json.dumps([classes.dtype.str, *classes.shape])
-    poses = outputs.poses.contiguous()
-    metadata = {
-        "key": key,
-        "shape": shape,
-        "sha256": _checksum(key, shape, packed, poses),
-    }
+    kinds = {name: [v.numpy().dtype.str, *v.shape] for name, v in maps.items()}
+    shapes = json.dumps(kinds)
+    metadata = {"key": key, "shapes": shapes, "sha256": _checksum(key, shapes, tensors)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, overwrite=True) as temporary:
-            save_file({"classes": packed, "poses": poses}, temporary, metadata)
+            save_file(tensors, temporary, metadata)
         _evict(path, max_bytes)
     except (UserError, OSError, SafetensorError) as error:
         tell(f"the cache of reference outputs cannot be written: {error}")

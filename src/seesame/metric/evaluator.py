@@ -4,10 +4,11 @@ Both clips go through the same code in batches of the same size, so that the fig
 depend on who asks: ``compress`` prints what ``score`` prints.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -15,13 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.errors import DamagedError, UserError
+from seesame.errors import UserError
 from seesame.metric.distortion import pose_distortion, seg_distortion
+from seesame.metric.figures import Figures, percentiles, shares
+from seesame.metric.outputs import (
+    Outputs,
+    frame_batches,
+    joined,
+    moved,
+    outputs_of,
+    seen_frames,
+)
 from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
-from seesame.video.clip import Clip, Frames
-from seesame.video.resize import resize
+from seesame.video.clip import Clip
 
 T = TypeVar("T")
 
@@ -47,9 +56,19 @@ class ReferenceOutputs:
     source_bytes: int
     stack: str
     fingerprint: str
+    first_classes: Tensor | None = None
+    """The same of all other frames, ``(N, h, w)`` or, with an odd last frame, ``(N + 1, h, w)``:
+    frames 0, 2, 4, …; None where only second frames were judged."""
 
     @classmethod
-    def of(cls, classes: Tensor, poses: Tensor, clip: Clip, stack: Stack) -> "ReferenceOutputs":
+    def of(
+        cls,
+        classes: Tensor,
+        poses: Tensor,
+        clip: Clip,
+        stack: Stack,
+        first_classes: Tensor | None = None,
+    ) -> "ReferenceOutputs":
         """Return reference outputs with a clip's and a stack's own facts."""
         return cls(
             classes,
@@ -61,6 +80,7 @@ class ReferenceOutputs:
             clip.source_bytes,
             stack.name,
             stack.fingerprint,
+            first_classes,
         )
 
 
@@ -68,12 +88,8 @@ class ReferenceOutputs:
 class BatchOutputs:
     """The stack's outputs for one batch of pairs of both clips."""
 
-    classes: Tensor
-    """Arg-max classes of the source's second frames, integer ``(B, h, w)``."""
-    poses: Tensor
-    """Pose values of the source's pairs, float32 ``(B, P)``."""
-    decoded_classes: Tensor
-    decoded_poses: Tensor
+    source: Outputs
+    decoded: Outputs
 
 
 Watch = Callable[[BatchOutputs], None]
@@ -86,7 +102,7 @@ class Evaluation:
 
     score: Score
     seg: NDArray[np.float32]
-    """Seg distortion of every pair, ``(N,)``, 0..1."""
+    """Seg distortion of every pair, that is of its second frame, ``(N,)``, 0..1."""
     pose: NDArray[np.float32]
     """Pose distortion of every pair, ``(N,)``, 0 or more."""
     compressed_bytes: int
@@ -96,43 +112,91 @@ class Evaluation:
     width: int
     height: int
     fps: Fraction
+    first_seg: NDArray[np.float32] | None = None
+    """Seg distortion of frames 0, 2, 4, …, ``(N,)``, or one more with an odd last frame; None where
+    only second frames were judged."""
+    lost: tuple[tuple[str, float], ...] = ()
+    """Of each class that the source has, the share of its pixels in the judged frames that get
+    another class, 0..1."""
 
     @property
     def pairs(self) -> int:
         """Number of pairs, the challenge's samples."""
         return len(self.seg)
 
+    @property
+    def frame_seg(self) -> NDArray[np.float32]:
+        """Seg distortion of all judged frames in their order, ``(F,)``."""
+        first, second = self.first_seg, self.seg
+        if first is None:
+            return second
+        found = np.empty(len(first) + len(second), np.float32)
+        found[0::2], found[1::2] = first, second
+        return found
+
+    def frame_number(self, judged: int) -> int:
+        """Return the number in the clip, from 0, of a judged frame."""
+        return 2 * judged + 1 if self.first_seg is None else judged
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The figures that limits bind."""
+        seg = self.frame_seg
+        worst = self.frame_number(int(seg.argmax()))
+        return Figures(
+            every_frame=self.first_seg is not None,
+            score=self.score.total,
+            bytes=self.compressed_bytes,
+            seg=float(seg.mean(dtype=np.float64)),
+            pose=self.score.pose,
+            seg_at=percentiles(seg),
+            pose_at=percentiles(self.pose),
+            lost=self.lost,
+            worst_frame=worst,
+            worst_s=float(worst / self.fps),
+        )
+
 
 def reference_outputs(
     clip: Clip,
     stack: Stack,
     *,
+    every_frame: bool = False,
     batch_pairs: int = BATCH_PAIRS,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> ReferenceOutputs:
     """Run the stack over a source clip and keep its classes and pose values.
 
-    The classes take ``h·w`` bytes a pair (118 MB for the challenge's 600 pairs at 512×384).
+    The classes take ``h·w`` bytes a judged frame (118 MB for the challenge's 600 pairs at 512×384).
+
+    Args:
+        clip: the source.
+        stack: the frozen networks.
+        every_frame: keep the classes of every frame, not those of second frames alone.
+        batch_pairs: pairs a batch.
+        device: where the networks run.
+        progress: called after every batch.
 
     Raises:
         UserError: the clip forms no pair, or the stack gives values that are not finite.
         DamagedError: the clip ends early.
     """
-    total = _count_pairs(clip.num_frames)
+    _check_pairs(clip.num_frames)
     stack.to(torch.device(device))
-    classes, poses = [], []
+    found: list[Outputs] = []
     done = 0
-    batches = _ahead(_seen(_pairs(clip, batch_pairs), stack, device), device)
+    batches = _ahead(
+        seen_frames(frame_batches(clip, batch_pairs, every_frame), stack, device), device
+    )
     with torch.inference_mode(), closing(batches):
         for rgb in batches:
-            batch_classes, batch_poses = _outputs(rgb, stack)
-            classes.append(batch_classes.cpu())
-            poses.append(batch_poses.cpu())
+            outputs = outputs_of(rgb, stack, every_frame)
+            found.append(moved(outputs, "cpu"))
             done += len(rgb)
-            if progress is not None:
-                progress(done / total, f"pair {done} of {total}")
-    return ReferenceOutputs.of(torch.cat(classes), torch.cat(poses), clip, stack)
+            _tell(progress, done, clip)
+    classes, poses, first = joined(found)
+    return ReferenceOutputs.of(classes, poses, clip, stack, first)
 
 
 def evaluate(
@@ -141,6 +205,7 @@ def evaluate(
     stack: Stack,
     compressed_bytes: int,
     *,
+    every_frame: bool = False,
     source_bytes: int | None = None,
     batch_pairs: int = BATCH_PAIRS,
     device: str = "cpu",
@@ -151,7 +216,8 @@ def evaluate(
     """Judge a decoded clip against its source (challenge's ``evaluate.py``).
 
     Averages are taken in float64 over the pairs' float32 values. A trailing odd frame forms no
-    pair, but the frame counts must agree.
+    pair, but the frame counts must agree. The score is that of the second frames, whether the other
+    frames are judged as well or not.
 
     Args:
         reference: the source clip, decoded side by side with the other; or what
@@ -159,6 +225,8 @@ def evaluate(
         decoded: what the user gets, at source resolution unless ``as_read``.
         stack: the frozen networks.
         compressed_bytes: size of the compressed file on disk.
+        every_frame: judge every frame for segmentation, as limits need it, an odd last one
+            included. Reference outputs must have been made so.
         source_bytes: the denominator of the rate; the source file's size when None.
         batch_pairs: pairs a batch; results are comparable to the last digit at equal values only.
         device: where the networks run.
@@ -171,6 +239,7 @@ def evaluate(
         UserError: sizes or frame counts differ, no pair, reference outputs of another stack,
             or values that are not finite.
         DamagedError: a clip ends early.
+        ValueError: reference outputs of second frames, where every frame is to be judged.
     """
     check_alike(reference, decoded, as_read)
     if isinstance(reference, ReferenceOutputs) and reference.fingerprint != stack.fingerprint:
@@ -181,110 +250,92 @@ def evaluate(
     source_bytes = reference.source_bytes if source_bytes is None else source_bytes
     if source_bytes <= 0:
         raise UserError(f"the source's size is {source_bytes} bytes; give the source file's size")
-    seg, pose = _distortions(reference, decoded, stack, batch_pairs, device, progress, watch)
-    score = Score(
-        seg=float(seg.mean(dtype=np.float64)),
-        pose=float(pose.mean(dtype=np.float64)),
-        rate=compressed_bytes / source_bytes,
-    )
-    return Evaluation(
-        score,
-        seg,
-        pose,
-        compressed_bytes,
-        source_bytes,
-        stack.name,
-        stack.fingerprint,
-        decoded.width,
-        decoded.height,
-        reference.fps,
-    )
-
-
-def _distortions(
-    reference: Clip | ReferenceOutputs,
-    decoded: Clip,
-    stack: Stack,
-    batch_pairs: int,
-    device: str,
-    progress: Progress | None,
-    watch: Watch | None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return seg and pose distortion of every pair, ``(N,)`` each."""
-    total = _count_pairs(decoded.num_frames)
+    _check_pairs(decoded.num_frames)
     stack.to(torch.device(device))
-    judged = stack.judged if stack.has_pose else 0
-    seg, pose = [], []
+    tally = _Tally(stack)
+    batches = _side_by_side(reference, decoded, batch_pairs, stack, device, every_frame)
+    ahead = _ahead(batches, device)
     done = 0
-    batches = _ahead(_side_by_side(reference, decoded, batch_pairs, stack, device), device)
-    with torch.inference_mode(), closing(batches):
-        for source_rgb, rgb in batches:
-            if isinstance(reference, ReferenceOutputs):
-                kept = slice(done, done + len(rgb))
-                classes = reference.classes[kept].to(device)
-                poses = reference.poses[kept].to(device)
-            else:
+    with torch.inference_mode(), closing(ahead):
+        for known, source_rgb, rgb in ahead:
+            if known is None:
                 assert source_rgb is not None
-                classes, poses = _outputs(source_rgb, stack)
-            decoded_classes, decoded_poses = _outputs(rgb, stack)
-            seg.append(seg_distortion(classes, decoded_classes).cpu())
-            pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
+                known = outputs_of(source_rgb, stack, every_frame)
+            judged = BatchOutputs(moved(known, device), outputs_of(rgb, stack, every_frame))
+            tally.add(judged)
             if watch is not None:
-                watch(BatchOutputs(classes, poses, decoded_classes, decoded_poses))
+                watch(judged)
             done += len(rgb)
-            if progress is not None:
-                progress(done / total, f"pair {done} of {total}")
-    return torch.cat(seg).numpy(), torch.cat(pose).numpy()
+            _tell(progress, done, decoded)
+    return tally.evaluation(decoded, reference.fps, compressed_bytes, source_bytes)
 
 
-def _outputs(rgb: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
-    """Return arg-max classes ``(B, h, w)``, pose values ``(B, P)`` of pairs ``(B, 2, 3, H, W)``."""
-    logits = stack.segment(rgb[:, 1])
-    poses = stack.pose(rgb).float() if stack.has_pose else logits.new_zeros(len(rgb), 0)
-    # NaN would compare as class 0 everywhere and pass for a perfect match.
-    if not (_finite(logits) and _finite(poses)):
-        raise UserError(f"stack {stack.name} gives values that are not finite; check its weights")
-    return _arg_max(logits), poses
+class _Tally:
+    """The distortions of all batches, and the lost pixels of each class.
 
-
-def _arg_max(logits: Tensor) -> Tensor:
-    """Return the first of the largest channels, ``(B, C, h, w)`` to ``(B, h, w)``.
-
-    As ``torch.argmax``, which takes ten times as long where the channels are few and far apart.
+    Args:
+        stack: the frozen networks.
     """
-    kind = torch.uint8 if logits.shape[1] <= 256 else torch.int16
-    best = logits[:, 0].clone(memory_format=torch.contiguous_format)
-    classes = torch.zeros_like(best, dtype=kind)
-    for index in range(1, logits.shape[1]):
-        channel = logits[:, index]
-        classes.masked_fill_(channel > best, index)
-        torch.maximum(best, channel, out=best)
-    return classes
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.judged = stack.judged if stack.has_pose else 0
+        self.seg: list[Tensor] = []
+        self.pose: list[Tensor] = []
+        self.first: list[Tensor] = []
+        self.lost = np.zeros(len(stack.classes), np.int64)
+        self.pixels = np.zeros(len(stack.classes), np.int64)
+
+    def add(self, batch: BatchOutputs) -> None:
+        """Take the outputs of one batch."""
+        source, decoded = batch.source, batch.decoded
+        if len(source.classes):
+            self.seg.append(seg_distortion(source.classes, decoded.classes).cpu())
+            self.pose.append(pose_distortion(source.poses, decoded.poses, self.judged).cpu())
+            self._count(source.classes, decoded.classes)
+        if source.first_classes is not None and decoded.first_classes is not None:
+            self.first.append(seg_distortion(source.first_classes, decoded.first_classes).cpu())
+            self._count(source.first_classes, decoded.first_classes)
+
+    def _count(self, source: Tensor, decoded: Tensor) -> None:
+        count = len(self.pixels)
+        joint = 2 * source.long() + (source != decoded)
+        kept_lost = torch.bincount(joint.flatten(), minlength=2 * count)[: 2 * count]
+        kept, lost = kept_lost.cpu().view(count, 2).unbind(1)
+        self.pixels += (kept + lost).numpy()
+        self.lost += lost.numpy()
+
+    def evaluation(
+        self, decoded: Clip, fps: Fraction, compressed_bytes: int, source_bytes: int
+    ) -> Evaluation:
+        """Return the evaluation of a whole clip."""
+        seg, pose = torch.cat(self.seg).numpy(), torch.cat(self.pose).numpy()
+        first = torch.cat(self.first).numpy() if self.first else None
+        score = Score(
+            seg=float(seg.mean(dtype=np.float64)),
+            pose=float(pose.mean(dtype=np.float64)),
+            rate=compressed_bytes / source_bytes,
+        )
+        return Evaluation(
+            score,
+            seg,
+            pose,
+            compressed_bytes,
+            source_bytes,
+            self.stack.name,
+            self.stack.fingerprint,
+            decoded.width,
+            decoded.height,
+            fps,
+            first,
+            shares(self.stack.classes, self.lost, self.pixels),
+        )
 
 
-def _finite(values: Tensor) -> bool:
-    """Return whether all values are finite; NaN and infinity both show in the extremes."""
-    return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
-
-
-def _seen(batches: Iterable[Frames], stack: Stack, device: str) -> Generator[Tensor, None, None]:
-    """Yield pairs ``uint8 (B, 2, H, W, 3)`` as the networks take them: float32 ``(B, 2, 3, h, w)``.
-
-    Where both networks read frames of one size, every frame is resized to it here, once, and by
-    itself: a batch of whole frames in float32 would be large.
-    """
-    height, width = stack.input_size
-    for pairs in batches:
-        writeable = pairs if pairs.flags.writeable else pairs.copy()  # torch would warn
-        frames = torch.from_numpy(writeable).to(device).permute(0, 1, 4, 2, 3)
-        if not stack.shared_input:
-            yield frames.to(torch.float32, memory_format=torch.contiguous_format)
-            continue
-        rgb = torch.empty(len(pairs), 2, 3, height, width, device=frames.device)
-        for frame, small in zip(frames.flatten(0, 1), rgb.flatten(0, 1), strict=True):
-            # Channels last, as the frame is: the same values in half the time.
-            small.copy_(resize(frame[None].float(), (height, width))[0])
-        yield rgb
+def _tell(progress: Progress | None, frames: int, clip: Clip) -> None:
+    if progress is not None:
+        done, total = frames // 2, clip.num_frames // 2
+        progress(done / total, f"pair {done} of {total}")
 
 
 def _ahead(batches: Generator[T, None, None], device: str) -> Generator[T, None, None]:
@@ -301,40 +352,40 @@ def _side_by_side(
     batch_pairs: int,
     stack: Stack,
     device: str,
-) -> Generator[tuple[Tensor | None, Tensor], None, None]:
-    """Yield batches of pairs of both clips; None for a source whose outputs are known already."""
-    seen = _seen(_pairs(decoded, batch_pairs), stack, device)
+    every_frame: bool,
+) -> Generator[tuple[Outputs | None, Tensor | None, Tensor], None, None]:
+    """Yield batches of both clips: the source's outputs where they are known, else its frames."""
+    seen = seen_frames(frame_batches(decoded, batch_pairs, every_frame), stack, device)
     if isinstance(reference, ReferenceOutputs):
+        if every_frame and reference.first_classes is None:
+            raise ValueError("the reference outputs are those of second frames only")
+        done = 0
         for rgb in seen:
-            yield None, rgb
+            yield _known(reference, done, done + len(rgb), every_frame), None, rgb
+            done += len(rgb)
     else:
-        yield from zip(_seen(_pairs(reference, batch_pairs), stack, device), seen, strict=True)
+        sources = seen_frames(frame_batches(reference, batch_pairs, every_frame), stack, device)
+        for source_rgb, rgb in zip(sources, seen, strict=True):
+            yield None, source_rgb, rgb
 
 
-def _pairs(clip: Clip, batch_pairs: int) -> Generator[Frames, None, None]:
-    """Yield pairs, ``uint8 (B, 2, H, W, 3)``, of exactly the frames that the clip promises."""
-    seen = 0
-    for frames in clip.batches(2 * batch_pairs):
-        seen += len(frames)
-        whole = len(frames) // 2 * 2
-        if whole:
-            yield frames[:whole].reshape(-1, 2, *frames.shape[1:])
-    if seen != clip.num_frames:
-        raise DamagedError(f"the clip promises {clip.num_frames} frames, but gave {seen}")
+def _known(reference: ReferenceOutputs, start: int, end: int, every_frame: bool) -> Outputs:
+    """Return the outputs for the source's frames from ``start`` to before ``end``."""
+    pairs = slice(start // 2, end // 2)
+    first = reference.first_classes if every_frame else None
+    others = None if first is None else first[start // 2 : (end + 1) // 2]
+    return Outputs(reference.classes[pairs], reference.poses[pairs], others)
 
 
-def _count_pairs(num_frames: int) -> int:
+def _check_pairs(num_frames: int) -> None:
     if num_frames < 2:
         raise UserError(
             f"a clip of {num_frames} frame{'s' if num_frames != 1 else ''} forms no pair to "
             "judge; a score needs two frames or more"
         )
-    return num_frames // 2
 
 
-def check_alike(
-    reference: Clip | ReferenceOutputs, decoded: Clip, as_read: bool = False
-) -> None:
+def check_alike(reference: Clip | ReferenceOutputs, decoded: Clip, as_read: bool = False) -> None:
     """Refuse clips that cannot be compared frame by frame; of one size, unless ``as_read``.
 
     Raises UserError.

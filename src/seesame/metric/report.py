@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seesame.metric.evaluator import Evaluation
+from seesame.metric.figures import Figures
 
 
 def plain_report(
@@ -28,12 +29,13 @@ def plain_report(
         "file": file,
         "bytes": f"{evaluation.compressed_bytes:,} of the source's {evaluation.source_bytes:,}",
         "rate": f"{score.rate:.6f}",
-        "seg": f"{score.seg:.6f}  share of pixels whose class changes",
+        "seg": f"{score.seg:.6f}  share of pixels whose class changes, on second frames",
+        **frame_lines(evaluation.figures),
         "pose": f"{score.pose:.6f}  mean squared difference of the pose values",
         "score": f"{score.total:.4f}  100*seg + 25*rate + sqrt(10*pose); lower is better",
         "stack": evaluation.stack,
     }
-    lines = [f"{name:<5}  {value}" for name, value in figures.items()]
+    lines = [f"{name:<6}  {value}" for name, value in figures.items()]
     for other in transfers:
         lines.append(
             f"judged by {other.stack} as well: seg {other.score.seg:.6f}, "
@@ -87,11 +89,53 @@ def report_values(evaluation: Evaluation) -> dict[str, Any]:
         "width": evaluation.width,
         "height": evaluation.height,
         "fps": float(evaluation.fps),
+        "frames": frame_values(evaluation.figures),
         "pairs": {
             "seg": [float(value) for value in evaluation.seg],
             "pose": [float(value) for value in evaluation.pose],
         },
     }
+
+
+def frame_lines(figures: Figures, digits: int = 6) -> dict[str, str]:
+    """Return lines on the judged frames, by their names: mean, worst class, worst moment."""
+    mean = f"{figures.seg:.{digits}f}  seg on every frame" if figures.every_frame else None
+    lines = {"frames": mean, "class": worst_class(figures), "worst": worst_moment(figures)}
+    return {name: text for name, text in lines.items() if text is not None}
+
+
+def frame_values(figures: Figures) -> dict[str, Any]:
+    """Return the figures that limits bind as plain JSON values."""
+    found = figures.worst_class
+    return {
+        "rule": figures.rule,
+        "seg": figures.seg,
+        "seg_p95": figures.seg_at[95],
+        "seg_worst": figures.worst_seg,
+        "pose_p95": figures.pose_at[95],
+        "pose_worst": figures.pose_at[-1],
+        "lost": dict(figures.lost),
+        "worst_class": None if found is None else {"name": found[0], "lost": found[1]},
+        "worst_moment": {
+            "frame": figures.worst_frame,
+            "seconds": figures.worst_s,
+            "seg": figures.worst_seg,
+        },
+    }
+
+
+def worst_class(figures: Figures) -> str | None:
+    """Return in words the class that loses most of its pixels; None where no class is known."""
+    found = figures.worst_class
+    return None if found is None else f"{found[0]} loses {found[1]:.2%} of its pixels"
+
+
+def worst_moment(figures: Figures) -> str:
+    """Return in words where most pixels change class."""
+    return (
+        f"at {figures.worst_s:.2f} s (frame {figures.worst_frame}) "
+        f"{figures.worst_seg:.2%} of the pixels change class"
+    )
 
 
 def json_report(evaluation: Evaluation, config: Mapping[str, object] | None = None) -> str:

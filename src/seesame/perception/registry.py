@@ -135,11 +135,12 @@ def complete_stack(found: Any, name: str) -> Stack:
     size = found.input_size
     if not (isinstance(size, tuple) and len(size) == 2 and all(n > 0 for n in size)):
         raise UserError(f"{name}: input_size must be (height, width), not {size!r}")
-    if not hasattr(found, "shared_input"):
-        try:
-            found.shared_input = Stack.shared_input
-        except AttributeError as error:
-            raise UserError(f"{name} is not a stack: it lacks shared_input") from error
+    for member in ("shared_input", "challenge_rule"):
+        if not hasattr(found, member):
+            try:
+                setattr(found, member, getattr(Stack, member))
+            except AttributeError as error:
+                raise UserError(f"{name} is not a stack: it lacks {member}") from error
     stack: Stack = found
     return stack
 

@@ -39,6 +39,10 @@ class Stack(Protocol):
     """True when both networks read frames of ``input_size``, so that a caller may resize each
     frame once for both."""
 
+    challenge_rule: bool = False
+    """True for the networks of the comma.ai challenge, whose rule judges the segmentation of the
+    second frame of each pair alone; else limits bind every frame."""
+
     def segment(self, rgb: "Tensor") -> "Tensor":
         """Return class logits ``(B, C, h, w)`` of frames ``(B, 3, H, W)`` in 0..255."""
 

@@ -53,6 +53,7 @@ def observe(
     stack: Stack,
     plan: Plan,
     tracks: Tracks,
+    every_frame: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Observed:
@@ -70,6 +71,7 @@ def observe(
         stack: the frozen nets.
         plan: of the previews.
         tracks: where they go.
+        every_frame: judge every frame for segmentation, not second frames alone.
         device: where the nets run.
         progress: called after every batch of pairs.
 
@@ -80,7 +82,14 @@ def observe(
     compared = _ComparedClip(source, subject.clip, number, plan, tracks)
     masks = _Masks(stack, number, tracks)
     evaluation = evaluate(
-        reference, compared, stack, subject.bytes, device=device, progress=progress, watch=masks
+        reference,
+        compared,
+        stack,
+        subject.bytes,
+        every_frame=every_frame,
+        device=device,
+        progress=progress,
+        watch=masks,
     )
     likeness = [value for value in compared.likeness if value is not None]
     return Observed(
@@ -108,9 +117,7 @@ class _Masks:
         self._number, self._tracks = number, tracks
 
     def __call__(self, seen: BatchOutputs) -> None:
-        self.source_poses.append(seen.poses.cpu().numpy().copy())
-        self.poses.append(seen.decoded_poses.cpu().numpy().copy())
-        ours, theirs = seen.classes.cpu().numpy(), seen.decoded_classes.cpu().numpy()
+        ours, theirs = seen.source.frames.cpu().numpy(), seen.decoded.frames.cpu().numpy()
         if max(ours.max(), theirs.max()) >= len(self.confusion.names):
             raise UserError(
                 f"the stack names {len(self.confusion.names)} classes, but its net gives more"
@@ -118,6 +125,12 @@ class _Masks:
         self.size = (*ours.shape[1:], min(ours.dtype.itemsize, 2))
         for source, decoded in zip(ours, theirs, strict=True):
             self.confusion.add(source, decoded)
+        if not len(seen.source.classes):
+            return  # an odd last frame alone, which forms no pair
+        self.source_poses.append(seen.source.poses.cpu().numpy().copy())
+        self.poses.append(seen.decoded.poses.cpu().numpy().copy())
+        pairs = (one.classes.cpu().numpy() for one in (seen.source, seen.decoded))
+        for source, decoded in zip(*pairs, strict=True):
             if self._number == 1:
                 self._tracks.add("m0", packed_mask(source))
             self._tracks.add(f"m{self._number}", packed_mask(decoded))

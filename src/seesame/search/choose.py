@@ -4,6 +4,7 @@ A part of the time goes to the search; the rest to a hybrid over the best settin
 and, where there is enough of it, to hnerv. The file that does best by the goal is kept.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from seesame.context import Note, Progress, no_note, no_progress
 from seesame.errors import UserError
 from seesame.files import check_output
 from seesame.jobs.runner import Result, Runner
-from seesame.jobs.spec import Job, Outcome, Stages, limit_settings, silent
+from seesame.jobs.spec import Job, Outcome, Stages, silent
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Trial
 from seesame.search.auto import Tell, auto
@@ -64,8 +65,8 @@ def compress_automatically(
         check_output(job.out, job.overwrite)
     start = time.monotonic()
     seconds = tuning.seconds if seconds is None else seconds
-    goal = Goal(job.limits)
     with Runner.open(job, store, stages=stages, note=note) as runner:
+        goal = Goal(runner.bench.bound(job.limits))
         with stages("auto") as bar:
             told = _Told(goal, start, seconds, bar, tuning)
             left = seconds - (time.monotonic() - start)
@@ -78,7 +79,15 @@ def compress_automatically(
             figures = f"score {trial.score.total:.4f}, {trial.bytes:,} bytes"
             note(f"auto also tried {trial.codec}: {figures}")
     spent = time.monotonic() - start
-    return replace(best, path=job.out, bytes=size, encode_s=spent, limits=job.limits)
+    made = replace(best, path=job.out, bytes=size, encode_s=spent, limits=goal.limits)
+    return replace(made, advice=_advice(made, seconds))
+
+
+def _advice(outcome: Outcome, seconds: float) -> str:
+    """Return what would help a file that misses limits; nothing for one that keeps them."""
+    if [held.name for held in outcome.missed] == ["bytes"]:
+        return f"--max-bytes {outcome.bytes}"
+    return f"--budget {math.ceil(2 * seconds)}s, or higher limits" if outcome.missed else ""
 
 
 class _Told:
@@ -158,7 +167,9 @@ def choose(
     left = seconds - (time.monotonic() - start)
     for codec, share in _trained(left, runner.stack.differentiable, tuning):
         settings = _settings(codec, found, goal) | {"budget_s": max(10.0, share * left)}
-        made = runner.bench.encode(codec, settings, seed=seed, progress=training(codec))
+        made = runner.bench.encode(
+            codec, settings, limits=goal.limits, seed=seed, progress=training(codec)
+        )
         files.append((Trial.of(made), made))
     best = goal.best(trial for trial, _ in files)
     assert best is not None
@@ -179,7 +190,7 @@ def _trained(left: float, differentiable: bool, tuning: ChoiceTuning) -> list[tu
 
 def _settings(codec: str, best: Trial, goal: Goal) -> dict[str, Any]:
     """The settings of a training: the goal's limits, and for a hybrid the base that was found."""
-    given = limit_settings(goal.limits)
+    given: dict[str, Any] = {}
     if codec == "hybrid":
         # Its quality is left to hybrid: with corrections and a network a lower one is enough.
         found = {k: v for k, v in chosen_settings(best).items() if k not in ("crf", "sharpen")}

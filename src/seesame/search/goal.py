@@ -28,19 +28,30 @@ class Goal:
     @property
     def measure(self) -> str:
         """The figure to minimise among files that keep the limits: bytes, distortion or score."""
-        limits = self.limits
-        if limits.seg is not None or limits.pose is not None or limits.score is not None:
+        if self.limits.on_distortion:
             return "bytes"
-        return "score" if limits.bytes is None else "distortion"
+        return "score" if self.limits.bytes is None else "distortion"
 
     def value(self, trial: Trial) -> float:
         """Return the measure of a trial."""
         values = {"bytes": trial.bytes, "distortion": trial.distortion}
         return values.get(self.measure, trial.score.total)
 
+    def excess(self, trial: Trial) -> float:
+        """Return how far a trial is beyond the limits; 0 if it keeps all.
+
+        A file that is no smaller than its source keeps nothing that the source does not.
+        """
+        beyond = self.limits.excess(trial.judged) if self.limits.given else 0.0
+        return beyond + larger(trial.bytes, trial.source_bytes)
+
+    def kept(self, trial: Trial) -> bool:
+        """Return whether a trial keeps all limits."""
+        return self.excess(trial) == 0
+
     def rank(self, trial: Trial) -> tuple[float, float]:
         """Return how far a trial is beyond the limits, then its measure; lower is better."""
-        return self.limits.excess(trial.score, trial.bytes), self.value(trial)
+        return self.excess(trial), self.value(trial)
 
     def penalised(self, trial: Trial) -> float:
         """Return the measure's logarithm, far above all others for a file beyond the limits."""
@@ -52,15 +63,15 @@ class Goal:
         return min(trials, key=self.rank, default=None)
 
     def __str__(self) -> str:
-        limits = self.limits
-        bounds = {"score": limits.score, "seg": limits.seg, "pose": limits.pose}
-        given = [f"{name} <= {bound:g}" for name, bound in bounds.items() if bound is not None]
-        if limits.bytes is not None:
-            given.append(f"bytes <= {limits.bytes:,}")
-        if not given:
+        if not self.limits.given:
             return "lowest score"
-        only_bytes = len(given) == 1 and limits.bytes is not None
-        return f"{'lowest distortion' if only_bytes else 'fewest bytes'} with {', '.join(given)}"
+        what = "fewest bytes" if self.limits.on_distortion else "lowest distortion"
+        return f"{what} with {self.limits}"
+
+
+def larger(size: float, source_bytes: int) -> float:
+    """Return by which share of the source a file reaches beyond it; 0 for a smaller file."""
+    return 0.0 if size < source_bytes else (size - source_bytes + 1) / source_bytes
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:

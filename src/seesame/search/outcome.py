@@ -9,6 +9,7 @@ from typing import Any
 from seesame.codecs.segments import NAME as SEGMENTS
 from seesame.files import replacing
 from seesame.jobs.trial import Trial
+from seesame.metric.report import frame_values
 from seesame.search.goal import pareto_front
 from seesame.search.plot import draw
 from seesame.search.space import complete
@@ -17,7 +18,7 @@ FIGURES = ("codec", "bytes", "rate", "seg", "pose", "score", "encode_s", "judge_
 
 
 def trial_values(trial: Trial) -> dict[str, Any]:
-    """Return a trial as plain values in full precision."""
+    """Return a trial as plain values in full precision; seg and pose are those of the score."""
     return {
         "codec": trial.codec,
         "settings": dict(trial.settings),
@@ -28,6 +29,7 @@ def trial_values(trial: Trial) -> dict[str, Any]:
         "score": trial.score.total,
         "encode_s": trial.encode_s,
         "judge_s": trial.judge_s,
+        "frames": None if trial.figures is None else frame_values(trial.figures),
     }
 
 

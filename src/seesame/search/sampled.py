@@ -7,12 +7,12 @@ the best is then moved for as long as that helps.
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seesame.jobs.runner import Runner
 from seesame.jobs.spec import Source
 from seesame.jobs.trial import Trial
-from seesame.metric.limits import Limits
 from seesame.search.auto import Tell
 from seesame.search.excerpt import Span, sample, windows
 from seesame.search.goal import Goal
@@ -86,7 +86,7 @@ def scaled(goal: Goal, share: float) -> Goal:
     """Return the goal for a part of a clip: as good as the whole, in its share of the bytes."""
     limits = goal.limits
     size = None if limits.bytes is None else max(1, round(share * limits.bytes))
-    return Goal(Limits(limits.score, limits.seg, limits.pose, size))
+    return Goal(replace(limits, bytes=size))
 
 
 def _name(codec: str, settings: object) -> tuple[str, str]:

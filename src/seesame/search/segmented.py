@@ -20,6 +20,8 @@ from seesame.errors import UserError
 from seesame.jobs.runner import Result, Runner
 from seesame.jobs.spec import Source
 from seesame.jobs.trial import Trial
+from seesame.metric.figures import combined
+from seesame.metric.score import Score
 from seesame.search.auto import Tell, auto
 from seesame.search.excerpt import cut_out
 from seesame.search.goal import Goal
@@ -130,7 +132,13 @@ def together(
             ]
         }
         size = sum(trial.bytes for trial in chosen)
-        return Trial(NAME, settings, size, source_bytes, seg, pose, 0.0, 0.0)
+        judged = None
+        if goal.limits.given:
+            counts = [frames for frames, _ in parts]
+            own = [trial.judged for trial in chosen]
+            score = Score(seg, pose, size / source_bytes).total
+            judged = combined(list(zip(counts, own, strict=True)), score, size)
+        return Trial(NAME, settings, size, source_bytes, seg, pose, 0.0, 0.0, judged)
 
     weights = np.geomspace(*tuning.weights)
     combinations = _at_equal_slopes(parts, pairs, source_bytes, weights)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from seesame.codecs.av.settings import FAMILY, parse_settings
+from seesame.codecs.registry import codec_name
 from seesame.errors import UserError
 
 MOST_VALUES = 10_000
@@ -83,6 +84,7 @@ def complete(codec: str, settings: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: not a classical codec, an unknown setting, or a value out of range.
     """
+    codec = codec_name(codec)
     if codec not in FAMILY:
         raise UserError(f"search is over {', '.join(FAMILY)}; there is no {codec!r} among them")
     return asdict(parse_settings(FAMILY[codec], settings))

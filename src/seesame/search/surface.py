@@ -70,12 +70,10 @@ class Surface:
         at: Places = np.array(places)
         weights = self._weights([goal.rank(trial) for trial in known])
         tiny = self.tuning.tiny
-        logs = np.array(
-            [(math.log(t.bytes), math.log(t.seg + tiny), math.log(t.pose + tiny)) for t in known]
-        )
+        logs = np.array([np.log([t.bytes, *_distortions(goal, t) + tiny]) for t in known])
         fit, level = _ridge(self._encoded(at), logs, weights, self.tuning.ridge)
-        size, seg, pose = np.exp((self._features @ fit + level).clip(-40, 40).T)
-        value = _penalised(goal, size, seg - tiny, (pose - tiny).clip(0), known[0].source_bytes)
+        size, *distortions = np.exp((self._features @ fit + level).clip(-40, 40).T)
+        value = _penalised(goal, size, np.stack(distortions) - tiny, known[0])
         for number, axis in enumerate(self.space.axes):
             if not self.is_long(axis):
                 fresh = ~np.isin(np.arange(len(axis.values)), at[:, number])
@@ -125,7 +123,7 @@ def _spread(axis: Axis) -> Floats:
 def _ridge(
     features: Floats, targets: Floats, weights: Floats, ridge: float
 ) -> tuple[Floats, Floats]:
-    """Weighted ridge regression: coefficients ``(F, 3)`` and constants ``(3,)``."""
+    """Weighted ridge regression: coefficients ``(F, V)`` and constants ``(V,)`` of V values."""
     share = weights / weights.sum()
     middle, level = share @ features, share @ targets
     x, y = features - middle, targets - level
@@ -134,14 +132,27 @@ def _ridge(
     return fit, level - middle @ fit
 
 
-def _penalised(goal: Goal, size: Floats, seg: Floats, pose: Floats, source: int) -> Floats:
-    """``goal.penalised`` of many points at once."""
-    distortion = 100 * seg + np.sqrt(10 * pose)
-    total = distortion + 25 * size / source
-    figures = {"score": total, "seg": seg, "pose": pose, "bytes": size}
-    excess = np.zeros_like(size)
-    for name, bound in vars(goal.limits).items():
-        if bound is not None:
-            excess += (figures[name] - bound).clip(0) / max(bound, LEAST)
-    value = (figures | {"distortion": distortion})[goal.measure]
+def _distortions(goal: Goal, trial: Trial) -> Floats:
+    """Return what is predicted beside bytes: the score's seg and pose, and what is bounded."""
+    bounded = goal.limits.held(trial.judged) if goal.limits.given else []
+    return np.array([trial.seg, trial.pose, *(held.value for held in bounded)])
+
+
+def _penalised(goal: Goal, size: Floats, distortions: Floats, known: Trial) -> Floats:
+    """Return ``goal.penalised`` of many points at once.
+
+    Args:
+        goal: what is minimised.
+        size: bytes of each point.
+        distortions: of each point, as :func:`_distortions` lists them, ``(V, N)``.
+        known: any trial; the names of what is bounded come from it.
+    """
+    seg, pose, *values = distortions
+    distortion = 100 * seg + np.sqrt(10 * pose.clip(0))
+    total = distortion + 25 * size / known.source_bytes
+    excess = (size - known.source_bytes).clip(0) / known.source_bytes
+    for held, value in zip(goal.limits.held(known.judged) if values else [], values, strict=True):
+        value = {"bytes": size, "score": total}.get(held.name, value)
+        excess += (value - held.bound).clip(0) / max(held.bound, LEAST)
+    value = {"bytes": size, "distortion": distortion, "score": total}[goal.measure]
     return np.where(excess > 0, BEYOND + excess, np.log(value.clip(LEAST)))

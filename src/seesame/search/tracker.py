@@ -37,7 +37,7 @@ class Tracker:
         """Write a trial to the log, and whether it is the best so far by the goal."""
         known = [one for one in (self.best, trial) if one is not None]
         self.best = self.goal.best(known)
-        excess = self.goal.limits.excess(trial.score, trial.bytes)
+        excess = self.goal.excess(trial)
         best = self.best is trial
         self._numbers[str(trial)] = self.log.candidate(trial.score, trial.bytes, excess, best)
 

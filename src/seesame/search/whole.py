@@ -1,7 +1,7 @@
 """A whole search, from a clip to its best trial: by ``auto`` or a grid, on a sample, in parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seesame.context import EncodeContext, Note, no_note
@@ -74,11 +74,15 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """The trials of a search, its best, and how many were not in the store."""
+    """The trials of a search, its best by a goal, and how many were not in the store.
+
+    The goal's limits follow the stack's rule and have the whole names of its classes.
+    """
 
     trials: list[Trial]
     best: Trial
     made: int
+    goal: Goal
 
 
 def search_clip(
@@ -103,11 +107,14 @@ def search_clip(
 
     Raises:
         MissingExtraError: the method needs Optuna, which is not installed.
-        UserError: the clip forms no pair, no encode succeeded, or the store or log fails.
+        UserError: the clip forms no pair, no encode succeeded, a limit is on no class of the stack,
+            or the store or log fails.
         DamagedError: the clip cannot be decoded to its end.
     """
     keep_freed_memory()
+    job = replace(job, limits=search.limits)
     with Runner.open(job, store, jobs, stages=stages, note=note) as runner:
+        search = replace(search, limits=runner.bench.bound(search.limits))
         spans = search.windows(runner.clip)
         total = sum(space.size() for space in search.spaces)
         total = search.trials if search.method == "auto" else total
@@ -123,7 +130,7 @@ def search_clip(
             "search", runner.clip, context, noted, seconds=0, steps=total, resume=False
         ) as log:
             found = _searched(runner, search, spans, total, log, stages, note)
-            return Found(*found, runner.made)
+            return Found(*found, runner.made, search.goal)
 
 
 def _searched(

@@ -28,14 +28,44 @@ SUFFIXES = (".mp4", ".mkv", ".mov")
 
 _BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]
 _OF_THE_FILE = frozenset(
-    "major_brand minor_version compatible_brands encoder duration number_of_frames "
-    "number_of_bytes bps vendor_id timecode".split()
+    [
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "encoder",
+        "duration",
+        "number_of_frames",
+        "number_of_bytes",
+        "bps",
+        "vendor_id",
+        "timecode",
+    ]
 )
 """Metadata that describe a file or its packets, not what it shows; the muxer writes its own."""
 _OF_MP4 = frozenset(
-    "title artist album_artist composer album date comment genre copyright grouping lyrics "
-    "description synopsis show episode_id network keywords media_type location creation_time "
-    "author".split()
+    [
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "media_type",
+        "location",
+        "creation_time",
+        "author",
+    ]
 )
 """Metadata for which MP4 has a place of its own; with others, all are written as free keys."""
 _MATROSKA_TICK = Fraction(1, 1000)
@@ -307,9 +337,7 @@ def _copied(
         yield packet
 
 
-def _timed(
-    path: Path, video: InputContainer, times: Times, target: Stream
-) -> Iterator[AnyPacket]:
+def _timed(path: Path, video: InputContainer, times: Times, target: Stream) -> Iterator[AnyPacket]:
     """Yield the packets of the video with the times of its frames.
 
     Frames are shown in the order of the coded file's timestamps. A packet is decoded as many frames
@@ -346,7 +374,9 @@ def _order(path: Path) -> tuple[list[int], int]:
     return ranks, max(number - rank for number, rank in enumerate(ranks))
 
 
-def ticks(times: Times, time_base: Fraction, out: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def ticks(
+    times: Times, time_base: Fraction, out: Path
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return timestamps in ticks of another length, each rounded to the nearest.
 
     Raises:
@@ -504,9 +534,7 @@ def _payload(data: bytes) -> bytes:
     return data
 
 
-def _same(
-    before: Stream, after: Stream, old: list[_Copy], new: list[_Copy], alike: bool
-) -> bool:
+def _same(before: Stream, after: Stream, old: list[_Copy], new: list[_Copy], alike: bool) -> bool:
     """Return whether packets came back, their times rounded to the new ticks where need be."""
     if len(old) != len(new) or not (before.time_base and after.time_base):
         return len(old) == len(new) == 0
@@ -524,9 +552,7 @@ def _same(
     return True
 
 
-def _check_video(
-    path: Path, index: int, coded: Path, times: Times, size: tuple[int, int]
-) -> None:
+def _check_video(path: Path, index: int, coded: Path, times: Times, size: tuple[int, int]) -> None:
     """Compare the video of a written file with what went into it.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container
 from seesame.codecs.av.settings import FAMILY, parse_settings
-from seesame.codecs.av.stream import frame_bytes
+from seesame.codecs.av.stream import frame_bytes, read_stream
 from seesame.codecs.base import Codec
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ class AvCodec(Codec):
 
         self.check(container)
         return AvClip(container, self.member)
+
+    def notes(self, container: Container) -> dict[str, str]:
+        """Say where the picture is coded at another size than the clip's. Raises DamagedError."""
+        head, _ = read_stream(container, self.name)
+        if (head.width, head.height) == (container.width, container.height):
+            return {}
+        size = f"coded at {head.width}x{head.height}"
+        return {"scaled": f"{size}, made {container.width}x{container.height} by the decoder"}
 
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
         """Return the bytes of the stream for each frame; empty where packets are in coding order.

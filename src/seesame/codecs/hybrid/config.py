@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from seesame.codecs.av.settings import FAMILY, parse_settings
 from seesame.codecs.hybrid.design import MAX_CODE, MAX_DEPTH, MAX_WIDTH, Design
+from seesame.codecs.registry import codec_name
 from seesame.errors import UnsupportedSettingError
 from seesame.neural.fitting.schedule import Phase, Schedule
 from seesame.neural.fitting.settings import TrainSettings
@@ -108,6 +109,8 @@ class HybridSettings(TrainSettings):
             )
         own = {k: v for k, v in settings.items() if not k.startswith(PREFIX)}
         made = super().from_mapping(own)
+        if isinstance(made.base, str):
+            made = replace(made, base=codec_name(made.base))
         if made.base not in FAMILY:
             raise UnsupportedSettingError(
                 f"hybrid: base must be one of {', '.join(FAMILY)}, not {made.base!r}"

@@ -103,7 +103,7 @@ def fit(
         file = file_type(clip, stack, chosen, context, log)
         log.stage("reading the source")
         context.progress(0.0, "reading the source")
-        material, look = _read(file, clip, stack, context)
+        material, look = _read(file, clip, stack, context, chosen.limits.every_frame)
         terms = (*file.terms(), *guard_terms(clip, chosen.guard_weight, context))
         network = file.build(material.frames, material.outputs)
         session = _Session(file, network, material, terms, start, look, stop, log)
@@ -145,14 +145,14 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 def _read(
-    file: TrainedFile, clip: Clip, stack: Stack, context: EncodeContext
+    file: TrainedFile, clip: Clip, stack: Stack, context: EncodeContext, every_frame: bool
 ) -> tuple[Material, float]:
     """Read the source; return what training reads, and the seconds that a judged pass takes."""
     before = time.monotonic()
     source = SourcePairs(clip, file.render)
     outputs = context.outputs
     if outputs is None:
-        outputs = reference_outputs(source, stack, device=context.device)
+        outputs = reference_outputs(source, stack, every_frame=every_frame, device=context.device)
         return Material(source.pairs(), outputs, clip.source_bytes), time.monotonic() - before
     for _ in source.batches(16):
         pass
@@ -339,8 +339,16 @@ class _Session:
         data = container.to_bytes()
         decoded = self.file.open(Container.from_bytes(data))
         outputs, stack = self.material.outputs, self.file.stack
-        found = evaluate(outputs, decoded, stack, len(data), device=self.context.device)
-        excess = self.settings.limits.excess(found.score, len(data))
+        limits = self.settings.limits
+        found = evaluate(
+            outputs,
+            decoded,
+            stack,
+            len(data),
+            every_frame=limits.every_frame,
+            device=self.context.device,
+        )
+        excess = limits.excess(found.figures) if limits.given else 0.0
         made = Candidate(found.score.total, data, excess, self.file.trained_bytes(container))
         best = made.rank <= self.best_rank
         self.best_rank = min(made.rank, self.best_rank)

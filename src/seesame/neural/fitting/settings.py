@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from seesame.context import EncodeContext
-from seesame.errors import UnsupportedSettingError
+from seesame.errors import UnsupportedSettingError, UserError
 from seesame.metric.limits import Limits
 
 
@@ -34,7 +34,7 @@ TUNING = SizeTuning()
 
 FOR_THIS_RUN = (
     *("resume", "preset", "budget_s", "steps"),
-    *("target_score", "max_seg", "max_pose"),
+    *("target_score", "max_seg", "max_pose", "challenge_rule"),
 )
 """Settings that only say when to end: a run may be resumed with others."""
 
@@ -51,9 +51,12 @@ class TrainSettings:
         pixel_weight: weight of the pixel term kept to the end; above 0 the picture stays viewable.
         guard_weight: weight of what each guard adds to the loss; 1 is the stack's own.
         target_score: the score that is good enough: training stops when a file reaches it.
-        max_seg: the seg distortion that is good enough; with other limits, all must hold.
+        max_seg: the seg distortion that is good enough; with other limits, all must hold. A number,
+            a text as ``p95=0.02`` or ``lane=0.05``, or a list of these
+            (:class:`~seesame.metric.limits.Limits`).
         max_pose: the same for the pose distortion.
         max_bytes: the same for the file's size; it also bounds the size to aim at.
+        challenge_rule: limits on seg bind second frames alone, not every frame.
         resume: go on from the checkpoint in the work folder.
         sidecar: look for corrections after training.
     """
@@ -70,8 +73,6 @@ class TrainSettings:
         "pixel_weight": (0, 1000),
         "guard_weight": (0, 100),
         "target_score": (0, 1e6),
-        "max_seg": (0, 1),
-        "max_pose": (0, 1e9),
         "max_bytes": (500, 10**8),
     }
     WHOLE: ClassVar[tuple[str, ...]] = ("steps", "bytes", "max_bytes")
@@ -83,9 +84,10 @@ class TrainSettings:
     pixel_weight: float = 0.0
     guard_weight: float = 0.5
     target_score: float | None = None
-    max_seg: float | None = None
-    max_pose: float | None = None
+    max_seg: Any = None
+    max_pose: Any = None
     max_bytes: int | None = None
+    challenge_rule: bool = False
     resume: bool = False
     sidecar: bool = True
 
@@ -136,11 +138,15 @@ class TrainSettings:
                 raise UnsupportedSettingError(
                     f"{self.CODEC}: {name} must be a whole number, not {value!r}"
                 )
+        try:
+            Limits.from_settings(vars(self))
+        except UserError as error:
+            raise UnsupportedSettingError(f"{self.CODEC}: {error}") from error
 
     @property
     def limits(self) -> Limits:
         """The limits of the user, with which training may end early."""
-        return Limits(self.target_score, self.max_seg, self.max_pose, self.max_bytes)
+        return Limits.from_settings(vars(self))
 
     def aim(self, free: int) -> int:
         """Return the size to aim at in bytes; ``free`` is the size that suits without any wish."""

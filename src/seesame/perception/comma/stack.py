@@ -157,6 +157,7 @@ class CommaStack(Stack):
     input_size = INPUT_SIZE
     judged = JUDGED
     shared_input = True
+    challenge_rule = True
 
     def __init__(
         self, segment: nn.Module, pose: nn.Module, fingerprint: str = "", official: bool = False

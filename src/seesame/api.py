@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seesame.context import Note, Progress, no_note
+from seesame.context import Note, Progress, no_note, no_progress
 from seesame.decoders import VideoDecoder, open_clip, resolve_device
-from seesame.jobs.spec import Outcome, limits_in
+from seesame.jobs.spec import Outcome
 from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
+from seesame.metric.figures import Figures
 from seesame.metric.limits import Limits
 from seesame.metric.score import Score
 from seesame.perception.registry import complete_stack
 from seesame.perception.stack import Stack
+from seesame.search.within import encode_within, finds_quality
 from seesame.video.clip import Clip
 
 
@@ -57,7 +59,16 @@ class Compressed:
     @property
     def missed(self) -> dict[str, float]:
         """The limits that the file does not keep, and by how much it exceeds each."""
-        return self.outcome.missed
+        return {one.name: one.by for one in self.outcome.missed}
+
+    @property
+    def figures(self) -> Figures:
+        """The figures that limits bind: of every frame or, by the challenge's rule, of the second
+        frames; with percentiles, classes and the worst moment.
+
+        Raises ValueError where the clip was compressed without a stack.
+        """
+        return self.outcome.figures
 
     def check_limits(self) -> None:
         """Raise LimitsNotMetError, with figures, where the file does not keep every limit."""
@@ -99,8 +110,11 @@ def compress(
         progress: called with the share of the encode that is done (0..1) and a short text.
         note: called with lines that the user should know.
         **settings: the codec's own, as ``crf=40`` or ``preset="fast"``; its page in the
-            documentation lists them. The limits of the trained codecs (``target_score``,
-            ``max_seg``, ``max_pose``, ``max_bytes``) are among them.
+            documentation lists them. Limits are among them: ``max_seg``, ``max_pose``,
+            ``max_bytes``, ``target_score``. ``max_seg`` and ``max_pose`` are a number, a text as
+            ``"p95=0.02"``, ``"worst=0.05"`` or ``"lane=0.05"``, or a list of these. Limits on seg
+            bind every frame; with ``challenge_rule=True``, second frames alone. A classical codec
+            finds the ``crf`` that keeps them with the fewest bytes, unless it is given.
 
     Raises:
         UnsupportedSettingError: the codec has no such setting, or does not take the value.
@@ -115,7 +129,13 @@ def compress(
     if stack is not None:
         stack = complete_stack(stack, "the stack")
     bench = Workbench(opened, stack, where, path=path, note=note)
-    limits = limits_in(settings) if stack is not None else Limits()
+    limits, settings = Limits.split(settings)
+    bench.challenge_rule = limits.challenge_rule
+    if finds_quality(codec, settings, limits):
+        found = encode_within(
+            bench, codec, settings, limits, seed=seed, progress=progress or no_progress
+        )
+        return Compressed(found)
     outcome = bench.encode(
         codec, settings, judge=False, limits=limits, seed=seed, progress=progress
     )
@@ -159,4 +179,6 @@ def score(
     )
     size = decoded.source_bytes if nbytes is None else nbytes
     judge = complete_stack(stack, "the stack")
-    return evaluate(source, decoded, judge, size, device=where, progress=progress, as_read=True).score
+    return evaluate(
+        source, decoded, judge, size, device=where, progress=progress, as_read=True
+    ).score
