@@ -8,7 +8,7 @@ import typer
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.jobs.spec import Outcome
+    from seesame.jobs.spec import Judged
     from seesame.metric.limits import Held, Limits
 
 MISSED = 4
@@ -109,7 +109,7 @@ def limit_values(limits: "Limits", held: "Sequence[Held]") -> dict[str, Any]:
     }
 
 
-def leave(outcomes: "Sequence[Outcome]", failed: int = 0) -> None:
+def leave(outcomes: "Sequence[Judged]", failed: int = 0) -> None:
     """End the command by the exit code that its outcomes mean; return where all is well."""
     if failed:
         raise typer.Exit(2)

@@ -70,7 +70,7 @@ def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> "P
             raise UserError("--set gop: given by --gop already")
         settings["gop"] = _frames(flags.gop, float(bench.clip.fps))
     share = MAX_SHARE if flags.max_share is None else flags.max_share
-    how = {"overwrite": job.overwrite, "tracks": flags.tracks, "max_share": share}
+    how: dict[str, Any] = {"overwrite": job.overwrite, "tracks": flags.tracks, "max_share": share}
     search = None
     if job.judge and finds_portable(settings):
         with stages(quiet)(f"compress {job.codec}") as bar:
@@ -87,8 +87,8 @@ def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> "P
             )
         found = search.file
     else:
-        more = {"judge": job.judge, "limits": job.limits}
-        found = write_portable(bench, job.codec, settings, job.out, **how, **more)
+        how |= {"judge": job.judge, "limits": bench.bound(job.limits)}
+        found = write_portable(bench, job.codec, settings, job.out, **how)
     if json:
         print_json(_values(job, found) | _search_values(search))
         return found

@@ -242,6 +242,7 @@ def judged_portable(
             open_clip(found.path, stream=found.stream),
             bench.stack,
             found.bytes,
+            every_frame=bench.every_frame,
             device=bench.device,
             progress=bar,
             as_read=True,

@@ -131,7 +131,7 @@ class Correction:
 
 def _pairs(frames: Tensor) -> Tensor:
     """Return the whole pairs of some frames, ``(B // 2, 2, 3, H, W)``."""
-    return frames[: len(frames) // 2 * 2].unflatten(0, (-1, 2))
+    return frames[: len(frames) // 2 * 2].reshape(-1, 2, *frames.shape[1:])
 
 
 def _direction(loss: Tensor, pictures: Tensor) -> Tensor:
