@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seesame.errors import DamagedError
+from seesame.video.transport import SIZES, ends_in_a_packet
 
-_TS_PACKETS = (188, 192, 204)
 _BOXES = frozenset(
     b"ftyp styp moov moof mdat free skip wide sidx mfra meta uuid pdin emsg prft".split()
 )
@@ -35,8 +35,8 @@ def check_complete(path: Path, format_name: str) -> None:
         elif format_name == "avi":
             end = _end_of_riff(file, size)
         elif format_name == "mpegts":
-            whole = any(size % packet == 0 for packet in _TS_PACKETS)
-            end = size if whole else size + 1
+            whole = any(size % packet == 0 for packet in SIZES)
+            end = size + 1 if not whole and ends_in_a_packet(path) else size
         else:
             return
     if end > size:
@@ -52,7 +52,8 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
         file.seek(position)
         head = file.read(16)
         if len(head) < 8:
-            return position + 8
+            # A box of a size that fits into 16 MB; else a newline, or so, behind the last box.
+            return position + 8 if head[0] == 0 else size
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")

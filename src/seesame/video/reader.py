@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,35 +17,42 @@ from av.video.stream import VideoStream
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
 from seesame.video.complete import check_complete
+from seesame.video.decoding import Damage, Decoding, leading_packets
+from seesame.video.headers import clusters_whole, video_facts
 from seesame.video.images import PICTURES, PictureClip
 from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
+from seesame.video.streams import BARE, choose, errors, file_key, opened, video
+from seesame.video.times import Times, mended
+from seesame.video.transport import scrambled
 
 DEFAULT_FPS = Fraction(20)
 """The frame rate of sources without timestamps: that of comma's cameras."""
 
-_BARE_STREAMS = {
-    ".hevc": "hevc",
-    ".h265": "hevc",
-    ".265": "hevc",
-    ".h264": "h264",
-    ".264": "h264",
-}
+_RATELESS = ("h264", "hevc")
+"""FFmpeg's names of bare formats whose declared rate is its own guess."""
 
-_CONTAINERS = "mov,matroska,webm,avi,mpegts,hevc,h264,mpeg,flv,ivf,obu,asf,ogg,mjpeg,m4v"
-"""The formats that FFmpeg may take a file for: never a playlist, which could name other files."""
 
-_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
-"""Report damage instead of hiding it behind guessed pixels."""
+@dataclass(frozen=True)
+class _Pass:
+    """What one pass over the whole file showed."""
 
-_NO_DECODER = "no decoder for this kind of video; convert it to H.264 first"
+    count: int
+    times: Times | None
+    oddities: tuple[str, ...]
 
-_counts: dict[tuple[str, int, int], int] = {}
-"""Frames of files already counted, by path, size and time of last change."""
+
+_passes: dict[tuple[object, ...], _Pass] = {}
+"""Files already read to their end, by path, size, time of last change, video and damage."""
 
 
 def open_clip(
-    path: Path | str, *, size: tuple[int, int] | None = None, fps: Fraction | int | None = None
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    fps: Fraction | int | None = None,
+    stream: int | None = None,
+    allow_damage: bool = False,
 ) -> Clip:
     """Open a clip for lazy reading.
 
@@ -52,9 +60,12 @@ def open_clip(
         path: a video file, a folder of PNG or JPEG pictures, or a headerless ``.raw``.
         size: ``(height, width)`` of a ``.raw``; comma's camera when None. Others know their size.
         fps: overrides what the file says; sources that say nothing have 20.
+        stream: number of the video among those of the file, from 0; the file's default when None.
+        allow_damage: read a damaged video as well as it goes, and count what is wrong in its
+            ``oddities``.
 
     Raises:
-        UserError: missing, not readable, no video in it.
+        UserError: missing, not readable, no such video in it.
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
@@ -63,6 +74,7 @@ def open_clip(
         raise UserError(f"{path}: {rate} frames a second; give a rate above 0")
     try:
         if path.is_dir():
+            _check_no_stream(path, stream)
             return PictureClip(path, rate or DEFAULT_FPS)
         if not path.exists():
             raise UserError(f"{path}: not found")
@@ -72,10 +84,16 @@ def open_clip(
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror})") from error
     if path.suffix.lower() == ".raw":
+        _check_no_stream(path, stream)
         return RawClip(path, size or CAMERA_SIZE, rate or DEFAULT_FPS)
     if path.suffix.lower() in PICTURES:
         raise UserError(f"{path}: a single picture; give the folder that holds the clip's pictures")
-    return VideoClip(path, rate)
+    return VideoClip(path, rate, stream, allow_damage)
+
+
+def _check_no_stream(path: Path, stream: int | None) -> None:
+    if stream:
+        raise UserError(f"{path}: holds one clip, number 0; there is no number {stream}")
 
 
 class VideoClip:
@@ -84,46 +102,75 @@ class VideoClip:
     Args:
         path: the file.
         fps: overrides what the file says.
+        stream: number of the video among those of the file; the file's default when None.
+        allow_damage: read on where the file is damaged, and count what is wrong.
     """
 
-    def __init__(self, path: Path, fps: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: Fraction | None = None,
+        stream: int | None = None,
+        allow_damage: bool = False,
+    ) -> None:
         self.path = path
+        self.allow_damage = allow_damage
         self.source_bytes = path.stat().st_size
-        with _errors(path), self._open() as (container, stream):
-            check_complete(path, container.format.name)
-            first = next(self._decode(container, stream), None)
+        self._fps = fps
+        self._fps_given = fps is not None
+        with errors(path):
+            self.stream, self._choice, self._format = self._chosen(stream)
+            damage = self._checked()
+            self._crop = self._facts()
+            with self._open() as (container, chosen):
+                self._skip = leading_packets(container, chosen)
+            with self._open() as (container, chosen):
+                self._declared = self._declared_fps(chosen)
+                decoding = Decoding(path, container, chosen, damage)
+                first = next(decoding.frames(self._skip), None)
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
             self._turn = _matrix(first)
-            self.height, self.width = upright(frame_to_rgb(first), self._turn).shape[:2]
-            self._declared = self._declared_fps(stream)
-        self._fps = fps
+            self.height, self.width = self._rgb(first).shape[:2]
 
     @property
     def fps(self) -> Fraction:
-        """The declared rate; the average of the timestamps where they say otherwise."""
+        """The declared rate; that of the median interval where the timestamps say otherwise."""
         if self._fps is None:
-            with _errors(self.path):
-                self._fps = self._average_fps()
+            times = self._whole().times
+            self._fps = self._declared if times is None else times.rate_near(self._declared)
         return self._fps
 
     @property
     def num_frames(self) -> int:
         """Exact count: the file is decoded once for it, unless it was read to its end before."""
-        key = self._key()
-        if key not in _counts:
-            for _ in self._frames():
-                pass
-        return _counts[key]
+        return self._whole().count
+
+    @property
+    def times(self) -> Times | None:
+        """The frames' timestamps, broken ones mended; None for a file without a clock.
+
+        The file is decoded once for them, as for ``num_frames``. Where the caller gave a frame
+        rate, it holds, and there are none.
+        """
+        return None if self._fps_given else self._whole().times
+
+    @property
+    def oddities(self) -> list[str]:
+        """Sentences about what is odd in the file and how it is read, an empty list if nothing.
+
+        The file is decoded once for them, as for ``num_frames``.
+        """
+        return ([self._choice] if self._choice else []) + list(self._whole().oddities)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
         batch = np.empty((batch_size, self.height, self.width, 3), dtype=np.uint8)
         filled = 0
         for frame in self._frames():
-            with _errors(self.path):
-                batch[filled] = upright(frame_to_rgb(frame), self._turn)
+            with errors(self.path):
+                batch[filled] = self._rgb(frame)
             filled += 1
             if filled == batch_size:
                 yield batch
@@ -131,59 +178,71 @@ class VideoClip:
         if filled:
             yield batch[:filled].copy()
 
+    def _whole(self) -> _Pass:
+        key = self._key()
+        if key not in _passes:
+            for _ in self._frames():
+                pass
+        return _passes[key]
+
+    def _rgb(self, frame: VideoFrame) -> Frames:
+        """Return a frame as it is to be shown: cropped as the container says, and upright."""
+        left, top, right, bottom = self._crop
+        rgb = frame_to_rgb(frame)
+        if left + right >= rgb.shape[1] or top + bottom >= rgb.shape[0]:
+            raise UserError("the container cuts off the whole picture")
+        rgb = rgb[top : rgb.shape[0] - bottom, left : rgb.shape[1] - right]
+        return upright(rgb, self._turn)
+
     def _frames(self) -> Iterator[VideoFrame]:
-        """Decode the whole file; count it on the way."""
-        count = 0
-        with _errors(self.path), self._open() as (container, stream):
-            for frame in self._decode(container, stream):
+        """Decode the whole file; count it and note its timestamps on the way."""
+        stamps: list[int | None] = []
+        duration = 0
+        with errors(self.path), self._open() as (container, stream):
+            damage = self._checked()
+            decoding = Decoding(self.path, container, stream, damage)
+            for frame in decoding.frames(self._skip):
                 if _layout(frame) != self._layout:
                     raise UserError(
                         f"{self.path}: changes from {_text(self._layout)} to "
-                        f"{_text(_layout(frame))} at frame {count}; split it there"
+                        f"{_text(_layout(frame))} at frame {len(stamps)}; split it there"
                     )
+                stamps.append(frame.pts)
+                duration = frame.duration
                 yield frame
-                count += 1
-        _counts[self._key()] = count
-
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Decode to the end; refuse what the demuxer or the decoder marks as damaged."""
-        packets = 0
-        end, longest = 0.0, 1 / float(self._declared_fps(stream))
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise DamagedError(f"{self.path}: damaged or truncated at packet {packets}")
-            packets += packet.size > 0
-            for frame in packet.decode():
-                assert isinstance(frame, VideoFrame)
-                if frame.is_corrupt:
-                    raise DamagedError(f"{self.path}: damaged frame near packet {packets}")
-                if frame.time is not None:
-                    end, longest = frame.time, max(longest, frame.time - end)
-                yield frame
-        self._check_end(container, stream, packets, end + 2 * longest)
-
-    def _check_end(
-        self, container: InputContainer, stream: VideoStream, packets: int, end: float
-    ) -> None:
-        """Compare what was read with what the container declares, where it declares anything.
-
-        Args:
-            container: just read to its end.
-            stream: the video in it.
-            packets: how many came.
-            end: seconds, the latest that the last frame's end may be.
-        """
-        if "mp4" in container.format.name:
-            declared = stream.frames
-            if packets < declared and self._packets_without_edits() < declared:
-                raise DamagedError(
-                    f"{self.path}: damaged: {packets} of {declared} frames; get a whole copy"
+            if not stamps:
+                raise DamagedError(f"{self.path}: holds no decodable frame")
+            self._check_end(decoding, stamps, duration)
+            told = damage.sentences()
+            if self._skip:
+                told.append(
+                    f"{self._skip} packets before the first key frame give no picture and are left "
+                    "out"
                 )
-        elif "matroska" in container.format.name:
-            seconds = _matroska_seconds(container, stream)
-            if end < seconds:
-                raise DamagedError(
-                    f"{self.path}: damaged: the video stops {seconds - end:.2f} s or more before "
+            times = None
+            if self._format not in BARE and stream.time_base and any(s is not None for s in stamps):
+                times, broken = mended(stamps, stream.time_base, duration or 0, self._declared)
+                told += broken
+        _passes[self._key()] = _Pass(len(stamps), times, tuple(told))
+
+    def _check_end(self, decoding: Decoding, stamps: list[int | None], duration: int) -> None:
+        """Compare what was read with what the container declares, where it declares anything."""
+        stream, name = decoding.stream, decoding.container.format.name
+        if "mp4" in name:
+            declared = stream.frames
+            if decoding.packets < declared and self._packets_without_edits() < declared:
+                decoding.damage.found(
+                    f"damaged: {decoding.packets} of {declared} frames; get a whole copy"
+                )
+        elif "matroska" in name and stream.time_base:
+            known = [stamp for stamp in stamps if stamp is not None]
+            longest = max(1 / self._declared, (duration or 0) * stream.time_base)
+            end = float(max(known, default=0) * stream.time_base + 2 * longest)
+            seconds = _matroska_seconds(decoding.container, stream)
+            # The last frame may be shown for long: then every block is there.
+            if end < seconds and not clusters_whole(self.path):
+                decoding.damage.found(
+                    f"damaged: the video stops {seconds - end:.2f} s or more before "
                     "its declared end; get a whole copy"
                 )
 
@@ -192,49 +251,47 @@ class VideoClip:
         with self._open({"ignore_editlist": "1"}) as (container, stream):
             return sum(packet.size > 0 for packet in container.demux(stream))
 
+    def _chosen(self, stream: int | None) -> tuple[int, str, str]:
+        """Return the number of the video to read, a word about the others, and the format."""
+        with opened(self.path) as container:
+            number, told = (stream, "") if stream is not None else choose(self.path, container)
+            video(self.path, container, number)
+            return number, told, container.format.name
+
+    def _checked(self) -> Damage:
+        """Return the record of the file's damage, after a look at its length."""
+        damage = Damage(self.path, self.allow_damage)
+        try:
+            check_complete(self.path, self._format)
+        except DamagedError as error:
+            damage.found(str(error).removeprefix(f"{self.path}: "))
+        return damage
+
+    def _facts(self) -> tuple[int, int, int, int]:
+        """Return what the container crops. Raises UserError for an encrypted video."""
+        facts = video_facts(self.path, self._format)
+        encrypted = self.stream < len(facts) and facts[self.stream].encrypted
+        if self._format == "mpegts":
+            with self._open() as (_, stream):
+                encrypted = scrambled(self.path, stream.id)
+        if encrypted:
+            raise UserError(f"{self.path}: the video is encrypted; decrypt it first")
+        return facts[self.stream].crop if self.stream < len(facts) else (0, 0, 0, 0)
+
     @contextmanager
     def _open(
         self, options: dict[str, str] | None = None
     ) -> Iterator[tuple[InputContainer, VideoStream]]:
-        bare = _BARE_STREAMS.get(self.path.suffix.lower())
-        # "file:" keeps a name with a colon from being taken for an address.
-        with av.open(
-            f"file:{self.path}",
-            format=bare,
-            metadata_errors="replace",
-            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-            | (options or {}),
-        ) as container:
-            videos = [s for s in container.streams.video if not _is_cover(s)]
-            if not videos:
-                raise UserError(f"{self.path}: no video in this file")
-            stream = videos[0]
-            if stream.codec_context is None:
-                raise UserError(f"{self.path}: {_NO_DECODER}")
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = _STRICT
-            yield container, stream
+        with opened(self.path, options) as container:
+            yield container, video(self.path, container, self.stream)
 
     def _declared_fps(self, stream: VideoStream) -> Fraction:
-        if self.path.suffix.lower() in _BARE_STREAMS:
+        if self._format in _RATELESS:
             return DEFAULT_FPS
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
 
-    def _average_fps(self) -> Fraction:
-        """Return the average rate of all timestamps; what Matroska declares may not hold."""
-        with self._open() as (container, stream):
-            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-            tick = stream.time_base
-        if len(times) < 2 or tick is None or self.path.suffix.lower() in _BARE_STREAMS:
-            return self._declared
-        intervals, span = len(times) - 1, (max(times) - min(times)) * tick
-        if span <= 0 or abs(span - intervals / self._declared) <= span / 100 + 2 * tick:
-            return self._declared
-        return (intervals / span).limit_denominator(1001)
-
-    def _key(self) -> tuple[str, int, int]:
-        status = self.path.stat()
-        return str(self.path.resolve()), status.st_size, status.st_mtime_ns
+    def _key(self) -> tuple[object, ...]:
+        return *file_key(self.path), self.stream, self.allow_damage
 
 
 _Layout = tuple[int, int, str, int]
@@ -273,26 +330,3 @@ def _matroska_seconds(container: InputContainer, stream: VideoStream) -> float:
     if len(container.streams) > 1 or container.duration is None:
         return 0.0
     return container.duration / av.time_base
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """Return whether a stream is a still picture beside the sound, not a video."""
-    return bool(stream.disposition & stream.disposition.attached_pic)
-
-
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Turn PyAV's errors and unsupported formats into one line with the file's name."""
-    try:
-        yield
-    except UserError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise type(error)(f"{path}: {error}") from error
-    except av.error.PermissionError as error:
-        raise UserError(f"{path}: not readable (permission denied)") from error
-    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError) as error:
-        raise UserError(f"{path}: {_NO_DECODER}") from error
-    except (av.error.FFmpegError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DamagedError(f"{path}: not a video, damaged or truncated ({reason})") from error

@@ -61,7 +61,7 @@ class Times:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """The timestamps in seconds, ``float64 (T,)``."""
-        return self.pts * float(self.time_base)
+        return np.multiply(self.pts, float(self.time_base), dtype=np.float64)
 
     @property
     def rate(self) -> Fraction:
@@ -70,21 +70,30 @@ class Times:
         It is a rate that cameras have (``TimesSettings.rates``) where one lies within the rounding
         of the ticks: intervals of 33, 34 and 33 ms are 30000/1001 frames a second.
         """
-        intervals = np.diff(self.pts) if len(self.pts) > 1 else np.array([self.duration])
-        middle = int(np.sort(intervals)[(len(intervals) - 1) // 2])
-        near = np.abs(intervals - middle) <= max(1, SETTINGS.jitter * middle)
-        steady = intervals[near]
-        count, total = len(steady), int(steady.sum())
-        mean = Fraction(total, count)
-        # Each run of steady intervals begins and ends at a rounded timestamp.
-        runs = int(near[0]) + int(np.count_nonzero(near[1:] & ~near[:-1]))
-        spread = max(1, int(steady.max() - steady.min()))
-        rounding = min(Fraction(runs * spread, count), SETTINGS.jitter * mean)
+        mean, rounding = self._steady()
         known = min(SETTINGS.rates, key=lambda rate: abs(1 / (rate * self.time_base) - mean))
         if abs(1 / (known * self.time_base) - mean) <= rounding:
             return known
         exact = 1 / (mean * self.time_base)
         return exact.limit_denominator(1001) or exact
+
+    def rate_near(self, declared: Fraction) -> Fraction:
+        """Return a declared rate where it is that of the median interval, else :attr:`rate`."""
+        mean, rounding = self._steady()
+        agrees = abs(1 / (declared * self.time_base) - mean) <= rounding
+        return declared if agrees else self.rate
+
+    def _steady(self) -> tuple[Fraction, Fraction]:
+        """Return the mean of the intervals close to the median, and its rounding, in ticks."""
+        intervals = np.diff(self.pts) if len(self.pts) > 1 else np.array([self.duration])
+        middle = int(np.sort(intervals)[(len(intervals) - 1) // 2])
+        near = np.abs(intervals - middle) <= max(1, SETTINGS.jitter * middle)
+        steady = intervals[near]
+        mean = Fraction(int(steady.sum()), len(steady))
+        # Each run of steady intervals begins and ends at a rounded timestamp.
+        runs = int(near[0]) + int(np.count_nonzero(near[1:] & ~near[:-1]))
+        spread = max(1, int(steady.max() - steady.min()))
+        return mean, min(Fraction(runs * spread, len(steady)), SETTINGS.jitter * mean)
 
 
 def clip_times(clip: Clip) -> Times | None:
