@@ -108,6 +108,8 @@ def open_clip(
     size: tuple[int, int] | None = None,
     fps: Fraction | int | None = None,
     device: str = "cpu",
+    stream: int | None = None,
+    allow_damage: bool = False,
 ) -> Clip:
     """Open a video, a folder of PNG or JPEG pictures, a headerless .raw or an .ssm file.
 
@@ -118,20 +120,25 @@ def open_clip(
         fps: frames a second, where the file says nothing or something else. An .ssm file always
             says it.
         device: where the networks of an .ssm file run: a torch device, or ``auto``.
+        stream: number of the video among those of a file that has several, from 0; the file's
+            default when None.
+        allow_damage: read a damaged video as well as it goes; ``clip.oddities`` count the damage.
 
     Returns:
         A clip: ``width``, ``height``, ``fps``, ``num_frames``, ``source_bytes`` (the size on disk)
         and ``batches(n)``, which decodes anew at every call.
 
     Raises:
-        UserError: missing, not readable, or no video in it.
+        UserError: missing, not readable, or no such video in it.
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
     if not path.is_dir() and is_ssm(path):
+        if stream:
+            raise UserError(f"{path}: holds one clip, number 0; there is no number {stream}")
         clip = decode_file(path, resolve_device(device))
         return _SsmClip(clip, path, path.stat().st_size)
-    return reader.open_clip(path, size=size, fps=fps)
+    return reader.open_clip(path, size=size, fps=fps, stream=stream, allow_damage=allow_damage)
 
 
 def open(

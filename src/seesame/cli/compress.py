@@ -26,6 +26,7 @@ from seesame.cli.compress_options import (
     codec_settings,
 )
 from seesame.cli.options import (
+    AllowDamageOption,
     ClipArgument,
     Device,
     DeviceOption,
@@ -36,6 +37,7 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
+    StreamOption,
     check_log,
     parse_duration,
     parse_settings,
@@ -73,6 +75,8 @@ def compress(
     seed: SeedOption = 0,
     size: SizeOption = None,
     fps: FpsOption = None,
+    stream: StreamOption = None,
+    allow_damage: AllowDamageOption = False,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -99,7 +103,7 @@ def compress(
     _check_log(codec, log, overwrite or resume)
     where = {"stack": stack, "device": resolve_device(device), "seed": seed}
     files = {"out": out, "overwrite": overwrite, "log": log}
-    source = parse_source(clip, size, fps)
+    source = parse_source(clip, size, fps, stream, allow_damage)
     job = _job(source, codec, chosen, judge=not no_score, **where, **files)
     _print(job, _run(job, chosen.get("budget_s"), quiet), json)
 

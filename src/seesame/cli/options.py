@@ -92,6 +92,24 @@ FpsOption = Annotated[
         rich_help_panel=SHARED,
     ),
 ]
+StreamOption = Annotated[
+    int | None,
+    typer.Option(
+        "--stream",
+        metavar="N",
+        min=0,
+        help="Which video of a clip that holds several, counted from 0.",
+        rich_help_panel=SHARED,
+    ),
+]
+AllowDamageOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-damage",
+        help="Read a damaged clip as well as it goes, and say how much is damaged.",
+        rich_help_panel=SHARED,
+    ),
+]
 TransferOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -167,12 +185,19 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def parse_source(clip: Path, size: str | None, fps: str | None) -> "Source":
-    """Return the source that a clip with ``--size`` and ``--fps`` means. Raises UserError."""
+def parse_source(
+    clip: Path,
+    size: str | None,
+    fps: str | None,
+    stream: int | None = None,
+    allow_damage: bool = False,
+) -> "Source":
+    """Return the source that a clip and the flags about its reading mean. Raises UserError."""
     from seesame.jobs.spec import Source
 
     width_height = parse_size(size)
-    return Source(clip, width_height and width_height[::-1], parse_fps(fps))
+    height_width = width_height and width_height[::-1]
+    return Source(clip, height_width, parse_fps(fps), stream=stream, allow_damage=allow_damage)
 
 
 def parse_duration(text: str | None, option: str = "--budget") -> float | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seesame.cli.options import (
+    AllowDamageOption,
     CacheOption,
     Device,
     DeviceOption,
@@ -15,15 +16,16 @@ from seesame.cli.options import (
     QuietOption,
     SizeOption,
     StackOption,
+    StreamOption,
     TransferOption,
-    parse_fps,
-    parse_size,
+    parse_source,
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
+    from seesame.jobs.spec import Source
     from seesame.metric.evaluator import ReferenceOutputs
     from seesame.perception.stack import Stack
     from seesame.report.page import Shown
@@ -86,6 +88,8 @@ def report(
     device: DeviceOption = Device.auto,
     size: SizeOption = None,
     fps: FpsOption = None,
+    stream: StreamOption = None,
+    allow_damage: AllowDamageOption = False,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -104,7 +108,7 @@ def report(
     seesame report drive.work --watch
     """
     if not files:
-        if transfer or store or size or fps:
+        if transfer or store or size or fps or stream is not None or allow_damage:
             raise UserError(f"{reference}: name the files to compare it with")
         _report_run(reference, out, watch, json, overwrite)
         return
@@ -112,7 +116,8 @@ def report(
         raise UserError("--watch is for a run.jsonl or a work folder, alone")
     one_file = _one_file(files, out, overwrite)
     stacks = [stack, *(transfer or [])]
-    page = _Page(reference, files, resolve_device(device), (size, fps), stacks, cache, quiet)
+    origin = parse_source(reference, size, fps, stream, allow_damage)
+    page = _Page(origin, files, resolve_device(device), stacks, cache, quiet)
     place, layout, shown = page.write(out, one_file, store, overwrite)
     _print(place, layout, shown, json)
 
@@ -136,28 +141,27 @@ class _Page:
 
     def __init__(
         self,
-        reference: Path,
+        origin: "Source",
         files: list[Path],
         device: str,
-        shape: tuple[str | None, str | None],
         stacks: list[str],
         cache: bool,
         quiet: bool,
     ) -> None:
-        from seesame.jobs.roundtrip import open_source
+        from seesame.jobs.roundtrip import tell_oddities
         from seesame.metric.evaluator import check_alike
         from seesame.metric.memory import keep_freed_memory
         from seesame.perception.registry import load_stack
 
         keep_freed_memory()
-        size, fps = shape
-        self.reference, self.device = reference, device
-        self.source = open_source(reference, parse_size(size), parse_fps(fps))
+        self.origin, self.reference, self.device = origin, origin.path, device
+        self.source = origin.open(device)
+        tell_oddities(origin.path, self.source, notes(quiet))
         self.subjects = [_subject(file, self.source, device) for file in files]
         for subject in self.subjects:
             check_alike(self.source, subject.clip)
         self.judges = [load_stack(name, device) for name in stacks]
-        self.observer = _Observer(reference, self.source, device, cache, quiet)
+        self.observer = _Observer(origin.path, self.source, device, cache, quiet)
 
     def write(
         self, out: Path | None, one_file: bool | None, store: Path | None, overwrite: bool
@@ -169,7 +173,7 @@ class _Page:
         from seesame.report.tracks import Tracks
 
         source, judge = self.source, self.judges[0]
-        tried = [] if store is None else _tried(store, self.reference, source, judge, self.device)
+        tried = [] if store is None else _tried(store, self.origin, source, judge, self.device)
         layout = plan(source, len(self.subjects), judge, one_file)
         if layout is None:
             raise UserError(
@@ -232,19 +236,18 @@ def _subject(file: Path, source: "Clip", device: str) -> "Subject":
 
 
 def _tried(
-    store: Path, reference: Path, source: "Clip", stack: "Stack", device: str
+    store: Path, origin: "Source", source: "Clip", stack: "Stack", device: str
 ) -> list[tuple[float, float]]:
     """Return bytes and distortion of the trials on a clip. Raises UserError when there are none."""
-    from seesame.jobs.spec import Source
     from seesame.jobs.store import Store
     from seesame.jobs.trial import Subject
 
     if not store.is_file():
         raise UserError(f"{store}: there is no such store of trials")
-    subject = Subject.of(Source(reference), source, stack, device)
+    subject = Subject.of(origin, source, stack, device)
     trials = Store(store).of(subject)
     if not trials:
-        raise UserError(f"{store}: holds no trial of {reference.name} with stack {stack.name}")
+        raise UserError(f"{store}: holds no trial of {origin.path.name} with stack {stack.name}")
     return [(trial.bytes, trial.distortion) for trial in trials]
 
 

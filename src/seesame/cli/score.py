@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seesame.cli.options import (
+    AllowDamageOption,
     CacheOption,
     Device,
     DeviceOption,
@@ -15,15 +16,16 @@ from seesame.cli.options import (
     QuietOption,
     SizeOption,
     StackOption,
+    StreamOption,
     TransferOption,
-    parse_fps,
-    parse_size,
+    parse_source,
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
+    from seesame.jobs.spec import Source
     from seesame.metric.evaluator import Evaluation
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip
@@ -70,6 +72,8 @@ def score(
     device: DeviceOption = Device.auto,
     size: SizeOption = None,
     fps: FpsOption = None,
+    stream: StreamOption = None,
+    allow_damage: AllowDamageOption = False,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -96,7 +100,8 @@ def score(
         check_output(report, overwrite)
     where = resolve_device(device)
     keep_freed_memory()
-    source, decoded, nbytes = _opened(reference, file, compressed, (size, fps), where)
+    origin = parse_source(reference, size, fps, stream, allow_damage)
+    source, decoded, nbytes = _opened(origin, file, compressed, where, quiet)
     judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
     evaluation, *transfers = (
         _evaluated(reference, source, decoded, nbytes, judge, where, cache, quiet)
@@ -114,22 +119,22 @@ def score(
 
 
 def _opened(
-    reference: Path,
+    origin: "Source",
     file: Path,
     compressed: Path | None,
-    shape: tuple[str | None, str | None],
     device: str,
+    quiet: bool,
 ) -> "tuple[Clip, Clip, int]":
     """Return the source, the clip to judge, and the bytes that make the rate.
 
     Raises:
         UserError: the two cannot be compared frame by frame.
     """
-    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source
+    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source, tell_oddities
     from seesame.metric.evaluator import check_alike
 
-    size, fps = shape
-    source = open_source(reference, parse_size(size), parse_fps(fps))
+    source = origin.open(device)
+    tell_oddities(origin.path, source, notes(quiet))
     if is_ssm(file):
         decoded = decode_file(file, device)
         nbytes = _size(compressed or file)

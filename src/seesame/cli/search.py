@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seesame.cli.options import (
+    AllowDamageOption,
     ClipArgument,
     Device,
     DeviceOption,
@@ -15,6 +16,7 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
+    StreamOption,
     check_log,
     parse_source,
     resolve_device,
@@ -70,6 +72,8 @@ def search(
     seed: SeedOption = 0,
     size: SizeOption = None,
     fps: FpsOption = None,
+    stream: StreamOption = None,
+    allow_damage: AllowDamageOption = False,
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -96,7 +100,7 @@ def search(
 
     limits = Limits(seg=max_seg, pose=max_pose, bytes=max_bytes)
     plan = Search(parse_spaces(codec, axes or []), limits, method.value, trials, windows, cuts)
-    source, where = parse_source(clip, size, fps), resolve_device(device)
+    source, where = parse_source(clip, size, fps, stream, allow_damage), resolve_device(device)
     job = Job(source, codec, stack=stack, device=where, seed=seed, log=log)
     keep = Store(store or store_path())
     found = search_clip(job, plan, keep, jobs, stages=stages(quiet), note=notes(quiet))

@@ -21,6 +21,7 @@ __all__ = [
     "named",
     "open_source",
     "source_outputs",
+    "tell_oddities",
 ]
 
 
@@ -32,6 +33,16 @@ def open_source(
 ) -> Clip:
     """Open a clip of any kind; ``size`` is ``(width, height)``. Raises UserError."""
     return open_clip(path, size=size and (size[1], size[0]), fps=fps, device=device)
+
+
+def tell_oddities(path: Path, clip: Clip, note: Note) -> None:
+    """Tell what is odd in a source and how it is read, such as a broken clock.
+
+    Raises:
+        DamagedError: the clip cannot be read to its end.
+    """
+    for sentence in getattr(clip, "oddities", ()):
+        note(f"{path}: {sentence}")
 
 
 def judge_file(

@@ -58,12 +58,16 @@ class Source:
         fps: frames a second of a .raw or a folder.
         source_bytes: the denominator of the rate, where the file is a part cut out of another; its
             own size when None.
+        stream: number of the video among those of the file; the file's default when None.
+        allow_damage: read a damaged video as well as it goes.
     """
 
     path: Path
     size: tuple[int, int] | None = None
     fps: Fraction | None = None
     source_bytes: int | None = None
+    stream: int | None = None
+    allow_damage: bool = False
 
     def open(self, device: str = "cpu") -> Clip:
         """Open the clip.
@@ -75,7 +79,14 @@ class Source:
             UserError: it is missing or not readable.
             DamagedError: it is damaged, or no video.
         """
-        clip = open_clip(self.path, size=self.size, fps=self.fps, device=device)
+        clip = open_clip(
+            self.path,
+            size=self.size,
+            fps=self.fps,
+            device=device,
+            stream=self.stream,
+            allow_damage=self.allow_damage,
+        )
         if self.source_bytes is not None:
             return Span(clip, 0, clip.num_frames, self.source_bytes)
         return clip

@@ -95,6 +95,9 @@ class Subject:
         shape = f"{clip.width}x{clip.height}, {clip.num_frames} frames, {clip.fps} fps"
         if source.source_bytes is not None:
             shape += f", of {source.source_bytes} bytes"
+        reading = getattr(clip, "reading", "")
+        if reading:
+            shape += f", {reading}"
         name = f"{source_digest(source.path)} {shape}"
         return cls(name, stack.fingerprint, device, environment(device, threads))
 

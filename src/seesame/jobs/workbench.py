@@ -15,7 +15,7 @@ from seesame.context import EncodeContext, EncodeMemory, Note, Progress, no_note
 from seesame.decoders import resolve_device
 from seesame.errors import MissingStackError, UserError
 from seesame.files import check_output
-from seesame.jobs.roundtrip import source_outputs
+from seesame.jobs.roundtrip import source_outputs, tell_oddities
 from seesame.jobs.spec import Job, Outcome, Settings, Stages, silent
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.metric.limits import Limits
@@ -68,8 +68,10 @@ class Workbench:
         if job.threads is not None:
             torch.set_num_threads(job.threads)
         device = resolve_device(job.device)
+        clip = job.source.open(device)
+        tell_oddities(job.source.path, clip, note)
         return cls(
-            job.source.open(device),
+            clip,
             None if job.stack is None else load_stack(job.stack, device),
             device,
             path=job.source.path,

@@ -37,7 +37,7 @@ FOLDER_VARIABLE = "SEESAME_CACHE"
 """Environment variable: the folder of the cache."""
 BYTES_VARIABLE = "SEESAME_CACHE_BYTES"
 """Environment variable: how many bytes the cache may take; 0 turns it off."""
-VERSION = 2
+VERSION = 3
 """Part of every key: to be raised with any change of the entries' form, of reading, colour,
 resizing or the evaluator that may change a bit of the outputs."""
 LIBRARIES = (
@@ -216,6 +216,7 @@ def _key(source: Path, clip: Clip, stack: Stack, batch_pairs: int, device: str) 
         "source": source_digest(source),
         "suffix": source.suffix.lower(),
         "clip": [clip.width, clip.height, clip.num_frames, str(clip.fps)],
+        "reading": getattr(clip, "reading", ""),
         "stack": [stack.name, stack.fingerprint],
         "batch_pairs": batch_pairs,
         "device": _device(torch.device(device)),

@@ -157,6 +157,12 @@ class VideoClip:
         return None if self._fps_given else self._whole().times
 
     @property
+    def reading(self) -> str:
+        """What of the file is read, beyond its content; empty where that is the first video."""
+        number = f"video {self.stream}" if self.stream else ""
+        return f"{number} with its damage".lstrip() if self.allow_damage else number
+
+    @property
     def oddities(self) -> list[str]:
         """Sentences about what is odd in the file and how it is read, an empty list if nothing.
 

@@ -27,6 +27,7 @@ class Span:
         self._clip, self.start, self.num_frames = clip, start, count
         self.width, self.height = clip.width, clip.height
         self.fps: Fraction = clip.fps
+        self.reading: str = getattr(clip, "reading", "")
         share = max(1, round(clip.source_bytes * count / clip.num_frames))
         self.source_bytes = share if source_bytes is None else source_bytes
 
