@@ -143,6 +143,10 @@ class FrameNumbers:
     """
 
     extradata: bytes | None = None
+    pictures: int = field(default=0, init=False)
+    """Pictures that began so far."""
+    countable: bool = field(default=True, init=False)
+    """Whether every picture gives a frame: the first is an IDR picture, and none is a field."""
     _length_bytes: int = field(default=0, init=False)
     _sequences: dict[int, _Sequence] = field(default_factory=dict, init=False)
     _pictures: dict[int, _Picture] = field(default_factory=dict, init=False)
@@ -193,6 +197,10 @@ class FrameNumbers:
             number, sequence, picture, _ = self._start(unit)
         except (ValueError, KeyError):
             return 0  # the decoder judges what cannot be parsed
+        if unit[1] & 128 and not picture.redundant:
+            instant = unit[0] & 31 == 5
+            self.countable &= sequence.frames_only and (instant or self.pictures > 0)
+            self.pictures += 1
         if unit[0] & 31 == 5:
             self._before = number
         missing, period = 0, 1 << sequence.number_bits

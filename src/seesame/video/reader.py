@@ -22,7 +22,15 @@ from seesame.video.headers import clusters_whole, video_facts
 from seesame.video.images import PICTURES, PictureClip
 from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
-from seesame.video.streams import BARE, choose, errors, file_key, opened, video
+from seesame.video.streams import (
+    BARE,
+    choose,
+    content_start,
+    errors,
+    file_key,
+    opened,
+    video,
+)
 from seesame.video.times import Times, mended
 from seesame.video.transport import scrambled
 
@@ -119,7 +127,7 @@ class VideoClip:
         self._fps = fps
         self._fps_given = fps is not None
         with errors(path):
-            self.stream, self._choice, self._format = self._chosen(stream)
+            self.stream, self._choice = self._chosen(stream)
             damage = self._checked()
             self._crop = self._facts()
             with self._open() as (container, chosen):
@@ -226,6 +234,8 @@ class VideoClip:
                     "out"
                 )
             times = None
+            if decoding.in_decoding_order and None not in stamps:
+                stamps.sort(key=lambda stamp: stamp or 0)
             if self._format not in BARE and stream.time_base and any(s is not None for s in stamps):
                 times, broken = mended(stamps, stream.time_base, duration or 0, self._declared)
                 told += broken
@@ -246,7 +256,7 @@ class VideoClip:
             end = float(max(known, default=0) * stream.time_base + 2 * longest)
             seconds = _matroska_seconds(decoding.container, stream)
             # The last frame may be shown for long: then every block is there.
-            if end < seconds and not clusters_whole(self.path):
+            if end < seconds and not clusters_whole(self.path, self._start):
                 decoding.damage.found(
                     f"damaged: the video stops {seconds - end:.2f} s or more before "
                     "its declared end; get a whole copy"
@@ -257,25 +267,26 @@ class VideoClip:
         with self._open({"ignore_editlist": "1"}) as (container, stream):
             return sum(packet.size > 0 for packet in container.demux(stream))
 
-    def _chosen(self, stream: int | None) -> tuple[int, str, str]:
-        """Return the number of the video to read, a word about the others, and the format."""
+    def _chosen(self, stream: int | None) -> tuple[int, str]:
+        """Return the number of the video to read, and a sentence about others."""
         with opened(self.path) as container:
             number, told = (stream, "") if stream is not None else choose(self.path, container)
             video(self.path, container, number)
-            return number, told, container.format.name
+            self._format, self._start = container.format.name, content_start(container)
+            return number, told
 
     def _checked(self) -> Damage:
         """Return the record of the file's damage, after a look at its length."""
         damage = Damage(self.path, self.allow_damage)
         try:
-            check_complete(self.path, self._format)
+            check_complete(self.path, self._format, self._start)
         except DamagedError as error:
             damage.found(str(error).removeprefix(f"{self.path}: "))
         return damage
 
     def _facts(self) -> tuple[int, int, int, int]:
         """Return what the container crops. Raises UserError for an encrypted video."""
-        facts = video_facts(self.path, self._format)
+        facts = video_facts(self.path, self._format, self._start)
         encrypted = self.stream < len(facts) and facts[self.stream].encrypted
         if self._format == "mpegts":
             with self._open() as (_, stream):
