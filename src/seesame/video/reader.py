@@ -305,6 +305,8 @@ class VideoClip:
     def _declared_fps(self, stream: VideoStream) -> Fraction:
         if self._format in _RATELESS:
             return DEFAULT_FPS
+        if self._format in BARE and stream.codec_context.framerate:
+            return stream.codec_context.framerate  # what the stream itself says
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
 
     def _key(self) -> tuple[object, ...]:

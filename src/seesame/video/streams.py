@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from seesame.errors import DamagedError, UserError
 from seesame.video.transport import packets_start
 
-BARE = ("h264", "hevc", "obu", "ivf", "mjpeg", "m4v", "mpegvideo")
+BARE = ("h264", "hevc", "obu", "mjpeg", "m4v", "mpegvideo")
 """FFmpeg's names of formats without a clock: their timestamps are counted, not read."""
 
 _BARE_SUFFIXES = {
