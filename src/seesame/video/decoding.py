@@ -1,6 +1,6 @@
 """Decoding a video stream to its end, with an eye on everything that shows damage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,17 +68,15 @@ class Damage:
 
 @dataclass
 class Decoding:
-    """One pass over a stream.
+    """One pass over a stream, or a part of it.
 
     Args:
         path: the file.
-        container: opened, at its beginning.
         stream: the video in it.
         damage: told of what is damaged.
     """
 
     path: Path
-    container: InputContainer
     stream: VideoStream
     damage: Damage
     packets: int = field(default=0, init=False)
@@ -88,10 +86,13 @@ class Decoding:
     _stamp: int | None = field(default=None, init=False)
     _joined: bool | None = field(default=None, init=False)
 
-    def frames(self, skip: int) -> Iterator[VideoFrame]:
-        """Decode to the end.
+    def frames(
+        self, packets: "Iterable[Packet[VideoStream]]", skip: int = 0
+    ) -> Iterator[VideoFrame]:
+        """Decode packets that follow each other, the first of them a key frame's.
 
         Args:
+            packets: of the stream; the last one is empty, so that the decoder gives all it has.
             skip: packets at the beginning that are passed over.
 
         Raises:
@@ -106,7 +107,7 @@ class Decoding:
         prefix = length_bytes(codec.name, extradata) if units else 0
         numbers = FrameNumbers(extradata) if codec.name == "h264" else None
         edited, given = False, 0
-        for packet in self.container.demux(self.stream):
+        for packet in packets:
             if packet.is_corrupt and not self._is_joint():
                 self._mark(f"damaged or truncated at packet {self.packets}")
             self.packets += packet.size > 0
@@ -155,7 +156,7 @@ class Decoding:
     def _is_joint(self) -> bool:
         """Return whether the marks of packets come from joined recordings alone."""
         if self._joined is None:
-            joinable = self.container.format.name == "mpegts"
+            joinable = self.stream.container.format.name == "mpegts"
             self._joined = joinable and only_joints(self.path, self.stream.id)
         return self._joined
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -36,6 +37,9 @@ from seesame.video.transport import scrambled
 
 DEFAULT_FPS = Fraction(20)
 """The frame rate of sources without timestamps: that of comma's cameras."""
+
+_LONGEST_PAUSE = 60
+"""Seconds between two frames that may come again after the last one."""
 
 _RATELESS = ("h264", "hevc")
 """FFmpeg's names of bare formats whose declared rate is its own guess."""
@@ -134,8 +138,8 @@ class VideoClip:
                 self._skip = leading_packets(container, chosen)
             with self._open() as (container, chosen):
                 self._declared = self._declared_fps(chosen)
-                decoding = Decoding(path, container, chosen, damage)
-                first = next(decoding.frames(self._skip), None)
+                decoding = Decoding(path, chosen, damage)
+                first = next(decoding.frames(container.demux(chosen), self._skip), None)
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
@@ -214,8 +218,8 @@ class VideoClip:
         duration = 0
         with errors(self.path), self._open() as (container, stream):
             damage = self._checked()
-            decoding = Decoding(self.path, container, stream, damage)
-            for frame in decoding.frames(self._skip):
+            decoding = Decoding(self.path, stream, damage)
+            for frame in decoding.frames(container.demux(stream), self._skip):
                 if _layout(frame) != self._layout:
                     raise UserError(
                         f"{self.path}: changes from {_text(self._layout)} to "
@@ -226,7 +230,7 @@ class VideoClip:
                 yield frame
             if not stamps:
                 raise DamagedError(f"{self.path}: holds no decodable frame")
-            self._check_end(decoding, stamps, duration)
+            self._check_end(container, decoding, stamps, duration)
             told = damage.sentences()
             if self._skip:
                 told.append(
@@ -241,20 +245,28 @@ class VideoClip:
                 told += broken
         _passes[self._key()] = _Pass(len(stamps), times, tuple(told))
 
-    def _check_end(self, decoding: Decoding, stamps: list[int | None], duration: int) -> None:
+    def _check_end(
+        self,
+        container: InputContainer,
+        decoding: Decoding,
+        stamps: list[int | None],
+        duration: int,
+    ) -> None:
         """Compare what was read with what the container declares, where it declares anything."""
-        stream, name = decoding.stream, decoding.container.format.name
-        if "mp4" in name:
+        stream = decoding.stream
+        if "mp4" in self._format:
             declared = stream.frames
             if decoding.packets < declared and self._packets_without_edits() < declared:
                 decoding.damage.found(
                     f"damaged: {decoding.packets} of {declared} frames; get a whole copy"
                 )
-        elif "matroska" in name and stream.time_base:
-            known = [stamp for stamp in stamps if stamp is not None]
-            longest = max(1 / self._declared, (duration or 0) * stream.time_base)
-            end = float(max(known, default=0) * stream.time_base + 2 * longest)
-            seconds = _matroska_seconds(decoding.container, stream)
+        elif "matroska" in self._format and stream.time_base:
+            known = sorted(stamp for stamp in stamps if stamp is not None)
+            gaps = [(after - before) * stream.time_base for before, after in pairwise(known)]
+            shown = max([1 / self._declared, *(gap for gap in gaps if gap <= _LONGEST_PAUSE)])
+            last = max(2 * shown, (duration or 0) * stream.time_base)
+            end = float(max(known, default=0) * stream.time_base + last)
+            seconds = _matroska_seconds(container, stream)
             # The last frame may be shown for long: then every block is there.
             if end < seconds and not clusters_whole(self.path, self._start):
                 decoding.damage.found(
