@@ -147,6 +147,24 @@ def test_untagged_and_limited_grey():
     assert frame_to_rgb(frame).min() == 255
 
 
+@pytest.mark.parametrize("pix", ["yuvj420p", "yuv422p", "yuv420p10le", "nv16"])
+def test_subsampled_chroma_tagged_rgb_is_read_as_untagged(pix):
+    rgb = make_frames(1, 16, 24)[0]
+    source = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    frame = source.reformat(format=pix, dst_colorspace=5, threads=1)
+    frame.colorspace = 2
+    untagged = frame_to_rgb(frame)
+    frame.colorspace = 0
+    assert np.array_equal(frame_to_rgb(frame), untagged)
+
+
+def test_whole_chroma_tagged_rgb_is_refused():
+    frame = av.VideoFrame(4, 4, "yuv444p")
+    frame.colorspace = 0
+    with pytest.raises(UserError, match="matrix 0"):
+        frame_to_rgb(frame)
+
+
 def test_unknown_matrix_is_refused():
     frame = av.VideoFrame(4, 4, "yuv444p")
     frame.colorspace = 8  # YCgCo

@@ -179,7 +179,8 @@ def video(path: Path, container: InputContainer, number: int) -> VideoStream:
     every = videos(container)
     if not 0 <= number < len(every):
         raise UserError(
-            f"{path}: has {len(every)} videos, numbered from 0; there is no video {number}"
+            f"{path}: has {len(every)} video{'s' * (len(every) != 1)}, numbered from 0; there is "
+            f"no video {number}"
         )
     stream = every[number]
     if not _decodable(stream):
