@@ -110,7 +110,7 @@ def _from_rgb(frame: VideoFrame) -> Frames:
 
 def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     """Convert YUV and grey formats of any depth, by the frame's own matrix and range tags."""
-    name = frame.format.name
+    name, stored = frame.format.name, frame
     match = _PLANAR_YUV.fullmatch(name) or _GREY.fullmatch(name)
     if match is None:
         # Packed, semi-planar or big-endian: only the layout is left to swscale.
@@ -134,7 +134,7 @@ def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     chroma = torch.stack(planes[1:])[None]
     chroma = F.interpolate(chroma, size=luma.shape, mode="bilinear", align_corners=False)[0]
     u, v = (chroma - 128 * step) * (255.0 / peak if full else 255 / 224 / step)
-    kr, kb = _luma_weights(frame)
+    kr, kb = _luma_weights(stored)
     red = luma + 2 * (1 - kr) * v
     blue = luma + 2 * (1 - kb) * u
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
