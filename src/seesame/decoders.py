@@ -9,21 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import partial
 from operator import index as as_index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seesame.bitstream.container import MAGIC, Container, Section
-from seesame.bitstream.times import unpack_times
+from seesame.bitstream.container import MAGIC, Container
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress, no_progress
 from seesame.errors import DamagedError, UserError
 from seesame.video import reader
 from seesame.video.clip import Clip, Frames
-from seesame.video.times import Times, clip_times
 from seesame.video.writer import write_clip
 
 BATCH_BYTES = 1 << 26
@@ -73,7 +71,7 @@ def named(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def decode_file(path: Path, device: str = "cpu") -> "_SsmClip":
+def decode_file(path: Path, device: str = "cpu") -> Clip:
     """Return the clip inside an .ssm file, decoded lazily.
 
     Its ``source_bytes`` are those of the clip that the file was made from, 0 where the file does
@@ -86,31 +84,17 @@ def decode_file(path: Path, device: str = "cpu") -> "_SsmClip":
     container = Container.read(path)
     with named(path):
         clip = codec_by_id(container.codec_id).decode(container, device)
-    return _SsmClip(clip, path, clip.source_bytes, container)
+    return _SsmClip(clip, path, clip.source_bytes)
 
 
 class _SsmClip:
     """A decoded .ssm file whose errors name it."""
 
-    def __init__(self, clip: Clip, path: Path, source_bytes: int, container: Container) -> None:
+    def __init__(self, clip: Clip, path: Path, source_bytes: int) -> None:
         self._path, self.source_bytes = path, source_bytes
         self.width, self.height = clip.width, clip.height
         self.fps, self.num_frames = clip.fps, clip.num_frames
         self._clip = clip
-        section = container.sections.get(Section.TIMES)
-        self._stamps = None
-        if section is not None:
-            self._stamps = unpack_times(section, self.num_frames, self.fps, str(path))
-        self.tracks = container.sections.get(Section.TRACKS, b"")
-        """The tracks beside the video, as a file of their own; empty where there are none."""
-
-    @cached_property
-    def times(self) -> Times | None:
-        """The timestamps of the frames; None where the file has no more than a frame rate."""
-        if self._stamps is None:
-            return None
-        pts = np.fromiter(self._stamps, np.int64, self.num_frames)
-        return Times(pts, self._stamps.time_base, self._stamps.duration)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order. Raises DamagedError."""
@@ -153,8 +137,7 @@ def open_clip(
         if stream:
             raise UserError(f"{path}: holds one clip, number 0; there is no number {stream}")
         clip = decode_file(path, resolve_device(device))
-        clip.source_bytes = path.stat().st_size
-        return clip
+        return _SsmClip(clip, path, path.stat().st_size)
     return reader.open_clip(path, size=size, fps=fps, stream=stream, allow_damage=allow_damage)
 
 
@@ -284,11 +267,6 @@ class VideoDecoder:
         return self.clip.source_bytes
 
     @property
-    def times(self) -> Times | None:
-        """The timestamps of the frames; None where the file has none."""
-        return clip_times(self.clip)
-
-    @property
     def metadata(self) -> VideoMetadata:
         """Facts about the video."""
         codec = None
@@ -377,8 +355,6 @@ class VideoDecoder:
             height=self.height,
             crf=crf,
             overwrite=overwrite,
-            times=clip_times(self.clip),
-            tracks=getattr(self.clip, "tracks", b""),
         )
 
     def _number(self, index: int) -> int:

@@ -10,6 +10,7 @@ from av.video.reformatter import ColorRange
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from videos import make_frames, make_video, read_all
 
 from seesame.errors import DamagedError, UserError
 from seesame.video import reader
@@ -24,37 +25,6 @@ COLOURS = [(200, 60, 30), (30, 180, 90), (20, 40, 220), (128, 128, 128)]
 @pytest.fixture(autouse=True)
 def _forget_counts():
     reader._passes.clear()
-
-
-def make_frames(count=6, height=48, width=64, seed=0):
-    """Smooth moving pictures: every frame is different, and codecs take to them."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    big = np.asarray(Image.fromarray(coarse).resize((width + 40, height + 40), 3))
-    return np.stack([big[t % 40 : t % 40 + height, t % 40 : t % 40 + width] for t in range(count)])
-
-
-def make_video(path, frames, codec="libx264", pix="yuv420p", rate=25, pts=None, **options):
-    """Encode with FFmpeg's own colour conversion; options are the muxer's."""
-    kind = {".hevc": "hevc", ".h264": "h264"}.get(path.suffix)
-    with av.open(str(path), "w", format=kind, options=options) as container:
-        encoder = {} if codec in ("ffv1", "png") else {"g": "12"}
-        if codec == "libx264rgb":
-            encoder["qp"] = "0"
-        stream = container.add_stream(codec, rate=rate, options=encoder)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = pix
-        for t, rgb in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-            frame.pts = t if pts is None else pts[t]
-            frame.time_base = Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def read_all(clip, batch_size=4):
-    return np.concatenate(list(clip.batches(batch_size)))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +145,24 @@ def test_untagged_and_limited_grey():
     assert frame_to_rgb(frame).max() == 235
     frame.color_range = ColorRange.MPEG
     assert frame_to_rgb(frame).min() == 255
+
+
+@pytest.mark.parametrize("pix", ["yuvj420p", "yuv422p", "yuv420p10le", "nv16"])
+def test_subsampled_chroma_tagged_rgb_is_read_as_untagged(pix):
+    rgb = make_frames(1, 16, 24)[0]
+    source = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    frame = source.reformat(format=pix, dst_colorspace=5, threads=1)
+    frame.colorspace = 2
+    untagged = frame_to_rgb(frame)
+    frame.colorspace = 0
+    assert np.array_equal(frame_to_rgb(frame), untagged)
+
+
+def test_whole_chroma_tagged_rgb_is_refused():
+    frame = av.VideoFrame(4, 4, "yuv444p")
+    frame.colorspace = 0
+    with pytest.raises(UserError, match="matrix 0"):
+        frame_to_rgb(frame)
 
 
 def test_unknown_matrix_is_refused():

@@ -49,12 +49,12 @@ class CopyCodec(Codec):
                 f"{path or 'this clip'}: codec copy needs one video file, not a folder or a clip "
                 "in memory; choose another codec"
             )
-        from seesame.video.reader import open_clip
+        from seesame.video.reader import VideoClip
 
-        if getattr(clip, "reading", "") != getattr(open_clip(path), "reading", ""):
+        if isinstance(clip, VideoClip) and clip.reading != VideoClip(path).reading:
             raise UserError(
                 f"{path}: codec copy keeps the file as it is read by default, but this is "
-                f"{getattr(clip, 'reading', '') or 'video 0'}; choose another codec"
+                f"{clip.reading or 'video 0'}; choose another codec"
             )
         suffix = path.suffix.lower()
         if not _SUFFIX.fullmatch(suffix):

@@ -16,12 +16,13 @@ _BOXES = frozenset(
 )
 
 
-def check_complete(path: Path, format_name: str) -> None:
+def check_complete(path: Path, format_name: str, start: int = 0) -> None:
     """Refuse a file that ends before its container says so.
 
     Args:
         path: the file.
         format_name: FFmpeg's name for the container, such as ``mov,mp4,m4a,3gp,3g2,mj2``.
+        start: where in the file the container begins.
 
     Raises:
         DamagedError: the file is truncated.
@@ -29,11 +30,11 @@ def check_complete(path: Path, format_name: str) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         if "mp4" in format_name:
-            end = _end_of_boxes(file, size)
+            end = _end_of_boxes(file, size, start)
         elif "matroska" in format_name:
-            end = _end_of_segment(file, size)
+            end = _end_of_segment(file, size, start)
         elif format_name == "avi":
-            end = _end_of_riff(file, size)
+            end = _end_of_riff(file, size, start)
         elif format_name == "mpegts":
             whole = any(size % packet == 0 for packet in SIZES)
             end = size + 1 if not whole and ends_in_a_packet(path) else size
@@ -45,9 +46,8 @@ def check_complete(path: Path, format_name: str) -> None:
         )
 
 
-def _end_of_boxes(file: BinaryIO, size: int) -> int:
+def _end_of_boxes(file: BinaryIO, size: int, position: int) -> int:
     """Return where the last top-level box ends (ISO/IEC 14496-12, 4.2)."""
-    position = 0
     while position < size:
         file.seek(position)
         head = file.read(16)
@@ -63,8 +63,9 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
     return position
 
 
-def _end_of_segment(file: BinaryIO, size: int) -> int:
+def _end_of_segment(file: BinaryIO, size: int, start: int) -> int:
     """Return where the Matroska segment ends, 0 if it does not say (RFC 8794, 6; RFC 9559, 5.1)."""
+    file.seek(start)
     _, length = _element(file)  # the EBML header
     if length is None or length > size:
         return 0  # no header: the demuxer will refuse it
@@ -92,9 +93,8 @@ def _leading_zeros(byte: int) -> int:
     return 8 - byte.bit_length() if byte else 7
 
 
-def _end_of_riff(file: BinaryIO, size: int) -> int:
+def _end_of_riff(file: BinaryIO, size: int, position: int) -> int:
     """Return where the last RIFF chunk ends: a large AVI has several."""
-    position = 0
     while position < size:
         file.seek(position)
         head = file.read(8)

@@ -1,6 +1,6 @@
 """Decoding a video stream to its end, with an eye on everything that shows damage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,8 +50,8 @@ class Damage:
         """Note pictures that are missing before a packet. Raises DamagedError if not allowed."""
         if not self.allowed:
             raise DamagedError(
-                f"{self.path}: damaged: {count} pictures are missing before packet {packet}, and "
-                "what follows was predicted from them; get a whole copy"
+                f"{self.path}: damaged: pictures are missing before packet {packet} ({count} that "
+                "others were predicted from); get a whole copy"
             )
         self.lost += count
 
@@ -68,29 +68,31 @@ class Damage:
 
 @dataclass
 class Decoding:
-    """One pass over a stream.
+    """One pass over a stream, or a part of it.
 
     Args:
         path: the file.
-        container: opened, at its beginning.
         stream: the video in it.
         damage: told of what is damaged.
     """
 
     path: Path
-    container: InputContainer
     stream: VideoStream
     damage: Damage
     packets: int = field(default=0, init=False)
     """Packets with content that came."""
-    skipped: int = field(default=0, init=False)
-    """Packets before the first key frame."""
+    in_decoding_order: bool = field(default=True, init=False)
+    """The packets' timestamps rise: where frames are reordered they are decoding times (AVI)."""
+    _stamp: int | None = field(default=None, init=False)
     _joined: bool | None = field(default=None, init=False)
 
-    def frames(self, skip: int) -> Iterator[VideoFrame]:
-        """Decode to the end.
+    def frames(
+        self, packets: "Iterable[Packet[VideoStream]]", skip: int = 0
+    ) -> Iterator[VideoFrame]:
+        """Decode packets that follow each other, the first of them a key frame's.
 
         Args:
+            packets: of the stream; the last one is empty, so that the decoder gives all it has.
             skip: packets at the beginning that are passed over.
 
         Raises:
@@ -104,11 +106,14 @@ class Decoding:
         units = codec.name if codec.name in ("h264", "hevc") else None
         prefix = length_bytes(codec.name, extradata) if units else 0
         numbers = FrameNumbers(extradata) if codec.name == "h264" else None
-        edited = False
-        for packet in self.container.demux(self.stream):
+        edited, given = False, 0
+        for packet in packets:
             if packet.is_corrupt and not self._is_joint():
                 self._mark(f"damaged or truncated at packet {self.packets}")
             self.packets += packet.size > 0
+            if packet.pts is not None:
+                self.in_decoding_order &= self._stamp is None or packet.pts > self._stamp
+                self._stamp = packet.pts
             if self.packets <= skip and packet.size:
                 continue
             if units and packet.size:
@@ -121,7 +126,12 @@ class Decoding:
                     lost = numbers.lost(data, restart=edited and packet.is_keyframe)
                     if lost:
                         self.damage.missing(lost, self.packets - 1)
-            yield from self._decoded(packet)
+            for frame in self._decoded(packet):
+                given += 1
+                yield frame
+        silent = 0 if numbers is None or edited or skip else numbers.pictures - given
+        if numbers is not None and numbers.countable and silent > 0:
+            self.damage.found(f"damaged: {silent} packets give no picture; get a whole copy")
 
     def _decoded(self, packet: "Packet[VideoStream]") -> Iterator[VideoFrame]:
         try:
@@ -146,7 +156,7 @@ class Decoding:
     def _is_joint(self) -> bool:
         """Return whether the marks of packets come from joined recordings alone."""
         if self._joined is None:
-            joinable = self.container.format.name == "mpegts"
+            joinable = self.stream.container.format.name == "mpegts"
             self._joined = joinable and only_joints(self.path, self.stream.id)
         return self._joined
 

@@ -38,12 +38,13 @@ class TrackFacts:
     encrypted: bool = False
 
 
-def video_facts(path: Path, format_name: str) -> list[TrackFacts]:
+def video_facts(path: Path, format_name: str, begin: int = 0) -> list[TrackFacts]:
     """Return the facts of the video tracks of a Matroska or MP4 file, in the file's order.
 
     Args:
         path: the file.
         format_name: FFmpeg's name for the container.
+        begin: where in the file the container begins.
 
     Returns:
         An empty list for other containers.
@@ -51,20 +52,20 @@ def video_facts(path: Path, format_name: str) -> list[TrackFacts]:
     with path.open("rb") as file:
         try:
             if "matroska" in format_name:
-                return [_matroska_facts(file, track) for track in _matroska_videos(file)]
+                return [_matroska_facts(file, track) for track in _matroska_videos(file, begin)]
             if "mp4" in format_name:
-                return list(_movie_facts(file, _file_size(file)))
+                return list(_movie_facts(file, begin))
         except (ValueError, struct.error):
             return []
     return []
 
 
-def clusters_whole(path: Path) -> bool:
+def clusters_whole(path: Path, begin: int = 0) -> bool:
     """Return whether a Matroska file is whole, block by block, up to the end that it declares."""
     with path.open("rb") as file:
         size = _file_size(file)
         try:
-            for number, start, end in _elements(file, 0, size):
+            for number, start, end in _elements(file, begin, size):
                 if number != _SEGMENT:
                     continue
                 for inner, first, last in _elements(file, start, end, whole=True):
@@ -139,8 +140,8 @@ def _number(file: BinaryIO, span: _Span, number: int) -> int:
     return 0
 
 
-def _matroska_videos(file: BinaryIO) -> Iterator[_Span]:
-    for segment in _children(file, (0, _file_size(file)), _SEGMENT):
+def _matroska_videos(file: BinaryIO, begin: int) -> Iterator[_Span]:
+    for segment in _children(file, (begin, _file_size(file)), _SEGMENT):
         for tracks in _children(file, segment, _TRACKS):
             for track in _children(file, tracks, _TRACK_ENTRY):
                 if _number(file, track, _TRACK_TYPE) == 1:
@@ -187,8 +188,8 @@ def _within(file: BinaryIO, span: _Span, *path: bytes) -> Iterator[_Span]:
                 yield from _within(file, (start, end), *path[1:])
 
 
-def _movie_facts(file: BinaryIO, size: int) -> Iterator[TrackFacts]:
-    for track in _within(file, (0, size), b"moov", b"trak"):
+def _movie_facts(file: BinaryIO, begin: int) -> Iterator[TrackFacts]:
+    for track in _within(file, (begin, _file_size(file)), b"moov", b"trak"):
         for start, _ in _within(file, track, b"mdia", b"hdlr"):
             file.seek(start + 8)
             if file.read(4) != b"vide":

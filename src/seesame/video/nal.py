@@ -15,6 +15,9 @@ _HEAD = 640
 _CHROMA_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 """Values of profile_idc whose parameter sets declare the chroma format (7.3.2.1.1)."""
 
+_KNOWN = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20))
+"""Types of NAL units that belong into a packet (7.4.1, table 7-1)."""
+
 _SEI = {"h264": (6,), "hevc": (39, 40)}
 _FILLER = {"h264": 12, "hevc": 38 << 1}
 """First byte of a NAL unit that decoders pass over."""
@@ -143,6 +146,10 @@ class FrameNumbers:
     """
 
     extradata: bytes | None = None
+    pictures: int = field(default=0, init=False)
+    """Pictures that began so far, and packets with neither a picture nor a known companion."""
+    countable: bool = field(default=True, init=False)
+    """Whether every picture gives a frame: the first is an IDR picture, and none is a field."""
     _length_bytes: int = field(default=0, init=False)
     _sequences: dict[int, _Sequence] = field(default_factory=dict, init=False)
     _pictures: dict[int, _Picture] = field(default_factory=dict, init=False)
@@ -165,7 +172,7 @@ class FrameNumbers:
         if restart:
             self._before = None
         missing = 0
-        first = True
+        first = alone = True
         for unit in units(packet, self._length_bytes):
             kind = unit[0] & 31
             if kind in (7, 8):
@@ -173,6 +180,8 @@ class FrameNumbers:
             elif kind in (1, 2, 5) and len(unit) > 1 and (first or unit[1] & 128):
                 first = False
                 missing += self._follow(unit)
+            alone &= kind not in _KNOWN
+        self.pictures += alone
         return missing
 
     def _learn(self, unit: bytes) -> None:
@@ -193,6 +202,10 @@ class FrameNumbers:
             number, sequence, picture, _ = self._start(unit)
         except (ValueError, KeyError):
             return 0  # the decoder judges what cannot be parsed
+        if unit[1] & 128 and not picture.redundant:
+            instant = unit[0] & 31 == 5
+            self.countable &= sequence.frames_only and (instant or self.pictures > 0)
+            self.pictures += 1
         if unit[0] & 31 == 5:
             self._before = number
         missing, period = 0, 1 << sequence.number_bits
@@ -294,7 +307,7 @@ def length_bytes(codec: str, extradata: bytes) -> int:
 
 def _parameter_sets(record: bytes) -> Iterator[bytes]:
     """Yield the parameter sets of an avcC record."""
-    position, count = 6, record[5] & 31
+    position, count = 6, int.from_bytes(record[5:6], "big") & 31
     for _ in range(2):
         for _ in range(count):
             size = int.from_bytes(record[position : position + 2], "big")

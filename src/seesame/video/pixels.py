@@ -28,7 +28,7 @@ _FULL_RANGE = 2
 _GBR, _UNTAGGED = 0, 2
 """Values of AVColorSpace."""
 
-LUMA_WEIGHTS = {
+_LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),  # BT.709
     2: (0.299, 0.114),  # untagged: BT.601, as the metric takes it
     4: (0.30, 0.11),  # FCC
@@ -110,7 +110,7 @@ def _from_rgb(frame: VideoFrame) -> Frames:
 
 def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     """Convert YUV and grey formats of any depth, by the frame's own matrix and range tags."""
-    name = frame.format.name
+    name, stored = frame.format.name, frame
     match = _PLANAR_YUV.fullmatch(name) or _GREY.fullmatch(name)
     if match is None:
         # Packed, semi-planar or big-endian: only the layout is left to swscale.
@@ -134,7 +134,7 @@ def _from_yuv(frame: VideoFrame, full: bool) -> Frames:
     chroma = torch.stack(planes[1:])[None]
     chroma = F.interpolate(chroma, size=luma.shape, mode="bilinear", align_corners=False)[0]
     u, v = (chroma - 128 * step) * (255.0 / peak if full else 255 / 224 / step)
-    kr, kb = _luma_weights(frame)
+    kr, kb = _luma_weights(stored)
     red = luma + 2 * (1 - kr) * v
     blue = luma + 2 * (1 - kb) * u
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
@@ -150,9 +150,9 @@ def _luma_weights(frame: VideoFrame) -> tuple[float, float]:
     matrix = int(frame.colorspace)
     if matrix == _GBR and not frame.format.name.startswith("yuv444"):
         matrix = _UNTAGGED  # chroma of fewer samples cannot be green, blue and red
-    if matrix not in LUMA_WEIGHTS:
+    if matrix not in _LUMA_WEIGHTS:
         raise UserError(f"colour matrix {matrix} (AVColorSpace) is not supported")
-    return LUMA_WEIGHTS[matrix]
+    return _LUMA_WEIGHTS[matrix]
 
 
 def upright(rgb: Frames, matrix: tuple[int, int, int, int] | None) -> Frames:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -22,12 +23,23 @@ from seesame.video.headers import clusters_whole, video_facts
 from seesame.video.images import PICTURES, PictureClip
 from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
-from seesame.video.streams import BARE, choose, errors, file_key, opened, video
+from seesame.video.streams import (
+    BARE,
+    choose,
+    content_start,
+    errors,
+    file_key,
+    opened,
+    video,
+)
 from seesame.video.times import Times, mended
 from seesame.video.transport import scrambled
 
 DEFAULT_FPS = Fraction(20)
 """The frame rate of sources without timestamps: that of comma's cameras."""
+
+_LONGEST_PAUSE = 60
+"""Seconds between two frames that may come again after the last one."""
 
 _RATELESS = ("h264", "hevc")
 """FFmpeg's names of bare formats whose declared rate is its own guess."""
@@ -119,15 +131,15 @@ class VideoClip:
         self._fps = fps
         self._fps_given = fps is not None
         with errors(path):
-            self.stream, self._choice, self._format = self._chosen(stream)
+            self.stream, self._choice = self._chosen(stream)
             damage = self._checked()
             self._crop = self._facts()
             with self._open() as (container, chosen):
                 self._skip = leading_packets(container, chosen)
             with self._open() as (container, chosen):
                 self._declared = self._declared_fps(chosen)
-                decoding = Decoding(path, container, chosen, damage)
-                first = next(decoding.frames(self._skip), None)
+                decoding = Decoding(path, chosen, damage)
+                first = next(decoding.frames(container.demux(chosen), self._skip), None)
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
@@ -206,8 +218,8 @@ class VideoClip:
         duration = 0
         with errors(self.path), self._open() as (container, stream):
             damage = self._checked()
-            decoding = Decoding(self.path, container, stream, damage)
-            for frame in decoding.frames(self._skip):
+            decoding = Decoding(self.path, stream, damage)
+            for frame in decoding.frames(container.demux(stream), self._skip):
                 if _layout(frame) != self._layout:
                     raise UserError(
                         f"{self.path}: changes from {_text(self._layout)} to "
@@ -218,7 +230,7 @@ class VideoClip:
                 yield frame
             if not stamps:
                 raise DamagedError(f"{self.path}: holds no decodable frame")
-            self._check_end(decoding, stamps, duration)
+            self._check_end(container, decoding, stamps, duration)
             told = damage.sentences()
             if self._skip:
                 told.append(
@@ -226,27 +238,37 @@ class VideoClip:
                     "out"
                 )
             times = None
+            if decoding.in_decoding_order and None not in stamps:
+                stamps.sort(key=lambda stamp: stamp or 0)
             if self._format not in BARE and stream.time_base and any(s is not None for s in stamps):
                 times, broken = mended(stamps, stream.time_base, duration or 0, self._declared)
                 told += broken
         _passes[self._key()] = _Pass(len(stamps), times, tuple(told))
 
-    def _check_end(self, decoding: Decoding, stamps: list[int | None], duration: int) -> None:
+    def _check_end(
+        self,
+        container: InputContainer,
+        decoding: Decoding,
+        stamps: list[int | None],
+        duration: int,
+    ) -> None:
         """Compare what was read with what the container declares, where it declares anything."""
-        stream, name = decoding.stream, decoding.container.format.name
-        if "mp4" in name:
+        stream = decoding.stream
+        if "mp4" in self._format:
             declared = stream.frames
             if decoding.packets < declared and self._packets_without_edits() < declared:
                 decoding.damage.found(
                     f"damaged: {decoding.packets} of {declared} frames; get a whole copy"
                 )
-        elif "matroska" in name and stream.time_base:
-            known = [stamp for stamp in stamps if stamp is not None]
-            longest = max(1 / self._declared, (duration or 0) * stream.time_base)
-            end = float(max(known, default=0) * stream.time_base + 2 * longest)
-            seconds = _matroska_seconds(decoding.container, stream)
+        elif "matroska" in self._format and stream.time_base:
+            known = sorted(stamp for stamp in stamps if stamp is not None)
+            gaps = [(after - before) * stream.time_base for before, after in pairwise(known)]
+            shown = max([1 / self._declared, *(gap for gap in gaps if gap <= _LONGEST_PAUSE)])
+            last = max(2 * shown, (duration or 0) * stream.time_base)
+            end = float(max(known, default=0) * stream.time_base + last)
+            seconds = _matroska_seconds(container, stream)
             # The last frame may be shown for long: then every block is there.
-            if end < seconds and not clusters_whole(self.path):
+            if end < seconds and not clusters_whole(self.path, self._start):
                 decoding.damage.found(
                     f"damaged: the video stops {seconds - end:.2f} s or more before "
                     "its declared end; get a whole copy"
@@ -257,25 +279,26 @@ class VideoClip:
         with self._open({"ignore_editlist": "1"}) as (container, stream):
             return sum(packet.size > 0 for packet in container.demux(stream))
 
-    def _chosen(self, stream: int | None) -> tuple[int, str, str]:
-        """Return the number of the video to read, a word about the others, and the format."""
+    def _chosen(self, stream: int | None) -> tuple[int, str]:
+        """Return the number of the video to read, and a sentence about others."""
         with opened(self.path) as container:
             number, told = (stream, "") if stream is not None else choose(self.path, container)
             video(self.path, container, number)
-            return number, told, container.format.name
+            self._format, self._start = container.format.name, content_start(container)
+            return number, told
 
     def _checked(self) -> Damage:
         """Return the record of the file's damage, after a look at its length."""
         damage = Damage(self.path, self.allow_damage)
         try:
-            check_complete(self.path, self._format)
+            check_complete(self.path, self._format, self._start)
         except DamagedError as error:
             damage.found(str(error).removeprefix(f"{self.path}: "))
         return damage
 
     def _facts(self) -> tuple[int, int, int, int]:
         """Return what the container crops. Raises UserError for an encrypted video."""
-        facts = video_facts(self.path, self._format)
+        facts = video_facts(self.path, self._format, self._start)
         encrypted = self.stream < len(facts) and facts[self.stream].encrypted
         if self._format == "mpegts":
             with self._open() as (_, stream):
@@ -294,6 +317,8 @@ class VideoClip:
     def _declared_fps(self, stream: VideoStream) -> Fraction:
         if self._format in _RATELESS:
             return DEFAULT_FPS
+        if self._format in BARE and stream.codec_context.framerate:
+            return stream.codec_context.framerate  # what the stream itself says
         return stream.average_rate or stream.guessed_rate or DEFAULT_FPS
 
     def _key(self) -> tuple[object, ...]:

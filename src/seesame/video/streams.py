@@ -10,8 +10,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
+from seesame.video.transport import packets_start
 
-BARE = ("h264", "hevc", "obu", "ivf", "mjpeg", "m4v", "mpegvideo")
+BARE = ("h264", "hevc", "obu", "mjpeg", "m4v", "mpegvideo")
 """FFmpeg's names of formats without a clock: their timestamps are counted, not read."""
 
 _BARE_SUFFIXES = {
@@ -30,6 +31,9 @@ _CONTAINERS = (
 
 _FEW = 10
 """A video with so many times fewer frames than another one is a thumbnail."""
+
+_FOREIGN = 1 << 20
+"""Bytes at most of something else before a container, such as a recorder's GPS records."""
 
 _NO_DECODER = "no decoder for this kind of video; convert it to H.264 first"
 
@@ -66,32 +70,53 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[InputC
     Raises:
         FFmpegError: it is not readable; :func:`errors` puts that into words.
     """
-    formats = _formats(path)
-    for number, name in enumerate(formats, start=1):
+    allowed = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file,subfile"}
+    failed: Exception | None = None
+    for url, name in _attempts(path):
         try:
-            # "file:" keeps a name with a colon from being taken for an address.
             container = av.open(
-                f"file:{path}",
-                format=name,
-                metadata_errors="replace",
-                options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-                | (options or {}),
+                url, format=name, metadata_errors="replace", options=allowed | (options or {})
             )
         except av.error.ArgumentError as error:  # a format that is not in the list
             raise DamagedError(
                 f"{path}: not a video, or in a container that is not read; convert it to .mkv"
             ) from error
-        except av.error.InvalidDataError:
-            if number == len(formats):
-                raise
+        except (av.error.InvalidDataError, EOFError) as error:
+            failed = failed or error
             continue
         with container:
             yield container
         return
+    assert failed is not None
+    raise failed
+
+
+def content_start(container: InputContainer) -> int:
+    """Return where in its file a container's content begins, behind other bytes."""
+    found = re.match(r"subfile,,start,(\d+),", container.name)
+    return int(found[1]) if found else 0
+
+
+def _attempts(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the addresses and formats to be tried, None for what FFmpeg takes the content for."""
+    # "file:" keeps a name with a colon from being taken for an address.
+    for name in _formats(path):
+        yield f"file:{path}", name
+    start = _start(path)
+    if start:
+        yield f"subfile,,start,{start},end,0,,:file:{path}", None
+
+
+def _start(path: Path) -> int:
+    """Return where a container begins that has other bytes before it, 0 where none is found."""
+    with path.open("rb") as file:
+        head = file.read(_FOREIGN)
+    marks = re.search(rb"[\0-\x0f]{3}.(?=ftyp)|\x1a\x45\xdf\xa3|RIFF(?=....AVI )", head, re.DOTALL)
+    return marks.start() if marks else max(0, packets_start(path))
 
 
 def _formats(path: Path) -> list[str | None]:
-    """Return the formats to be tried, None for what FFmpeg takes the content for.
+    """Return the formats to be tried.
 
     A bare stream has no mark of its own, so that its suffix names it; but another container may
     have been given that suffix.
@@ -154,7 +179,8 @@ def video(path: Path, container: InputContainer, number: int) -> VideoStream:
     every = videos(container)
     if not 0 <= number < len(every):
         raise UserError(
-            f"{path}: has {len(every)} videos, numbered from 0; there is no video {number}"
+            f"{path}: has {len(every)} video{'s' * (len(every) != 1)}, numbered from 0; there is "
+            f"no video {number}"
         )
     stream = every[number]
     if not _decodable(stream):

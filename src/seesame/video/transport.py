@@ -37,6 +37,12 @@ def ends_in_a_packet(path: Path) -> bool:
     return len(rest) < 3 or int(_ids(np.asarray(rest[None]))[0]) in known
 
 
+def packets_start(path: Path) -> int:
+    """Return where the first packet of a transport stream begins, -1 where there is none."""
+    start, step = _sync(np.memmap(path, dtype=np.uint8, mode="r"), 0, SIZES)
+    return max(0, start - 4) if step == 192 else start
+
+
 def only_joints(path: Path, stream_id: int) -> bool:
     """Return whether a stream's packets break off only where one whole recording joins the next.
 
