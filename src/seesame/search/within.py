@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from seesame.codecs.av.settings import FAMILY
+from seesame.codecs.av.settings import FAMILY, Range
 from seesame.codecs.registry import codec_name
 from seesame.context import EncodeMemory, Note, Progress, no_note
 from seesame.errors import UserError
@@ -14,7 +14,7 @@ from seesame.jobs.trial import Trial
 from seesame.jobs.workbench import Workbench, run_job
 from seesame.metric.limits import Limits
 from seesame.search.cheapest import CheapestTuning, cheapest
-from seesame.search.space import SPACES, complete
+from seesame.search.space import complete
 
 
 def finds_quality(codec: str, settings: Settings, limits: Limits) -> bool:
@@ -83,8 +83,10 @@ def encode_within(
         )
         return Trial.of(made[crf])
 
-    crfs = SPACES[name].axis("crf").values
-    best = cheapest(measure, bound, crfs, complete(name, settings)["crf"], tuning)
+    allowed = FAMILY[name].own["crf"]
+    assert isinstance(allowed, Range)
+    crfs = range(max(1, int(allowed.least)), int(allowed.most) + 1)  # 0 is lossless with some
+    best = cheapest(measure, bound, crfs, FAMILY[name].defaults.crf, tuning)
     outcome = made[best.settings["crf"]]
     advice = _advice(outcome, made) if outcome.missed else ""
     return replace(outcome, encode_s=time.monotonic() - start, advice=advice)
