@@ -1,7 +1,6 @@
 """One file of a classical codec within limits: its quality is found, all else is the user's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from seesame.codecs.av.settings import FAMILY, Range
@@ -142,7 +141,11 @@ def do(job: Job, stages: Stages = silent, note: Note = no_note) -> Outcome:
         UserError: as :func:`compress_within` and :func:`~seesame.jobs.workbench.run_job`.
         DamagedError: the clip is damaged.
     """
-    work: Callable[..., Outcome] = run_job
     if finds_quality(job.codec, job.settings, job.limits):
-        work = compress_within
-    return work(job, stages, note)
+        return compress_within(job, stages, note)
+    outcome = run_job(job, stages, note)
+    if outcome.codec in FAMILY and job.judge and outcome.missed:
+        fixed = "kbps" if job.settings.get("kbps") else "crf"
+        advice = f"no --set {fixed}=…: the crf that keeps the limits is then found"
+        return replace(outcome, advice=advice)
+    return outcome
