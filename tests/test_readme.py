@@ -15,7 +15,9 @@ import pytest
 import typer
 from command import Ran
 
+from seesame.cli.limits import MISSED
 from seesame.cli.main import app
+from seesame.codecs.registry import trained_codecs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -87,7 +89,8 @@ def test_the_commands_run_in_order(
 ) -> None:
     """Run README's commands but ``demo`` and ``fetch``; training and searches are cut short."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(drive, tmp_path / "drive.mp4")
+    for clip in ("drive", "a", "b"):
+        shutil.copy(drive, tmp_path / f"{clip}.mp4")
     short = [words for words in commands(README) if words[1] not in ("demo", "fetch")]
     ran = [run_shortened(seesame, words) for words in short]
     assert {"compress", "decompress", "score", "report", "search", "info"} <= set(ran)
@@ -96,12 +99,13 @@ def test_the_commands_run_in_order(
 def run_shortened(seesame: Callable[..., Ran], words: list[str]) -> str:
     """Run one command, made short, and return its name."""
     line, name = words[1:], name_of(words)
-    if name == "compress":
+    if name == "compress" and line[line.index("--codec") + 1] in trained_codecs():
         line += ["--set", "steps=4", "--set", "sidecar=false", "--device", "cpu"]
     elif name == "search":
         line += ["--trials", "5"]
     done = seesame(*line, *({"--quiet"} & leaves()[name]))
-    assert done.code == 0, (line, done.err)
+    missed = (MISSED,) if any(word.startswith("--max-") for word in line) else ()
+    assert done.code in (0, *missed), (line, done.err)
     assert done.out
     return name
 

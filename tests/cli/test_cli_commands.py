@@ -168,7 +168,10 @@ def test_several_clips_are_done_in_a_row(seesame: Run, drive: Path, tmp_path: Pa
         (("compress", *clips, "-o", tmp_path / "x.ssm"), "is a folder"),
         (("compress", clips[0], drive.parent / "a.mkv", "-o", out), "output of two clips"),
         (words, "exists"),
-        (("compress", *clips, "-o", out, "--log", tmp_path / "r.jsonl"), "--log is for one clip"),
+        (
+            ("compress", *clips, "-o", tmp_path / "new", "--log", tmp_path / "r.jsonl"),
+            "--log is for one clip",
+        ),
     ]:
         ran = seesame(*bad)
         assert ran.code == 2

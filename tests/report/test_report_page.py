@@ -93,7 +93,7 @@ def test_a_folder_holds_the_same(one_file: Path, tmp_path: Path) -> None:
 
 
 def test_the_confusion_counts_pixels() -> None:
-    confusion = Confusion(("a", "b", "c"))
+    confusion = Confusion(("a", "b", "c"), every_frame=True)
     source = np.array([[0, 0, 1, 1]], dtype=np.uint8)
     confusion.add(source, np.array([[0, 1, 1, 1]], dtype=np.uint8))
     confusion.add(source, np.array([[2, 2, 1, 0]], dtype=np.uint8))

@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0; 1 for a bug or too little memory; 2 for a user's mistake or a bad input;
-        130 after Ctrl-C; 141 when the reader of our output went away.
+        4 where a file misses a limit (``seesame.cli.limits``); 130 after Ctrl-C; 141 when the
+        reader of our output went away.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = "--traceback" in words or os.environ.get("SEESAME_TRACEBACK", "0") != "0"

@@ -333,13 +333,18 @@ def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> Non
             print_json({**row, "page": page})
         return
     print_table(
-        ("file", "codec", "bytes", "seg", "pose", "rate", "score", "PSNR", "MS-SSIM"),
+        (
+            *("file", "codec", "bytes", "seg", "frames", "worst class", "pose", "rate", "score"),
+            *("PSNR", "MS-SSIM"),
+        ),
         [
             (
                 row["file"],
                 row["codec"],
                 f"{row['compressed_bytes']:,}",
                 f"{row['seg']:.5f}",
+                f"{row['frames']['seg']:.5f}",
+                _class(row["frames"]["worst_class"]),
                 f"{row['pose']:.5f}",
                 f"{row['rate']:.5f}",
                 f"{row['score']:.4f}",
@@ -348,7 +353,13 @@ def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> Non
             )
             for row in rows
         ],
-        right=("bytes", "seg", "pose", "rate", "score", "PSNR", "MS-SSIM"),
+        title=f"frames: seg by the limits' rule, {rows[0]['frames']['rule']}",
+        right=("bytes", "seg", "frames", "pose", "rate", "score", "PSNR", "MS-SSIM"),
     )
     files = [place] if layout.one_file else [p for p in place.rglob("*") if p.is_file()]
     print(f"page  {page}  {sum(p.stat().st_size for p in files) / 1e6:.1f} MB")
+
+
+def _class(worst: dict[str, Any] | None) -> str:
+    """The class that loses most of its pixels, and their share."""
+    return "" if worst is None else f"{worst['name']} {worst['lost']:.1%}"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ClassLoss:
-    """One class over all pairs."""
+    """One class over all judged frames."""
 
     name: str
     pixels: int
@@ -22,7 +22,7 @@ class ClassLoss:
     iou: float | None
     """Pixels that both show as this class over those that either does."""
     worst: int | None
-    """The pair that loses most pixels of it; None where none are lost."""
+    """Number of the frame that loses most pixels of it; None where none are lost."""
     worst_lost: int
     """Pixels lost there."""
     worst_pixels: int
@@ -30,21 +30,22 @@ class ClassLoss:
 
 
 class Confusion:
-    """The counts of the file's classes for each class of the source, added pair by pair.
+    """The counts of the file's classes for each class of the source, added frame by frame.
 
     Args:
         names: of the classes.
+        every_frame: every frame is added; else the second frame of each pair.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+    def __init__(self, names: tuple[str, ...], every_frame: bool = False) -> None:
+        self.names, self.every_frame = names, every_frame
         self.counts: NDArray[np.int64] = np.zeros((len(names), len(names)), dtype=np.int64)
         """Pixels by source class (row) and file class (column)."""
         self._lost: list[NDArray[np.int64]] = []
         self._pixels: list[NDArray[np.int64]] = []
 
     def add(self, source: NDArray[np.integer], decoded: NDArray[np.integer]) -> None:
-        """Count one pair's class maps ``(h, w)``."""
+        """Count one frame's class maps ``(h, w)``."""
         count = len(self.names)
         joined = source.astype(np.int64).ravel() * count + decoded.ravel()
         matrix = np.bincount(joined, minlength=count * count).reshape(count, count)
@@ -79,7 +80,7 @@ class Confusion:
                     (own - kept) / own if own else None,
                     (shown - kept) / own if own else None,
                     kept / either if either else None,
-                    worst if lost[worst, index] else None,
+                    (worst if self.every_frame else 2 * worst + 1) if lost[worst, index] else None,
                     int(lost[worst, index]),
                     int(pixels[worst, index]),
                 )

@@ -80,7 +80,7 @@ def observe(
         DamagedError: either ends early.
     """
     compared = _ComparedClip(source, subject.clip, number, plan, tracks)
-    masks = _Masks(stack, number, tracks)
+    masks = _Masks(stack, number, tracks, every_frame)
     evaluation = evaluate(
         reference,
         compared,
@@ -109,8 +109,8 @@ def observe(
 class _Masks:
     """The store of the stack's outputs, batch by batch."""
 
-    def __init__(self, stack: Stack, number: int, tracks: Tracks) -> None:
-        self.confusion = Confusion(stack.classes)
+    def __init__(self, stack: Stack, number: int, tracks: Tracks, every_frame: bool) -> None:
+        self.confusion = Confusion(stack.classes, every_frame)
         self.source_poses: list[NDArray[np.float32]] = []
         self.poses: list[NDArray[np.float32]] = []
         self.size = (0, 0, 1)

@@ -1,10 +1,9 @@
 """One file of a classical codec within limits: its quality is found, all else is the user's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
-from seesame.codecs.av.settings import FAMILY
+from seesame.codecs.av.settings import FAMILY, Range
 from seesame.codecs.registry import codec_name
 from seesame.context import EncodeMemory, Note, Progress, no_note
 from seesame.errors import UserError
@@ -14,7 +13,7 @@ from seesame.jobs.trial import Trial
 from seesame.jobs.workbench import Workbench, run_job
 from seesame.metric.limits import Limits
 from seesame.search.cheapest import CheapestTuning, cheapest
-from seesame.search.space import SPACES, complete
+from seesame.search.space import complete
 
 
 def finds_quality(codec: str, settings: Settings, limits: Limits) -> bool:
@@ -83,8 +82,10 @@ def encode_within(
         )
         return Trial.of(made[crf])
 
-    crfs = SPACES[name].axis("crf").values
-    best = cheapest(measure, bound, crfs, complete(name, settings)["crf"], tuning)
+    allowed = FAMILY[name].own["crf"]
+    assert isinstance(allowed, Range)
+    crfs = range(max(1, int(allowed.least)), int(allowed.most) + 1)  # 0 is lossless with some
+    best = cheapest(measure, bound, crfs, FAMILY[name].defaults.crf, tuning)
     outcome = made[best.settings["crf"]]
     advice = _advice(outcome, made) if outcome.missed else ""
     return replace(outcome, encode_s=time.monotonic() - start, advice=advice)
@@ -140,7 +141,11 @@ def do(job: Job, stages: Stages = silent, note: Note = no_note) -> Outcome:
         UserError: as :func:`compress_within` and :func:`~seesame.jobs.workbench.run_job`.
         DamagedError: the clip is damaged.
     """
-    work: Callable[..., Outcome] = run_job
     if finds_quality(job.codec, job.settings, job.limits):
-        work = compress_within
-    return work(job, stages, note)
+        return compress_within(job, stages, note)
+    outcome = run_job(job, stages, note)
+    if outcome.codec in FAMILY and job.judge and outcome.missed:
+        fixed = "kbps" if job.settings.get("kbps") else "crf"
+        advice = f"no --set {fixed}=…: the crf that keeps the limits is then found"
+        return replace(outcome, advice=advice)
+    return outcome
