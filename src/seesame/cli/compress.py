@@ -115,15 +115,15 @@ def compress(
     start = {"transfer_guard": transfer_guard, "init": init and str(init)}
     limits = {"target_score": target_score, "max_seg": max_seg, "max_pose": max_pose}
     flags = effort | aim | start | limits | {"max_bytes": max_bytes}
-    where = {"stack": stack, "device": resolve_device(device), "seed": seed}
+    where: dict[str, Any] = {"stack": stack, "device": resolve_device(device), "seed": seed}
     source = parse_source(clip, size, fps, stream, allow_damage)
     if is_video(out):
         chosen = codec_settings(codec, effort | aim | start, parse_settings(settings or []))
         _check_paths(clip, out, overwrite)
         _check_log(codec, log, overwrite)
         bounds = limits_in(limits | {"max_bytes": max_bytes})
-        files = {"out": out, "overwrite": overwrite, "limits": bounds}
-        job = Job(source, codec, chosen, judge=not no_score, **where, **files)
+        where |= {"out": out, "overwrite": overwrite, "limits": bounds}
+        job = Job(source, codec, chosen, judge=not no_score, **where)
         compress_video(job, VideoFlags(gop, not drop_tracks, max_share), json, quiet)
         return
     if drop_tracks or gop or max_share is not None:

@@ -25,15 +25,18 @@ class Preset(StrEnum):
     slow = "slow"
 
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="An .ssm file; or a plain .mp4, .mkv or .mov.")]
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="OUT", help="An .ssm file; or a plain .mp4, .mkv or .mov."),
+]
 CodecOption = Annotated[
     str | None,
     typer.Option(
         "--codec",
         metavar="CODEC",
         help="A name from `seesame codecs`; or auto, which searches classical settings, trains "
-        "over the best of them and keeps the best file, within --budget (8m when left out). When left "
-        "out: hnerv; svtav1 for a .mp4, .mkv or .mov.",
+        "over the best of them and keeps the best file, within --budget (8m when left out). "
+        "When left out: hnerv; svtav1 for a .mp4, .mkv or .mov.",
     ),
 ]
 PresetOption = Annotated[

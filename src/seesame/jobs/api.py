@@ -159,4 +159,6 @@ def score(
     )
     size = decoded.source_bytes if nbytes is None else nbytes
     judge = complete_stack(stack, "the stack")
-    return evaluate(source, decoded, judge, size, device=where, progress=progress, as_read=True).score
+    return evaluate(
+        source, decoded, judge, size, device=where, progress=progress, as_read=True
+    ).score

@@ -227,6 +227,11 @@ def _distortions(
                 assert source_rgb is not None
                 classes, poses = _outputs(source_rgb, stack)
             decoded_classes, decoded_poses = _outputs(rgb, stack)
+            if classes.shape != decoded_classes.shape:
+                raise UserError(
+                    f"stack {stack.name} gives classes at the size of the frames that it reads, so "
+                    "that it cannot compare files of two sizes; compress at the source's size"
+                )
             seg.append(seg_distortion(classes, decoded_classes).cpu())
             pose.append(pose_distortion(poses, decoded_poses, judged).cpu())
             if watch is not None:
@@ -332,9 +337,7 @@ def _count_pairs(num_frames: int) -> int:
     return num_frames // 2
 
 
-def check_alike(
-    reference: Clip | ReferenceOutputs, decoded: Clip, as_read: bool = False
-) -> None:
+def check_alike(reference: Clip | ReferenceOutputs, decoded: Clip, as_read: bool = False) -> None:
     """Refuse clips that cannot be compared frame by frame; of one size, unless ``as_read``.
 
     Raises UserError.

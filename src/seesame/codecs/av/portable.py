@@ -62,9 +62,7 @@ class Plan:
         return self.size[::-1] if _sideways(self.stored) else self.size
 
 
-def plan(
-    member: Member, settings: Mapping[str, Any], clip: Clip, stored: Stored | None
-) -> Plan:
+def plan(member: Member, settings: Mapping[str, Any], clip: Clip, stored: Stored | None) -> Plan:
     """Return how a clip is coded into a portable file.
 
     Where the settings do not say so, the pictures have the source's size, and a key frame comes
@@ -129,9 +127,7 @@ def _colours(stored: Stored, depth: int) -> tuple[Colour, Stored]:
     weights = LUMA_WEIGHTS.get(stored.matrix)
     if yuv and weights is not None and (stored.full or depth == 10):
         return Colour(*weights, stored.full), stored
-    return BT601, replace(
-        stored, matrix=_BT601_MATRIX, colour_range=_LIMITED, full=False
-    )
+    return BT601, replace(stored, matrix=_BT601_MATRIX, colour_range=_LIMITED, full=False)
 
 
 def _turns(stored: Stored) -> bool:
@@ -141,7 +137,7 @@ def _turns(stored: Stored) -> bool:
 
 def _sideways(stored: Stored) -> bool:
     """Return whether the display matrix exchanges width and height."""
-    return upright(np.zeros((1, 2, 3), np.uint8), stored.quarter).shape[0] == 2
+    return bool(upright(np.zeros((1, 2, 3), np.uint8), stored.quarter).shape[0] == 2)
 
 
 class _AsStored:
