@@ -59,7 +59,11 @@ class Section(IntEnum):
 
 
 _SECTION_IDS = frozenset(Section)
-_ORDINARY_ONLY = frozenset({Section.CONFIG, Section.TIMES, Section.TRACKS})
+_ORDINARY_ONLY = {
+    Section.CONFIG: "settings",
+    Section.TIMES: "timestamps",
+    Section.TRACKS: "other tracks",
+}
 """Sections that no file of the contest profile has: the challenge reads frames alone."""
 
 
@@ -343,7 +347,9 @@ def _read_sections(reader: Reader, contest: bool) -> dict[Section, bytes]:
                 f"has an unknown section {key}: use a newer seesame (or the file is damaged)"
             )
         if contest and key in _ORDINARY_ONLY:
-            raise reader.fail(f"is damaged: the contest profile has no {Section(key).name}")
+            raise reader.fail(
+                f"is damaged: a file of the contest profile has no {_ORDINARY_ONLY[Section(key)]}"
+            )
         last, section = key, Section(key)
         what = f"section {section.name}"
         size = reader.varint(f"the size of {what}")

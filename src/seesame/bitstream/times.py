@@ -8,6 +8,7 @@ changes: none where a clock only rounds.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from seesame.bitstream.varint import Reader, pack_varint
 
@@ -67,17 +68,14 @@ def pack_times(
         fps: frames a second, as in the header.
 
     Raises:
-        ValueError: what does not fit the format: as far as that may be, too many frames, or
-            timestamps that do not rise.
+        ValueError: too many frames, timestamps that do not rise, or a number that is too large.
     """
     if not 1 <= len(pts) <= MOST_FRAMES or max(abs(pts[0]), abs(pts[-1])) >= _FARTHEST:
         raise ValueError("too many timestamps, or some too far from zero")
-    if any(later <= first for first, later in zip(pts, pts[1:], strict=False)):
+    if any(later <= first for first, later in pairwise(pts)):
         raise ValueError("timestamps that do not rise")
-    steps = [1 / (fps * time_base)]
-    if len(pts) > 1:
-        ordered = sorted(later - first for first, later in zip(pts, pts[1:], strict=False))
-        steps.append(Fraction(ordered[(len(ordered) - 1) // 2]))
+    gaps = sorted(later - first for first, later in pairwise(pts)) or [1]
+    steps = [1 / (fps * time_base), Fraction(gaps[(len(gaps) - 1) // 2])]
     usual = steps[0]
     if usual.denominator == 1 and 0 < usual <= _MOST_STEP and _even(pts, int(usual)):
         own = duration != usual
@@ -98,7 +96,7 @@ def pack_times(
         raise ValueError(f"a last frame of {duration} ticks")
     fitting = [step for step in steps if step >= 1 and max(step.as_integer_ratio()) <= _MOST_STEP]
     if not fitting:
-        raise ValueError(f"{steps[-1]} ticks a frame")
+        raise ValueError(f"{steps[1]} ticks a frame")
     head = b"\0" + b"".join(map(pack_varint, time_base.as_integer_ratio()))
     tails = [
         b"".join(map(pack_varint, (*step.as_integer_ratio(), _zigzag(pts[0]), duration)))

@@ -53,7 +53,8 @@ def decompress(
     from seesame.cli.progress import progress
     from seesame.decoders import counted, decode_file
     from seesame.files import check_output
-    from seesame.video.mux import SUFFIXES, ticks_fit
+    from seesame.video.mux import SUFFIXES
+    from seesame.video.verify import ticks_fit
     from seesame.video.writer import write_clip
 
     check_output(out, overwrite)

@@ -163,6 +163,7 @@ def _opened(
 
     source = origin.open(device)
     tell_oddities(origin.path, source, notes(quiet))
+    decoded: Clip
     if is_ssm(file):
         decoded = decode_file(file, device)
         nbytes = _size(compressed or file)

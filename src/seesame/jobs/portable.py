@@ -28,18 +28,11 @@ from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
 from seesame.video import streams
-from seesame.video.mux import (
-    SUFFIXES,
-    Others,
-    check_container,
-    copy_all,
-    mux_checked,
-    regular_times,
-    ticks_fit,
-)
+from seesame.video.mux import SUFFIXES, Others, regular_times
 from seesame.video.reader import open_clip
 from seesame.video.times import Times, clip_times
 from seesame.video.tracks import opened, packets, source_video, stored
+from seesame.video.verify import check_container, copy_all, mux_checked, ticks_fit
 
 MAX_SHARE = 0.95
 """A file with more of the source's bytes than this is not worth its loss."""
@@ -146,7 +139,8 @@ def write_portable(
             ]
             encode_to(coded, bench.clip, how, context, corrections)
         with replacing(out, overwrite) as written:
-            index = mux_checked(written, coded, times, others, how.size, how.stored.turn)
+            tags = how.stored
+            index = mux_checked(written, coded, times, others, how.size, tags.turn, tags.aspect)
             kept = others is not None and not _smaller(written, bench, max_share)
             if others is not None and kept:
                 _keep_source(written, others.path, out, bench)

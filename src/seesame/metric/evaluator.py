@@ -289,6 +289,11 @@ class _Tally:
     def add(self, batch: BatchOutputs) -> None:
         """Take the outputs of one batch."""
         source, decoded = batch.source, batch.decoded
+        if source.classes.shape != decoded.classes.shape:
+            raise UserError(
+                f"stack {self.stack.name} gives classes at the size of the frames that it reads, "
+                "so that it cannot compare files of two sizes; compress at the source's size"
+            )
         if len(source.classes):
             self.seg.append(seg_distortion(source.classes, decoded.classes).cpu())
             self.pose.append(pose_distortion(source.poses, decoded.poses, self.judged).cpu())

@@ -5,7 +5,6 @@ get the source's timestamps; those of all other tracks are copied. The file that
 back and compared with what went into it.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,54 +20,29 @@ from av.video.stream import VideoStream
 
 from seesame.errors import UserError
 from seesame.video.times import Times
-from seesame.video.tracks import AnyPacket, describe, opened, other_streams, packets
+from seesame.video.tracks import AnyPacket, describe, opened, other_streams, packets, temporary_file
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 """The containers that are written."""
 
 _BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]
 _OF_THE_FILE = frozenset(
-    [
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "encoder",
-        "duration",
-        "number_of_frames",
-        "number_of_bytes",
-        "bps",
-        "vendor_id",
-        "timecode",
-    ]
+    (
+        *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"),
+        *("number_of_frames", "number_of_bytes", "bps", "timecode"),
+    )
 )
 """Metadata that describe a file or its packets, not what it shows; the muxer writes its own."""
 _OF_MP4 = frozenset(
-    [
-        "title",
-        "artist",
-        "album_artist",
-        "composer",
-        "album",
-        "date",
-        "comment",
-        "genre",
-        "copyright",
-        "grouping",
-        "lyrics",
-        "description",
-        "synopsis",
-        "show",
-        "episode_id",
-        "network",
-        "keywords",
-        "media_type",
-        "location",
-        "creation_time",
-        "author",
-    ]
+    (
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+        *("author", "copyright", "grouping", "lyrics", "description", "synopsis", "show"),
+        *("episode_id", "network", "keywords", "media_type", "location", "creation_time"),
+    )
 )
 """Metadata for which MP4 has a place of its own; with others, all are written as free keys."""
-_MATROSKA_TICK = Fraction(1, 1000)
+MATROSKA_TICK = Fraction(1, 1000)
+"""Seconds in which Matroska counts, as FFmpeg writes it."""
 _MOST_TICKS = (1 << 31) - 1
 
 
@@ -93,6 +67,7 @@ def mux(
     times: Times | None,
     others: Others | None,
     turn: tuple[int, ...] | None = None,
+    aspect: Fraction | None = None,
 ) -> int:
     """Write a file of a video and other tracks, in the order of the source's.
 
@@ -102,6 +77,7 @@ def mux(
         times: of its frames.
         others: what is copied beside it.
         turn: the nine numbers of the video's display matrix.
+        aspect: width of a pixel over its height, where the coded file may not say it.
 
     Returns:
         The index of the video in the output; -1 where there is none.
@@ -122,7 +98,7 @@ def mux(
             written.flags |= _BITEXACT  # no random identity, no date of today
             if others is not None and source is not None:
                 _describe(written, source)
-            targets = _targets(written, out, video, source, copied, others, turn, times)
+            targets = _targets(written, out, video, source, copied, others, turn, aspect, times)
             if not targets:
                 return -1
             _start(written, out, copied)
@@ -136,66 +112,6 @@ def mux(
             return -1 if video is None else targets[id(video.streams.video[0])].index
         except av.error.FFmpegError as error:
             raise UserError(f"{out}: cannot be written ({error.strerror})") from error
-
-
-def check_container(out: Path, encoder: str, others: Others | None) -> None:
-    """Refuse, before anything is coded, what the container of an output cannot hold.
-
-    The other tracks are copied into a temporary file, which is read back.
-
-    Args:
-        out: the output.
-        encoder: FFmpeg's name of the video's encoder.
-        others: what is copied beside the video.
-
-    Raises:
-        UserError: a suffix that is not written, or a video or a track that does not go into it.
-    """
-    suffix = out.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"{out}: {suffix or 'no suffix'} is not written; use .mp4, .mkv or .mov")
-    if suffix == ".mov" and encoder in ("libsvtav1", "libvpx-vp9"):
-        raise UserError(f"{out}: a .mov cannot hold AV1 or VP9; name it .mp4 or .mkv")
-    if others is not None and others.tracks:
-        from seesame.video.tracks import temporary_file
-
-        with temporary_file(suffix) as trial:
-            copy_tracks(trial, others, out)
-
-
-def copy_tracks(path: Path, others: Others, named: Path | None = None) -> bool:
-    """Write the tracks beside the video into a file of their own, and read it back.
-
-    Returns:
-        Whether there are any; if not, nothing is written.
-
-    Raises:
-        UserError: the container cannot hold a track, or gives its packets back differently; the
-            message names ``named``.
-    """
-    with opened(others.path) as source:
-        if not other_streams(source, others.video):
-            return False
-    try:
-        mux(path, None, None, others)
-        check_copied(path, others)
-    except UserError as error:
-        raise UserError(str(error).replace(str(path), str(named or path))) from error
-    return True
-
-
-def copy_all(path: Path, source: Path, named: Path) -> None:
-    """Copy all tracks of a file, the video too, into another container.
-
-    Raises:
-        UserError: the container cannot hold one of them; the message names ``named``.
-    """
-    everything = Others(source)
-    try:
-        mux(path, None, None, everything)
-        check_copied(path, everything)
-    except UserError as error:
-        raise UserError(str(error).replace(str(path), str(named))) from error
 
 
 def _options(
@@ -212,7 +128,7 @@ def _options(
     bases = [stream.time_base for stream in copied if stream.time_base]
     if times is not None:
         bases.append(times.time_base)
-        options["video_track_timescale"] = str(_timescale(out, times.time_base))
+        options["video_track_timescale"] = str(timescale(out, times.time_base))
     # A track that starts late waits in ticks of the whole file, which must be fine enough.
     common = lcm(*(base.denominator for base in bases)) if bases else 1000
     if common > _MOST_TICKS:
@@ -220,7 +136,8 @@ def _options(
     return options | {"movie_timescale": str(common)}
 
 
-def _timescale(out: Path, time_base: Fraction) -> int:
+def timescale(out: Path, time_base: Fraction) -> int:
+    """Return the ticks a second of an MP4's track. Raises UserError where they are too many."""
     if time_base.denominator > _MOST_TICKS:
         raise UserError(f"{out}: ticks of {time_base} s are too fine for this container")
     return time_base.denominator
@@ -251,6 +168,7 @@ def _targets(
     copied: list[Stream],
     others: Others | None,
     turn: tuple[int, ...] | None,
+    aspect: Fraction | None,
     times: Times | None,
 ) -> dict[int, Stream]:
     """Add all streams to the output, in the source's order; return them by what they come from."""
@@ -270,6 +188,8 @@ def _targets(
         if own:
             assert isinstance(target, VideoStream)
             target.codec_context.framerate = _constant_rate(times)
+            if aspect is not None:
+                target.codec_context.sample_aspect_ratio = aspect
             if turn is not None:
                 target.set_display_matrix(turn)
             if stream.codec_context.name == "hevc" and out.suffix.lower() != ".mkv":
@@ -305,8 +225,6 @@ def _start(written: OutputContainer, out: Path, copied: list[Stream]) -> None:
 
 def _fits(out: Path, stream: Stream) -> bool:
     """Return whether a header with this stream alone can be written."""
-    from seesame.video.tracks import temporary_file
-
     with temporary_file(out.suffix.lower()) as trial:
         try:
             with av.open(f"file:{trial}", "w") as written:
@@ -385,7 +303,7 @@ def ticks(
     factor = times.time_base / time_base
     if factor.denominator == 1:
         return times.pts * int(factor)
-    rounded = [_nearest(int(pts) * factor) for pts in times.pts]
+    rounded = [nearest(int(pts) * factor) for pts in times.pts]
     found = np.array(rounded, dtype=np.int64)
     if len(found) > 1 and int(np.diff(found).min()) < 1:
         raise UserError(
@@ -395,60 +313,15 @@ def ticks(
     return found
 
 
-def _nearest(value: Fraction) -> int:
+def nearest(value: Fraction) -> int:
     """Return the nearest whole number, halves away from zero, as FFmpeg rescales."""
     whole = int(abs(value) + Fraction(1, 2))
     return whole if value >= 0 else -whole
 
 
-def ticks_fit(out: Path, times: Times) -> bool:
-    """Return whether an output keeps all timestamps exactly, not only to the nearest of its ticks.
-
-    Raises:
-        UserError: its ticks cannot tell two frames apart, or count so finely.
-    """
-    if out.suffix.lower() != ".mkv":
-        _timescale(out, times.time_base)
-        return True
-    rounded = ticks(times, _MATROSKA_TICK, out)
-    back = zip(times.pts.tolist(), rounded.tolist(), strict=True)
-    return all(pts * times.time_base == tick * _MATROSKA_TICK for pts, tick in back)
-
-
 def regular_times(num_frames: int, fps: Fraction) -> Times:
     """Return the timestamps of a clip whose frame rate is all that is known of its time."""
     return Times(np.arange(num_frames, dtype=np.int64), 1 / fps, 1)
-
-
-def mux_checked(
-    out: Path,
-    coded: Path,
-    times: Times,
-    others: Others | None,
-    size: tuple[int, int],
-    turn: tuple[int, ...] | None = None,
-) -> int:
-    """Write a file as :func:`mux` does, read it back and compare it with what went into it.
-
-    Args:
-        out: the output.
-        coded: a file with the video alone.
-        times: of its frames.
-        others: what is copied beside it.
-        size: ``(height, width)`` of the video as stored.
-        turn: the nine numbers of the video's display matrix.
-
-    Returns:
-        The index of the video in the output.
-
-    Raises:
-        UserError: the container cannot hold a track, or the file reads back differently.
-    """
-    index = mux(out, coded, times, others, turn)
-    _check_video(out, index, coded, times, size)
-    if others is not None:
-        check_copied(out, others, index)
-    return index
 
 
 def _in_order(streams: list[Iterator[AnyPacket]]) -> Iterator[AnyPacket]:
@@ -471,115 +344,3 @@ def _seconds(packet: AnyPacket | None) -> Fraction:
     assert packet is not None
     stamp = packet.pts if packet.dts is None else packet.dts
     return Fraction(0) if stamp is None else stamp * packet.time_base
-
-
-# Reading back
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """What a packet must keep."""
-
-    pts: int | None
-    dts: int | None
-    duration: int
-    digest: bytes
-
-
-def check_copied(path: Path, others: Others, video: int = -1) -> None:
-    """Compare the tracks of a written file with the source's, packet by packet.
-
-    Args:
-        path: the written file.
-        others: what was copied into it.
-        video: index of the written file's own video; -1 where it has none.
-
-    Raises:
-        UserError: a packet's bytes or times differ by more than the rounding to the new ticks.
-    """
-    with opened(others.path) as source, opened(path) as written:
-        old = other_streams(source, others.video) if others.tracks else []
-        new = other_streams(written, video) if old else []
-        if len(old) != len(new):
-            raise UserError(f"{path}: has {len(new)} of {len(old)} tracks; write another container")
-        kept, found = _collected(source, old), _collected(written, new)
-        alike = source.format.name == written.format.name
-        for before, after in zip(old, new, strict=True):
-            if before.type == "attachment":
-                same = getattr(before, "data", b"") == getattr(after, "data", b"")
-            else:
-                same = _same(before, after, kept[before.index], found[after.index], alike)
-            if not same:
-                raise UserError(
-                    f"{path}: {describe(before)} does not come back from this container as it was; "
-                    "write another one, or drop the tracks beside the video"
-                )
-
-
-def _collected(container: InputContainer, streams: list[Stream]) -> dict[int, list[_Copy]]:
-    found: dict[int, list[_Copy]] = {stream.index: [] for stream in streams}
-    for packet in packets(container, streams):
-        digest = hashlib.blake2b(_payload(bytes(packet)), digest_size=12).digest()
-        copy = _Copy(packet.pts, packet.dts, packet.duration or 0, digest)
-        found[packet.stream_index].append(copy)
-    return found
-
-
-def _payload(data: bytes) -> bytes:
-    """Return a packet without the header that AAC has in transport streams (ISO/IEC 14496-3)."""
-    if len(data) > 9 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
-        length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-        if length == len(data):
-            return data[7 if data[1] & 1 else 9 :]
-    return data
-
-
-def _same(before: Stream, after: Stream, old: list[_Copy], new: list[_Copy], alike: bool) -> bool:
-    """Return whether packets came back, their times rounded to the new ticks where need be."""
-    if len(old) != len(new) or not (before.time_base and after.time_base):
-        return len(old) == len(new) == 0
-    factor = before.time_base / after.time_base
-    for one, other in zip(old, new, strict=True):
-        if one.digest != other.digest:
-            return False
-        stamps = [(one.pts if one.pts is not None else one.dts, other.pts)]
-        if one.dts is not None and other.dts is not None:
-            stamps.append((one.dts, other.dts))
-        if alike and factor == 1:
-            stamps.append((one.duration, other.duration))
-        if any(a is None or b is None or _nearest(a * factor) != b for a, b in stamps):
-            return False
-    return True
-
-
-def _check_video(path: Path, index: int, coded: Path, times: Times, size: tuple[int, int]) -> None:
-    """Compare the video of a written file with what went into it.
-
-    Args:
-        path: the file.
-        index: of its video.
-        coded: the file with the coded video.
-        times: of the frames.
-        size: ``(height, width)`` as stored.
-
-    Raises:
-        UserError: another size, number of frames, timestamp, or other bytes.
-    """
-    with opened(path) as written, opened(coded) as single:
-        stream, first = written.streams[index], single.streams.video[0]
-        assert isinstance(stream, VideoStream)
-        found = _collected(written, [stream])[index]
-        kept = _collected(single, [first])[first.index]
-        shown = ticks(times, stream.time_base or times.time_base, path)
-        stamps = sorted(copy.pts for copy in found if copy.pts is not None)
-        wrong = ""
-        if (stream.codec_context.height, stream.codec_context.width) != size:
-            wrong = "its size"
-        elif len(found) != len(times.pts):
-            wrong = f"{len(found)} of {len(times.pts)} frames"
-        elif stamps != shown.tolist():
-            wrong = "the timestamps of its frames"
-        elif [copy.digest for copy in found] != [copy.digest for copy in kept]:
-            wrong = "the coded frames"
-        if wrong:
-            raise UserError(f"{path}: did not come back from the disk as written: {wrong}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -101,6 +102,7 @@ def stored(clip: Clip) -> Stored | None:
         matrix = frame.side_data.get("DISPLAYMATRIX")
         turn = None
         if matrix is not None:
+            assert isinstance(matrix, Buffer)
             turn = tuple(np.frombuffer(bytes(memoryview(matrix)), dtype=np.int32).tolist())
         colour_range = int(frame.color_range)
         return Stored(

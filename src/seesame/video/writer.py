@@ -16,9 +16,10 @@ from seesame.files import replacing
 from seesame.video.clip import Frames
 from seesame.video.colour import rgb_to_yuv420, rgb_to_yuv444
 from seesame.video.complete import check_complete
-from seesame.video.mux import Others, check_container, mux_checked, regular_times, ticks_fit
+from seesame.video.mux import Others, regular_times
 from seesame.video.times import Times
 from seesame.video.tracks import temporary_file
+from seesame.video.verify import check_container, mux_checked, ticks_fit
 
 _VIDEO = (".mkv", ".mp4")
 _BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]

@@ -41,7 +41,8 @@ class AvSettings:
     tune: str = "default"
     """The encoder's tuning, by its own names."""
     bframes: int = -1
-    """B frames in a row at most, 0..16; -1 leaves it to the preset. x264 and x265."""
+    """B frames in a row at most, 0..16 (x264, x265), or 0 (svtav1, vp9), with which no frame waits
+    for a later one; -1 leaves it to the preset."""
     scenecut: bool = False
     """True where a cut in the scene gets a key frame; x264 and x265, where it is on."""
     open_gop: bool = False
@@ -112,6 +113,8 @@ def svtav1(settings: AvSettings, num_frames: int) -> dict[str, str]:
         params["irefresh-type"] = "1"
     if settings.sharpness:
         params["sharpness"] = str(settings.sharpness)
+    if settings.bframes == 0:
+        params["pred-struct"] = "1"  # low delay
     if settings.qm:
         params |= {"enable-qm": "1", "qm-min": "0"}
     return _quality(settings) | {"preset": settings.preset, "svtav1-params": _joined(params)}
@@ -126,6 +129,8 @@ def vp9(settings: AvSettings, num_frames: int) -> dict[str, str]:
         options["tune-content" if settings.tune == "film" else "tune"] = settings.tune
     if settings.sharpness:
         options["sharpness"] = str(settings.sharpness)
+    if settings.bframes == 0:
+        options |= {"lag-in-frames": "0", "auto-alt-ref": "0"}
     return options
 
 

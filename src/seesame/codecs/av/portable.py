@@ -143,7 +143,7 @@ def _turns(stored: Stored) -> bool:
 
 def _sideways(stored: Stored) -> bool:
     """Return whether the display matrix exchanges width and height."""
-    return upright(np.zeros((1, 2, 3), np.uint8), stored.quarter).shape[0] == 2
+    return bool(upright(np.zeros((1, 2, 3), np.uint8), stored.quarter).shape[0] == 2)
 
 
 class _AsStored:
