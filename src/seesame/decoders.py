@@ -20,6 +20,7 @@ from seesame.bitstream.container import MAGIC, Container
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress, no_progress
 from seesame.errors import DamagedError, UserError
+from seesame.files import check_input
 from seesame.video import reader
 from seesame.video.clip import Clip, Frames
 from seesame.video.writer import write_clip
@@ -54,6 +55,8 @@ def is_ssm(path: Path) -> bool:
     if path.suffix == ".ssm":
         return True
     try:
+        if not path.is_file():  # to open a pipe would wait for its writer
+            return False
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
@@ -102,6 +105,11 @@ class _SsmClip:
             yield from self._clip.batches(batch_size)
 
 
+def takes_size(path: Path) -> bool:
+    """Return whether a clip has to be told its frame size: a headerless .raw."""
+    return path.suffix.lower() == ".raw" and not path.is_dir() and not is_ssm(path)
+
+
 def open_clip(
     path: str | Path,
     *,
@@ -113,10 +121,10 @@ def open_clip(
 
     Args:
         path: the file or the folder.
-        size: ``(height, width)`` of a .raw; comma's camera, 874 x 1164, when None. All others know
-            their size.
-        fps: frames a second, where the file says nothing or something else. An .ssm file always
-            says it.
+        size: ``(height, width)`` of a .raw; comma's camera, 874 x 1164, when None. It is refused
+            for all others, which know their size.
+        fps: frames a second, where the file says nothing or something else. It is refused for an
+            .ssm file, which always says it.
         device: where the networks of an .ssm file run: a torch device, or ``auto``.
 
     Returns:
@@ -128,7 +136,12 @@ def open_clip(
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
+    check_input(path)
+    if size is not None and not takes_size(path):
+        raise UserError(f"{path}: has a frame size of its own; only a headerless .raw is given one")
     if not path.is_dir() and is_ssm(path):
+        if fps is not None:
+            raise UserError(f"{path}: has a frame rate of its own, which cannot be changed")
         clip = decode_file(path, resolve_device(device))
         return _SsmClip(clip, path, path.stat().st_size)
     return reader.open_clip(path, size=size, fps=fps)

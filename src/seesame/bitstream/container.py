@@ -18,7 +18,7 @@ import google_crc32c
 
 from seesame.bitstream.varint import MAX_VARINT, Reader, pack_varint
 from seesame.errors import DamagedError, UserError
-from seesame.files import replacing
+from seesame.files import check_input, replacing
 
 MAGIC = b"\x89SSM"
 """First four bytes. The first is no ASCII, so that text is never taken for an .ssm file."""
@@ -213,6 +213,7 @@ class Container:
             UserError: the file does not exist or cannot be read.
             DamagedError: it is not a whole, sound .ssm file.
         """
+        check_input(path)
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size

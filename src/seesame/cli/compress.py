@@ -1,6 +1,8 @@
 """``seesame compress``: make an .ssm file of a clip, and score what comes back from disk."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +38,11 @@ from seesame.cli.options import (
     SeedOption,
     SizeOption,
     StackOption,
-    check_log,
+    input_files,
     parse_duration,
     parse_settings,
     parse_source,
+    reserved_log,
     resolve_device,
 )
 from seesame.cli.output import notes, print_figures, print_json
@@ -95,39 +98,41 @@ def compress(
     limits = {"target_score": target_score, "max_seg": max_seg, "max_pose": max_pose}
     flags = effort | aim | start | limits | {"max_bytes": max_bytes}
     chosen = codec_settings(codec, flags, parse_settings(settings or []))
-    _check_paths(clip, out, overwrite)
-    _check_log(codec, log, overwrite or resume)
-    where = {"stack": stack, "device": resolve_device(device), "seed": seed}
-    files = {"out": out, "overwrite": overwrite, "log": log}
-    source = parse_source(clip, size, fps)
-    job = _job(source, codec, chosen, judge=not no_score, **where, **files)
-    _print(job, _run(job, chosen.get("budget_s"), quiet), json)
+    guards = [str(name) for name in chosen.get("transfer_guard", ())]
+    inputs = input_files(clip, chosen.get("init"), stacks=[stack, *guards])
+    with _reserved(codec, out, overwrite, inputs, log, overwrite or resume):
+        where = {"stack": stack, "device": resolve_device(device), "seed": seed}
+        files = {"out": out, "overwrite": overwrite, "log": log}
+        source = parse_source(clip, size, fps)
+        job = _job(source, codec, chosen, judge=not no_score, **where, **files)
+        outcome = _run(job, chosen.get("budget_s"), quiet)
+    _print(job, outcome, json)
 
 
-def _check_paths(clip: Path, out: Path, overwrite: bool) -> None:
-    """Refuse, before anything is computed, an output that could not be written in the end."""
-    from seesame.files import check_output
+@contextmanager
+def _reserved(
+    codec: str, out: Path, overwrite: bool, inputs: list[Path], log: Path | None, replace_log: bool
+) -> Iterator[None]:
+    """Refuse, before anything is computed, outputs that could not be written in the end."""
+    from seesame.codecs.registry import trained_codecs
+    from seesame.files import reserved
 
     if out.suffix != ".ssm":
         raise UserError(f"{out}: the output of compress is an .ssm file; name it {out.stem}.ssm")
-    if clip.exists() and out.exists() and clip.samefile(out):
-        raise UserError(f"{out}: is the clip itself; choose another output")
-    check_output(out, overwrite)
-
-
-def _check_log(codec: str, log: Path | None, overwrite: bool) -> None:
-    from seesame.codecs.registry import trained_codecs
-
-    if log is not None:
-        trained = trained_codecs()
-        if codec not in trained:
-            raise UserError(f"--log is for {', '.join(trained)}; --codec {codec} writes none")
-        check_log(log, overwrite)
+    trained = trained_codecs()
+    if log is not None and codec not in trained:
+        raise UserError(f"--log is for {', '.join(trained)}; --codec {codec} writes none")
+    with (
+        reserved(out, overwrite, inputs=inputs),
+        reserved_log(log, replace_log, [*inputs, out]),
+    ):
+        yield
 
 
 def _job(source: "Source", codec: str, chosen: dict[str, Any], **more: Any) -> "Job":
     """The job that the flags mean."""
     from seesame.codecs.registry import trained_codecs
+    from seesame.files import beside
     from seesame.jobs.spec import Job, limits_in
 
     out: Path = more["out"]
@@ -138,24 +143,26 @@ def _job(source: "Source", codec: str, chosen: dict[str, Any], **more: Any) -> "
         {} if codec == AUTO else settings,
         limits=limits_in(settings),
         guards=tuple(chosen.get("transfer_guard", ())),
-        work=out.parent / f"{out.stem}.work" if codec in trained_codecs() else None,
+        work=beside(out, ".work") if codec in trained_codecs() else None,
         **more,
     )
 
 
 def _run(job: "Job", seconds: float | None, quiet: bool) -> "Outcome":
     if job.codec == AUTO:
-        from seesame.jobs.store import Store, store_path
+        from seesame.jobs.store import usual_store
         from seesame.search.choose import compress_automatically
 
-        store = Store(store_path())
-        return compress_automatically(job, store, seconds, stages=stages(quiet), note=notes(quiet))
+        told, note = stages(quiet), notes(quiet)
+        return compress_automatically(job, usual_store(note), seconds, stages=told, note=note)
     from seesame.jobs.workbench import run_job
 
     return run_job(job, stages(quiet), notes(quiet))
 
 
 def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
+    from seesame.files import beside
+
     if json:
         print_json(_values(job, outcome))
         return
@@ -163,7 +170,7 @@ def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
     print_figures(_figures(job, outcome))
     for name, by in (outcome.missed if job.judge else {}).items():
         print(f"limit  {name} is {by:.6g} above its limit; give it more time")
-    viewable = outcome.path.with_suffix(".mkv")
+    viewable = beside(outcome.path, ".mkv")
     command = ["seesame", "decompress", str(outcome.path), "-o", str(viewable)]
     print("next: " + shlex.join(command))
 

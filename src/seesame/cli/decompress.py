@@ -52,21 +52,21 @@ def decompress(
     """
     from seesame.cli.progress import progress
     from seesame.decoders import counted, decode_file
-    from seesame.files import check_output
-    from seesame.video.writer import write_clip
+    from seesame.files import reserved
+    from seesame.video.writer import folder_names, write_clip
 
-    check_output(out, overwrite)
-    clip = decode_file(file, resolve_device(device))
-    with progress("decompress", quiet) as bar:
-        write_clip(
-            out,
-            counted(clip, bar),
-            fps=clip.fps,
-            width=clip.width,
-            height=clip.height,
-            crf=crf,
-            overwrite=overwrite,
-        )
+    with reserved(out, overwrite, inputs=[file], holds=folder_names(out)):
+        clip = decode_file(file, resolve_device(device))
+        with progress("decompress", quiet) as bar:
+            write_clip(
+                out,
+                counted(clip, bar),
+                fps=clip.fps,
+                width=clip.width,
+                height=clip.height,
+                crf=crf,
+                overwrite=overwrite,
+            )
     if json:
         print_json(
             {

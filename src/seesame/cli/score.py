@@ -16,8 +16,9 @@ from seesame.cli.options import (
     SizeOption,
     StackOption,
     TransferOption,
-    parse_fps,
-    parse_size,
+    input_files,
+    open_alike,
+    parse_source,
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
@@ -88,23 +89,24 @@ def score(
 
     seesame score drive.mp4 drive.ssm --transfer onnx:my-nets
     """
-    from seesame.files import check_output
+    from seesame.files import reserved
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
 
-    if report is not None:
-        check_output(report, overwrite)
-    where = resolve_device(device)
-    keep_freed_memory()
-    source, decoded, nbytes = _opened(reference, file, compressed, (size, fps), where)
-    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
-    evaluation, *transfers = (
-        _evaluated(reference, source, decoded, nbytes, judge, where, cache, quiet)
-        for judge in judges
-    )
-    text = _text(reference, file, evaluation, transfers, contest_form)
-    if report is not None:
-        _write(report, text, overwrite)
+    stacks = (stack, *(transfer or []))
+    inputs = input_files(reference, file, compressed, stacks=stacks)
+    with reserved(report, overwrite, inputs=inputs):
+        where = resolve_device(device)
+        keep_freed_memory()
+        source, decoded, nbytes = _opened(reference, file, compressed, (size, fps), where)
+        judges = [load_stack(name, where) for name in stacks]
+        evaluation, *transfers = (
+            _evaluated(reference, source, decoded, nbytes, judge, where, cache, quiet)
+            for judge in judges
+        )
+        text = _text(reference, file, evaluation, transfers, contest_form)
+        if report is not None:
+            _write(report, text, overwrite)
     if json:
         print_json(_values(evaluation, transfers))
     else:
@@ -125,16 +127,15 @@ def _opened(
     Raises:
         UserError: the two cannot be compared frame by frame.
     """
-    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source
+    from seesame.jobs.roundtrip import decode_file, is_ssm
     from seesame.metric.evaluator import check_alike
 
-    size, fps = shape
-    source = open_source(reference, parse_size(size), parse_fps(fps))
+    source = parse_source(reference, *shape).open()
     if is_ssm(file):
         decoded = decode_file(file, device)
         nbytes = _size(compressed or file)
     else:
-        decoded = open_source(file, (source.width, source.height), source.fps)
+        decoded = open_alike(file, source)
         nbytes = _size(compressed) if compressed else decoded.source_bytes
     check_alike(source, decoded)
     return source, decoded, nbytes
@@ -156,10 +157,10 @@ def _text(
 
 
 def _write(report: Path, text: str, overwrite: bool) -> None:
-    from seesame.files import replacing
+    from seesame.files import replacing, write_text
 
     with replacing(report, overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        write_text(temporary, text)
 
 
 def _size(path: Path) -> int:

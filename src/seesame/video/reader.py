@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
+from seesame.files import check_input
 from seesame.video.clip import Clip, Frames
 from seesame.video.complete import check_complete
 from seesame.video.images import PICTURES, PictureClip
@@ -58,6 +59,7 @@ def open_clip(
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
+    check_input(path)
     rate = None if fps is None else Fraction(fps)
     if rate is not None and rate <= 0:
         raise UserError(f"{path}: {rate} frames a second; give a rate above 0")
