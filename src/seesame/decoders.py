@@ -20,7 +20,7 @@ from seesame.bitstream.container import MAGIC, Container
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress, no_progress
 from seesame.errors import DamagedError, UserError
-from seesame.files import check_input
+from seesame.inputs import check_input
 from seesame.video import reader
 from seesame.video.clip import Clip, Frames
 from seesame.video.writer import write_clip

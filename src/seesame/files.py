@@ -1,9 +1,8 @@
-"""Outputs written whole or not at all, and the checks of what a user names as input or output.
+"""Outputs written whole or not at all, and the checks of what a user names as output.
 
 An output that is a symbolic link is followed: its target is replaced and the link is kept.
 """
 
-import codecs
 import errno
 import hashlib
 import os
@@ -16,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seesame.errors import OutputExistsError, UserError
+from seesame.inputs import file_kind
 
 # The files in each kind of folder that a command writes, for ``holds``.
 PICTURE_FOLDER = re.compile(r"[0-9]{6,}\.png")
@@ -31,12 +31,6 @@ _MOST_SUFFIX = 16
 """Bytes; a longer suffix names no format, and is left out of the temporary name."""
 _MOST_NAME = 255
 """Bytes of a file's name on the usual file systems."""
-_KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EFBIG, errno.EIO),
@@ -49,10 +43,6 @@ _locked: set[Path] = set()
 
 class OutputBusyError(UserError):
     """The output is being written by another run."""
-
-
-class NoHomeError(UserError):
-    """A path begins with ``~``, and this user has no home folder."""
 
 
 def check_output(
@@ -209,51 +199,6 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(os.fsdecode(name) + suffix)
 
 
-def check_input(path: Path) -> None:
-    """Refuse what is no file and no folder: seesame reads a clip more than once.
-
-    A path where nothing is passes, since its reader says that best.
-
-    Raises:
-        UserError: a pipe, a socket, a device, or ``-`` for the standard input.
-    """
-    try:
-        kind = _kind(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        kind = "the standard input" if str(path) == "-" else ""
-    if kind:
-        raise UserError(
-            f"{path}: is {kind}; what seesame reads must be a file or a folder, because it is read "
-            "more than once; save it as a file first"
-        )
-
-
-def read_text(path: Path, errors: str = "strict") -> str:
-    """Return a text file that a user may have edited: UTF-8, with or without a byte order mark.
-
-    Args:
-        path: the file.
-        errors: what to do with bytes that are not UTF-8, as ``bytes.decode`` takes it.
-
-    Raises:
-        OSError: it cannot be read.
-        UserError: it is UTF-16 or UTF-32, holds a zero byte, or is not UTF-8.
-    """
-    return decode_text(path.read_bytes(), str(path), errors)
-
-
-def decode_text(data: bytes, name: str, errors: str = "strict") -> str:
-    """Return the text in the bytes of a file; see :func:`read_text`."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{name}: is not a text file in UTF-8 but in UTF-16; save it as UTF-8")
-    if b"\0" in data:
-        raise UserError(f"{name}: is not a text file in UTF-8; save it as UTF-8")
-    try:
-        return data.decode("utf-8", errors).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name}: is not a text file in UTF-8; save it as UTF-8") from error
-
-
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8; bytes of file names that are not UTF-8 are written as ``\\xNN``."""
     path.write_text(readable(text), encoding="utf-8")
@@ -273,28 +218,11 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def user_folder(text: str) -> Path:
-    """Return the path that a text means, ``~`` being the user's home.
-
-    Raises:
-        NoHomeError: there is a ``~``, and the user has no home.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise NoHomeError(f"{text}: this user has no home folder; set HOME") from error
-
-
 def _status(place: Path) -> os.stat_result | None:
     try:
         return os.stat(place)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _kind(mode: int) -> str:
-    """Return what a file is that is neither regular nor a folder; empty for those."""
-    return next((name for test, name in _KINDS if test(mode)), "")
 
 
 def _is_same(one: Path, place: Path) -> bool:
@@ -307,7 +235,7 @@ def _is_same(one: Path, place: Path) -> bool:
 
 def _check_kind(path: Path, place: Path, status: os.stat_result, folder: bool) -> None:
     """Refuse to replace a pipe or device, a folder by a file, or a file by a folder."""
-    kind = _kind(status.st_mode)
+    kind = file_kind(status.st_mode)
     shown = Path(os.path.abspath(path))
     if kind or (shown.parts[1:2] == ("dev",) and shown.parts[2:3] != ("shm",)):
         raise UserError(

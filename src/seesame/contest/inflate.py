@@ -14,7 +14,8 @@ import numpy as np
 from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
 from seesame.errors import UserError
-from seesame.files import read_text, replacing
+from seesame.files import replacing
+from seesame.inputs import read_text
 from seesame.video.clip import Clip
 
 BATCH = 16

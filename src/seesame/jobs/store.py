@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seesame.context import Note
 from seesame.errors import UserError
-from seesame.files import NoHomeError, user_folder
+from seesame.inputs import NoHomeError, user_folder
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 

@@ -27,7 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.files import NoHomeError, remove, replacing, user_folder
+from seesame.files import remove, replacing
+from seesame.inputs import NoHomeError, user_folder
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seesame.errors import UserError
-from seesame.files import user_folder
+from seesame.inputs import user_folder
 from seesame.perception.comma.fetch import available
 from seesame.perception.stack import Stack
 

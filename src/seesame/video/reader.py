@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
-from seesame.files import check_input
+from seesame.inputs import check_input
 from seesame.video.clip import Clip, Frames
 from seesame.video.complete import check_complete
 from seesame.video.images import PICTURES, PictureClip

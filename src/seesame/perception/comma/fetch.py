@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seesame.errors import DamagedError, UserError
-from seesame.files import NoHomeError, remove, replacing, reserved, user_folder
+from seesame.files import remove, replacing, reserved
+from seesame.inputs import NoHomeError, user_folder
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
