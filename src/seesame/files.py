@@ -73,12 +73,15 @@ def check_output(
     """
     if str(path) == "-":
         raise UserError("-: an output is put in place whole, so it cannot be a stream; name a file")
+    top = Path(os.path.abspath(path)).parts[1:3]
+    if top[:1] == ("dev",) and top[1:] != ("shm",):  # /dev/stdout may lead to a file
+        raise UserError(f"{path}: is a device, and an output is put in place whole; name a file")
     try:
         place = Path(os.path.realpath(path))
         status = _status(place)
     except OSError as error:
         raise UserError(_unusable(path, error)) from error
-    except ValueError as error:
+    except ValueError as error:  # a zero byte
         raise UserError(f"{str(path)!a}: is not a file name; choose another output") from error
     same = next((one for one in inputs if _is_same(one, place)), None)
     if same is not None:
@@ -236,12 +239,8 @@ def _is_same(one: Path, place: Path) -> bool:
 def _check_kind(path: Path, place: Path, status: os.stat_result, folder: bool) -> None:
     """Refuse to replace a pipe or device, a folder by a file, or a file by a folder."""
     kind = file_kind(status.st_mode)
-    shown = Path(os.path.abspath(path))
-    if kind or (shown.parts[1:2] == ("dev",) and shown.parts[2:3] != ("shm",)):
-        raise UserError(
-            f"{path}: is {kind or 'a device'}; an output is put in place whole, so it must be "
-            "a file; name one"
-        )
+    if kind:
+        raise UserError(f"{path}: is {kind}, and an output is put in place whole; name a file")
     if stat.S_ISDIR(status.st_mode) != folder:
         is_, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
         raise UserError(f"{path}: is {is_}, and the output is {wanted}; name another")
@@ -276,11 +275,7 @@ def _is_stuck(place: Path, status: os.stat_result) -> bool:
 
 
 def _try_folder(path: Path, place: Path, folder: Path) -> None:
-    """Make a temporary file beside the output and the output's own name, as far as that harms not.
-
-    Raises:
-        UserError: the folder takes no new file, or the name is too long.
-    """
+    """Make a file beside the output and remove it. Raises UserError where that fails."""
     trial = _temporary(place)
     try:
         os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

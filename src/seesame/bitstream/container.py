@@ -233,9 +233,7 @@ class Container:
 
     def _parts(self, contest: bool) -> list[tuple[str, bytes]]:
         """Return the file as named pieces, in order."""
-        wrong = self._wrong()
-        if wrong:
-            raise UserError(f"the clip cannot be stored in an .ssm file: {wrong}")
+        self.check()
         header = [self.width, self.height, self.fps.numerator, self.fps.denominator]
         header += [self.num_frames] if contest else [self.num_frames, self.source_bytes]
         sections = sorted(
@@ -264,6 +262,12 @@ class Container:
         if sum(len(data) for _, data in parts) > MAX_FILE_BYTES:
             raise UserError(f"the file would be over {MAX_FILE_BYTES} bytes, the format's limit")
         return parts
+
+    def check(self) -> None:
+        """Raise UserError for a header that does not fit the format; docs/format.md has bounds."""
+        wrong = self._wrong()
+        if wrong:
+            raise UserError(f"the clip cannot be stored in an .ssm file: {wrong}")
 
     def _wrong(self) -> str:
         """Return what does not fit the format, or nothing."""
