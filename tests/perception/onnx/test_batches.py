@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_onnx import POSE, SIMPLE, frames, head, ints, model, node, value, write
+from onnx_nets import POSE, SIMPLE, frames, head, ints, model, node, value, write
 
 from seesame.errors import UserError
 from seesame.perception.onnx.stack import OnnxStack
 from seesame.perception.registry import load_stack
-
 
 BATCHES = {
     "reshape baked to 1": (
