@@ -9,19 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from operator import index as as_index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seesame.bitstream.container import MAGIC, Container
+from seesame.bitstream.container import MAGIC, Container, Section
+from seesame.bitstream.times import unpack_times
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress, no_progress
 from seesame.errors import DamagedError, UserError
+from seesame.inputs import check_input
 from seesame.video import reader
 from seesame.video.clip import Clip, Frames
+from seesame.video.times import Times, clip_times
 from seesame.video.writer import write_clip
 
 BATCH_BYTES = 1 << 26
@@ -54,6 +57,8 @@ def is_ssm(path: Path) -> bool:
     if path.suffix == ".ssm":
         return True
     try:
+        if not path.is_file():  # to open a pipe would wait for its writer
+            return False
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
@@ -71,7 +76,7 @@ def named(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def decode_file(path: Path, device: str = "cpu") -> Clip:
+def decode_file(path: Path, device: str = "cpu") -> "_SsmClip":
     """Return the clip inside an .ssm file, decoded lazily.
 
     Its ``source_bytes`` are those of the clip that the file was made from, 0 where the file does
@@ -84,22 +89,41 @@ def decode_file(path: Path, device: str = "cpu") -> Clip:
     container = Container.read(path)
     with named(path):
         clip = codec_by_id(container.codec_id).decode(container, device)
-    return _SsmClip(clip, path, clip.source_bytes)
+    return _SsmClip(clip, path, clip.source_bytes, container)
 
 
 class _SsmClip:
     """A decoded .ssm file whose errors name it."""
 
-    def __init__(self, clip: Clip, path: Path, source_bytes: int) -> None:
+    def __init__(self, clip: Clip, path: Path, source_bytes: int, container: Container) -> None:
         self._path, self.source_bytes = path, source_bytes
         self.width, self.height = clip.width, clip.height
         self.fps, self.num_frames = clip.fps, clip.num_frames
         self._clip = clip
+        section = container.sections.get(Section.TIMES)
+        self._stamps = None
+        if section is not None:
+            self._stamps = unpack_times(section, self.num_frames, self.fps, str(path))
+        self.tracks = container.sections.get(Section.TRACKS, b"")
+        """The tracks beside the video, as a file of their own; empty where there are none."""
+
+    @cached_property
+    def times(self) -> Times | None:
+        """The timestamps of the frames; None where the file has no more than a frame rate."""
+        if self._stamps is None:
+            return None
+        pts = np.fromiter(self._stamps, np.int64, self.num_frames)
+        return Times(pts, self._stamps.time_base, self._stamps.duration)
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order. Raises DamagedError."""
         with named(self._path):
             yield from self._clip.batches(batch_size)
+
+
+def takes_size(path: Path) -> bool:
+    """Return whether a clip has to be told its frame size: a headerless .raw."""
+    return path.suffix.lower() == ".raw" and not path.is_dir() and not is_ssm(path)
 
 
 def open_clip(
@@ -115,10 +139,10 @@ def open_clip(
 
     Args:
         path: the file or the folder.
-        size: ``(height, width)`` of a .raw; comma's camera, 874 x 1164, when None. All others know
-            their size.
-        fps: frames a second, where the file says nothing or something else. An .ssm file always
-            says it.
+        size: ``(height, width)`` of a .raw; comma's camera, 874 x 1164, when None. It is refused
+            for all others, which know their size.
+        fps: frames a second, where the file says nothing or something else. It is refused for an
+            .ssm file, which always says it.
         device: where the networks of an .ssm file run: a torch device, or ``auto``.
         stream: number of the video among those of a file that has several, from 0; the file's
             default when None.
@@ -133,11 +157,17 @@ def open_clip(
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
+    check_input(path)
+    if size is not None and not takes_size(path):
+        raise UserError(f"{path}: has a frame size of its own; only a headerless .raw is given one")
     if not path.is_dir() and is_ssm(path):
         if stream:
             raise UserError(f"{path}: holds one clip, number 0; there is no number {stream}")
+        if fps is not None:
+            raise UserError(f"{path}: has a frame rate of its own, which cannot be changed")
         clip = decode_file(path, resolve_device(device))
-        return _SsmClip(clip, path, path.stat().st_size)
+        clip.source_bytes = path.stat().st_size
+        return clip
     return reader.open_clip(path, size=size, fps=fps, stream=stream, allow_damage=allow_damage)
 
 
@@ -267,6 +297,11 @@ class VideoDecoder:
         return self.clip.source_bytes
 
     @property
+    def times(self) -> Times | None:
+        """The timestamps of the frames; None where the file has none."""
+        return clip_times(self.clip)
+
+    @property
     def metadata(self) -> VideoMetadata:
         """Facts about the video."""
         codec = None
@@ -355,6 +390,8 @@ class VideoDecoder:
             height=self.height,
             crf=crf,
             overwrite=overwrite,
+            times=clip_times(self.clip),
+            tracks=getattr(self.clip, "tracks", b""),
         )
 
     def _number(self, index: int) -> int:

@@ -19,6 +19,7 @@ import google_crc32c
 from seesame.bitstream.varint import MAX_VARINT, Reader, pack_varint
 from seesame.errors import DamagedError, UserError
 from seesame.files import replacing
+from seesame.inputs import check_input
 
 MAGIC = b"\x89SSM"
 """First four bytes. The first is no ASCII, so that text is never taken for an .ssm file."""
@@ -225,6 +226,7 @@ class Container:
             UserError: the file does not exist or cannot be read.
             DamagedError: it is not a whole, sound .ssm file.
         """
+        check_input(path)
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -243,9 +245,7 @@ class Container:
 
     def _parts(self, contest: bool) -> list[tuple[str, bytes]]:
         """Return the file as named pieces, in order."""
-        wrong = self._wrong()
-        if wrong:
-            raise UserError(f"the clip cannot be stored in an .ssm file: {wrong}")
+        self.check()
         header = [self.width, self.height, self.fps.numerator, self.fps.denominator]
         header += [self.num_frames] if contest else [self.num_frames, self.source_bytes]
         sections = sorted(
@@ -274,6 +274,12 @@ class Container:
         if sum(len(data) for _, data in parts) > MAX_FILE_BYTES:
             raise UserError(f"the file would be over {MAX_FILE_BYTES} bytes, the format's limit")
         return parts
+
+    def check(self) -> None:
+        """Raise UserError for a header that does not fit the format; docs/format.md has bounds."""
+        wrong = self._wrong()
+        if wrong:
+            raise UserError(f"the clip cannot be stored in an .ssm file: {wrong}")
 
     def _wrong(self) -> str:
         """Return what does not fit the format, or nothing."""

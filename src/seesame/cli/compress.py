@@ -1,6 +1,7 @@
 """``seesame compress``: make small files of clips, and score what comes back from disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,11 @@ from seesame.cli.options import (
     SizeOption,
     StackOption,
     StreamOption,
-    check_log,
+    input_files,
     parse_duration,
     parse_settings,
     parse_source,
+    reserved_log,
     resolve_device,
 )
 from seesame.cli.portable import USUAL, VideoFlags, is_video
@@ -135,25 +137,49 @@ def compress(
     files = {"overwrite": overwrite, "log": log, "judge": not no_score, "limits": bounds}
     jobs = []
     for clip, target in _targets(clips, out):
-        _check_paths(clip, target, overwrite, missing=len(clips) > 1)
         source = parse_source(clip, size, fps, stream, allow_damage)
         more = {"source": source, "out": target, "tracks": tracks} | where | files
         jobs.append(_job(codec=codec, chosen=chosen, **more))
-    _check_log(codec, log, overwrite or resume, len(jobs))
-    if len(jobs) == 1 and not out.is_dir():
-        run_one(jobs[0], seconds, video, json, quiet)
-    else:
+    guards = [str(name) for name in chosen.get("transfer_guard", ())]
+    inputs = input_files(*clips, chosen.get("init"), stacks=[stack, *guards])
+    _check_log(codec, log, len(jobs))
+    if len(jobs) > 1 or out.is_dir():
         out.mkdir(parents=True, exist_ok=True)
-        attempt(jobs, seconds, json, quiet)
+    with _reserved(jobs, inputs, reserved_log(log, overwrite or resume, [*inputs, out])):
+        if len(jobs) == 1 and not out.is_dir():
+            run_one(jobs[0], seconds, video, json, quiet)
+        else:
+            attempt(jobs, seconds, json, quiet)
+
+
+@contextmanager
+def _reserved(
+    jobs: "Sequence[Job]", inputs: Sequence[Path], log: AbstractContextManager[None]
+) -> Iterator[None]:
+    """Refuse, before anything is computed, outputs that could not be written in the end."""
+    from seesame.files import reserved
+
+    with ExitStack() as stack:
+        for job in jobs:
+            assert job.out is not None
+            stack.enter_context(reserved(job.out, job.overwrite, inputs=inputs))
+        stack.enter_context(log)
+        yield
 
 
 def _targets(clips: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """Return each clip with its output file.
 
     Raises:
-        UserError: the output of several clips is a file, or two of them would have one output.
+        UserError: the output of several clips is a file, two of them would have one output, or an
+            output of a kind that is not made here.
     """
     if len(clips) == 1 and not out.is_dir():
+        if out.suffix != ".ssm" and not is_video(out):
+            raise UserError(
+                f"{out}: the output of compress is an .ssm file, or a .mp4, .mkv or .mov; name it "
+                f"{out.stem}.ssm"
+            )
         return [(clips[0], out)]
     if not out.is_dir() and (out.exists() or out.suffix == ".ssm" or is_video(out)):
         raise UserError(f"{out}: the output of several clips is a folder")
@@ -164,29 +190,7 @@ def _targets(clips: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return targets
 
 
-def _check_paths(clip: Path, out: Path, overwrite: bool, missing: bool = False) -> None:
-    """Refuse, before anything is computed, an output that could not be written in the end.
-
-    Args:
-        clip: the source.
-        out: the output.
-        overwrite: whether it may be there.
-        missing: whether it may be in a folder that is yet to be made.
-    """
-    from seesame.files import check_output
-
-    if out.suffix != ".ssm" and not is_video(out):
-        raise UserError(
-            f"{out}: the output of compress is an .ssm file, or a .mp4, .mkv or .mov; name it "
-            f"{out.stem}.ssm"
-        )
-    if clip.exists() and out.exists() and clip.samefile(out):
-        raise UserError(f"{out}: is the clip itself; choose another output")
-    if out.parent.exists() or not missing:
-        check_output(out, overwrite)
-
-
-def _check_log(codec: str, log: Path | None, overwrite: bool, clips: int) -> None:
+def _check_log(codec: str, log: Path | None, clips: int) -> None:
     from seesame.codecs.registry import trained_codecs
 
     if log is not None:
@@ -195,12 +199,12 @@ def _check_log(codec: str, log: Path | None, overwrite: bool, clips: int) -> Non
             raise UserError(f"--log is for {', '.join(trained)}; --codec {codec} writes none")
         if clips > 1:
             raise UserError("--log is for one clip; with several the work folders hold the logs")
-        check_log(log, overwrite)
 
 
 def _job(codec: str, chosen: dict[str, Any], **more: Any) -> "Job":
     """The job that the flags mean."""
     from seesame.codecs.registry import trained_codecs
+    from seesame.files import beside
     from seesame.jobs.spec import Job
 
     out: Path = more["out"]
@@ -209,6 +213,6 @@ def _job(codec: str, chosen: dict[str, Any], **more: Any) -> "Job":
         codec=codec,
         settings={} if codec == AUTO else settings,
         guards=tuple(chosen.get("transfer_guard", ())),
-        work=out.parent / f"{out.stem}.work" if codec in trained_codecs() else None,
+        work=beside(out, ".work") if codec in trained_codecs() else None,
         **more,
     )

@@ -62,13 +62,13 @@ def _attempt(job: "Job", seconds: float | None, json: bool, quiet: bool) -> _Don
 def _run(job: "Job", seconds: float | None, quiet: bool) -> "Outcome":
     told, note = stages(quiet, seconds), notes(quiet)
     if job.codec == AUTO:
-        from seesame.jobs.store import Store, store_path
+        from seesame.jobs.store import usual_store
         from seesame.search.choose import compress_automatically
         from seesame.search.tuning import ChoiceTuning
 
         seconds = seconds or ChoiceTuning().seconds
         told = stages(quiet, seconds)
-        return compress_automatically(job, Store(store_path()), seconds, stages=told, note=note)
+        return compress_automatically(job, usual_store(note), seconds, stages=told, note=note)
     from seesame.search.within import do
 
     return do(job, told, note)
@@ -97,6 +97,8 @@ def _print_table(done: Sequence[_Done]) -> None:
 
 
 def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
+    from seesame.files import beside
+
     if json:
         print_json(_values(job, outcome))
         return
@@ -108,7 +110,7 @@ def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
         print(*limit_lines(outcome.held, outcome.limits.where), sep="\n")
         if outcome.missed and outcome.advice:
             print(f"try    {outcome.advice}")
-    viewable = outcome.path.with_suffix(".mkv")
+    viewable = beside(outcome.path, ".mkv")
     command = ["seesame", "decompress", str(outcome.path), "-o", str(viewable)]
     print("next: " + shlex.join(command))
 

@@ -52,30 +52,30 @@ def decompress(
     """
     from seesame.cli.progress import progress
     from seesame.decoders import counted, decode_file
-    from seesame.files import check_output
+    from seesame.files import reserved
     from seesame.video.mux import SUFFIXES
     from seesame.video.verify import ticks_fit
-    from seesame.video.writer import write_clip
+    from seesame.video.writer import folder_names, write_clip
 
-    check_output(out, overwrite)
-    clip = decode_file(file, resolve_device(device))
-    video = out.suffix.lower() in SUFFIXES
-    if clip.tracks and not video:
-        print_note(f"{out}: the tracks beside the video are left out; write .mp4 or .mkv", quiet)
-    if video and clip.times is not None and not ticks_fit(out, clip.times):
-        print_note(f"{out}: Matroska rounds timestamps to milliseconds; .mp4 keeps them", quiet)
-    with progress("decompress", quiet) as bar:
-        write_clip(
-            out,
-            counted(clip, bar),
-            fps=clip.fps,
-            width=clip.width,
-            height=clip.height,
-            crf=crf,
-            overwrite=overwrite,
-            times=clip.times,
-            tracks=clip.tracks,
-        )
+    with reserved(out, overwrite, inputs=[file], holds=folder_names(out)):
+        clip = decode_file(file, resolve_device(device))
+        video = out.suffix.lower() in SUFFIXES
+        if clip.tracks and not video:
+            print_note(f"{out}: tracks beside the video are left out; write .mp4 or .mkv", quiet)
+        if video and clip.times is not None and not ticks_fit(out, clip.times):
+            print_note(f"{out}: Matroska rounds timestamps to milliseconds; .mp4 keeps them", quiet)
+        with progress("decompress", quiet) as bar:
+            write_clip(
+                out,
+                counted(clip, bar),
+                fps=clip.fps,
+                width=clip.width,
+                height=clip.height,
+                crf=crf,
+                overwrite=overwrite,
+                times=clip.times,
+                tracks=clip.tracks,
+            )
     if json:
         print_json(
             {

@@ -18,17 +18,21 @@ from seesame.cli.options import (
     QuietOption,
     SeedOption,
     StackOption,
+    input_files,
     parse_duration,
     parse_size,
     resolve_device,
 )
 from seesame.cli.output import print_json, print_table
 from seesame.cli.progress import stages
+from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.jobs.demo import Row
     from seesame.jobs.workbench import Workbench
 
+DRIVE_SIZE, DRIVE_SECONDS = (1164, 874), 10.0
+"""Width and height, and length, of the synthetic drive."""
 COLUMNS = ("codec", "bytes", "seg", "pose", "rate", "score", "encode s", "decode fps")
 
 ClipOption = Annotated[
@@ -36,10 +40,18 @@ ClipOption = Annotated[
     typer.Option("--clip", metavar="CLIP", help="Your own clip instead of the synthetic drive."),
 ]
 SecondsOption = Annotated[
-    float, typer.Option("--seconds", min=0.2, max=600, help="Length of the synthetic drive.")
+    float | None,
+    typer.Option(
+        "--seconds", min=0.2, max=600, help="Length of the synthetic drive; 10 when left out."
+    ),
 ]
 DriveSizeOption = Annotated[
-    str, typer.Option("--size", metavar="WxH", help="Frame size of the synthetic drive.")
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="WxH",
+        help="Frame size of the synthetic drive; 1164x874 when left out.",
+    ),
 ]
 FolderOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for everything that is made.")
@@ -55,8 +67,8 @@ BudgetOption = Annotated[
 
 def demo(
     clip: ClipOption = None,
-    seconds: SecondsOption = 10.0,
-    size: DriveSizeOption = "1164x874",
+    seconds: SecondsOption = None,
+    size: DriveSizeOption = None,
     out: FolderOption = Path("seesame-demo"),
     preset: PresetOption = Preset.draft,
     budget: BudgetOption = None,
@@ -74,9 +86,11 @@ def demo(
     the source's) and demo.json.
     """
     frame_size, budget_s = parse_size(size), parse_duration(budget)
-    assert frame_size is not None
+    if clip is not None and (size is not None or seconds is not None):
+        raise UserError(f"--size and --seconds are for the synthetic drive; {clip} has its own")
     hnerv = {"preset": preset.value} | ({} if budget_s is None else {"budget_s": budget_s})
-    with _folder(out, overwrite):
+    label = f"hnerv {preset.value}"
+    with _folder(out, label, overwrite, clip, input_files(clip, stacks=[stack])):
         from seesame.decoders import open_clip
         from seesame.jobs.demo import compare, render_drive
         from seesame.jobs.workbench import Workbench
@@ -86,26 +100,30 @@ def demo(
         nets, path = load_stack(stack, where), clip or out / "source.mkv"
         if clip is None:
             with told("render the drive") as bar:
-                render_drive(path, frame_size, seconds, seed, overwrite, bar)
+                length = DRIVE_SECONDS if seconds is None else seconds
+                render_drive(path, frame_size or DRIVE_SIZE, length, seed, overwrite, bar)
         bench = Workbench(open_clip(path), nets, where, path, cache=False, stages=told)
-        label = f"hnerv {preset.value}"
         rows = compare(bench, HNERV, hnerv, label, out, seed=seed, overwrite=overwrite)
         _write(out, bench, rows, overwrite)
     _print(out, bench, rows, json)
 
 
 @contextmanager
-def _folder(out: Path, overwrite: bool) -> Iterator[None]:
-    """Make the output folder; remove it again when nothing was put into it."""
-    from seesame.files import check_output
+def _folder(
+    out: Path, label: str, overwrite: bool, clip: Path | None, inputs: list[Path]
+) -> Iterator[None]:
+    """Make the output folder and keep it from other runs; remove it again if it stays empty."""
+    from seesame.files import check_output, reserved
+    from seesame.jobs.demo import file_names
 
-    if out.exists():
-        for name in ("demo.png", "demo.json", "source.mkv"):
-            check_output(out / name, overwrite)
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        yield
+        with reserved(out / "demo.json", overwrite, inputs=inputs):
+            names = ["demo.png", *file_names(label), *(["source.mkv"] if clip is None else [])]
+            for name in names:
+                check_output(out / name, overwrite, inputs=inputs)
+            yield
     finally:
         if made and not any(out.iterdir()):
             out.rmdir()
@@ -114,14 +132,14 @@ def _folder(out: Path, overwrite: bool) -> Iterator[None]:
 def _write(out: Path, bench: "Workbench", rows: "list[Row]", overwrite: bool) -> None:
     """Write the picture and the table."""
     from seesame.cli.picture import draw_rows
-    from seesame.files import replacing
+    from seesame.files import replacing, write_text
 
     assert bench.path is not None
     with replacing(out / "demo.png", overwrite) as temporary:
         draw_rows(temporary, bench, rows)
     lines = [jsonlib.dumps(row.values(bench.path.name), allow_nan=False) for row in rows]
     with replacing(out / "demo.json", overwrite) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(temporary, "\n".join(lines) + "\n")
 
 
 def _print(out: Path, bench: "Workbench", rows: "list[Row]", json: bool) -> None:

@@ -22,6 +22,7 @@ from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
 from seesame.cli.hints import with_hint
 from seesame.cli.info import info
+from seesame.cli.output import accept_any_text
 from seesame.cli.report import report
 from seesame.cli.score import score
 from seesame.cli.search import search
@@ -116,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = "--traceback" in words or os.environ.get("SEESAME_TRACEBACK", "0") != "0"
     words = [word for word in words if word != "--traceback"] or ["--help"]
+    accept_any_text()
     try:
         with warnings.catch_warnings():
             if not show_traceback:

@@ -1,6 +1,6 @@
 """Flags that several subcommands share, each defined once, and their parsing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from fractions import Fraction
@@ -13,6 +13,7 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.jobs.spec import Source
+    from seesame.video.clip import Clip
 
 SHARED = "Shared flags"
 """Title of the help panel with the flags that most subcommands have."""
@@ -200,6 +201,37 @@ def parse_source(
     return Source(clip, height_width, parse_fps(fps), stream=stream, allow_damage=allow_damage)
 
 
+def open_alike(file: Path, source: "Clip") -> "Clip":
+    """Open a decoded file; a headerless .raw has the size and the rate of its source."""
+    from seesame.decoders import open_clip, takes_size
+
+    size = (source.height, source.width) if takes_size(file) else None
+    return open_clip(file, size=size, fps=source.fps)
+
+
+def input_files(*paths: Path | str | None, stacks: Sequence[str] = ()) -> list[Path]:
+    """Return the files that a command reads, which its outputs must not replace.
+
+    Args:
+        paths: files, and folders of pictures; None and empty ones are left out.
+        stacks: names of stacks; those with a folder stand for the files in it.
+    """
+    from seesame.video.images import PICTURES
+
+    parts = (name.partition(":") for name in stacks)
+    named = [Path(path) for path in paths if path]
+    named += [Path(rest) for kind, _, rest in parts if kind in ("onnx", "comma") and rest]
+    read = (*PICTURES, ".onnx", ".toml", ".safetensors")
+    found = []
+    for path in named:
+        try:
+            inside = [p for p in path.iterdir() if p.suffix.lower() in read]
+        except OSError:  # no folder, or one that the reader will complain about
+            inside = [path]
+        found += inside
+    return found
+
+
 def parse_duration(text: str | None, option: str = "--budget") -> float | None:
     """Return the seconds that ``"90"``, ``"90s"``, ``"20m"`` or ``"1.5h"`` means.
 
@@ -241,12 +273,12 @@ def parse_settings(pairs: list[str]) -> dict[str, object]:
     return settings
 
 
-def check_log(log: Path, replace: bool) -> None:
-    """Raise UserError for a log that could not be written."""
-    from seesame.files import check_output
+@contextmanager
+def reserved_log(log: Path | None, replace: bool, inputs: Sequence[Path]) -> Iterator[None]:
+    """Keep a log from other runs. Raises UserError for one that could not be written."""
+    from seesame.files import reserved
 
-    if log.suffix != ".jsonl":
+    if log is not None and log.suffix != ".jsonl":
         raise UserError(f"{log}: a log is a .jsonl file; name it {log.stem}.jsonl")
-    if log.is_dir():
-        raise UserError(f"{log}: is a folder; name a file")
-    check_output(log, replace)
+    with reserved(log, replace, inputs=inputs):
+        yield

@@ -1,5 +1,7 @@
 """Results on stdout: tables for people, one JSON object per line for programs."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +10,31 @@ from typing import Any
 
 PIPE_WIDTH = 160
 """Width of a table where stdout is no terminal: wide enough to cut nothing."""
+
+
+def accept_any_text() -> None:
+    """Let stdout and stderr take every text, whatever the locale and the names of files are.
+
+    A byte of a file name that is no text in the locale is printed as it is (PEP 383); a character
+    that the locale does not have is printed as ``\\uNNNN``.
+    """
+    codecs.register_error("seesame", _encoded)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests and notebooks put others there
+            stream.reconfigure(errors="seesame")
+
+
+def _encoded(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Return what stands for text that an encoding lacks, for :func:`codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        one = UnicodeEncodeError(
+            error.encoding, error.object, error.start, error.start + 1, error.reason
+        )
+        return codecs.backslashreplace_errors(one)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

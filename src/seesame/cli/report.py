@@ -1,5 +1,6 @@
 """``seesame report``: a page that compares a source and files of it, as the stack sees them."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ from seesame.cli.options import (
     StackOption,
     StreamOption,
     TransferOption,
+    input_files,
+    open_alike,
     parse_source,
     resolve_device,
 )
@@ -25,6 +28,8 @@ from seesame.cli.output import notes, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
+    import re
+
     from seesame.jobs.spec import Source
     from seesame.metric.evaluator import ReferenceOutputs
     from seesame.perception.stack import Stack
@@ -114,26 +119,35 @@ def report(
         return
     if watch:
         raise UserError("--watch is for a run.jsonl or a work folder, alone")
-    one_file = _one_file(files, out, overwrite)
+    if len(files) > MOST_FILES:
+        raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
     stacks = [stack, *(transfer or [])]
-    origin = parse_source(reference, size, fps, stream, allow_damage)
-    page = _Page(origin, files, resolve_device(device), stacks, cache, quiet)
-    place, layout, shown = page.write(out, one_file, store, overwrite)
+    inputs = input_files(reference, *files, store, stacks=stacks)
+    with _reserved(out, overwrite, inputs):
+        origin = parse_source(reference, size, fps, stream, allow_damage)
+        page = _Page(origin, files, resolve_device(device), stacks, cache, quiet)
+        layout = page.planned(out)
+        place = out or _default(reference, layout)
+        with _reserved(place, overwrite, inputs):
+            shown = page.write(place, layout, store, overwrite)
     _print(place, layout, shown, json)
 
 
-def _one_file(files: list[Path], out: Path | None, overwrite: bool) -> bool | None:
-    """Return whether the page is to be one file, None for either; refuse what cannot be written."""
-    from seesame.files import check_output
+def _names(out: Path) -> "re.Pattern[str] | None":
+    """Return the names of the files in a page that is a folder; None for a page that is a file."""
+    from seesame.files import REPORT_FOLDER
 
-    if len(files) > MOST_FILES:
-        raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
-    if out is None:
-        return None
-    one_file = out.suffix.lower() in PAGES
-    _check_folder(out, one_file)
-    check_output(out, overwrite)
-    return one_file
+    return None if out.suffix.lower() in PAGES else REPORT_FOLDER
+
+
+def _reserved(
+    out: Path | None, overwrite: bool, inputs: list[Path]
+) -> AbstractContextManager[None]:
+    """Keep the page from other runs; refuse one that could not be written in the end."""
+    from seesame.files import reserved
+
+    names = None if out is None else _names(out)
+    return reserved(out, overwrite, inputs=inputs, holds=names)
 
 
 class _Page:
@@ -163,32 +177,37 @@ class _Page:
         self.judges = [load_stack(name, device) for name in stacks]
         self.observer = _Observer(origin.path, self.source, device, cache, quiet)
 
+    def planned(self, out: Path | None) -> "Plan":
+        """Return the page's plan. Raises UserError where one file is named and it takes more."""
+        from seesame.report.plan import plan
+
+        one_file = None if out is None else _names(out) is None
+        layout = plan(self.source, len(self.subjects), self.judges[0], one_file)
+        if layout is None:
+            raise UserError(
+                f"{out}: {self.source.num_frames} frames of {len(self.subjects) + 1} clips are too "
+                f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
+            )
+        return layout
+
     def write(
-        self, out: Path | None, one_file: bool | None, store: Path | None, overwrite: bool
-    ) -> "tuple[Path, Plan, list[Shown]]":
-        """Judge all files and write the page; return where, its plan, and what it shows."""
+        self, place: Path, layout: "Plan", store: Path | None, overwrite: bool
+    ) -> "list[Shown]":
+        """Judge all files and write the page; return what it shows."""
         from seesame.files import replacing
         from seesame.report.page import write_page
-        from seesame.report.plan import plan
         from seesame.report.tracks import Tracks
 
         source, judge = self.source, self.judges[0]
         tried = [] if store is None else _tried(store, self.origin, source, judge, self.device)
-        layout = plan(source, len(self.subjects), judge, one_file)
-        if layout is None:
-            raise UserError(
-                f"{out}: {source.num_frames} frames of {len(self.subjects) + 1} clips are too "
-                f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
-            )
-        place = out or _default(self.reference, layout)
-        with replacing(place, overwrite) as temporary:
+        with replacing(place, overwrite, holds=_names(place)) as temporary:
             if not layout.one_file:
                 temporary.mkdir()
             tracks = Tracks(None if layout.one_file else temporary)
             shown = self.observer.observe(self.subjects, self.judges, layout, tracks)
             name = self.reference.name
             write_page(temporary, source, name, judge, shown, layout, tracks, tried)
-        return place, layout, shown
+        return shown
 
 
 def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrite: bool) -> None:
@@ -206,29 +225,22 @@ def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrit
     report_run(place, out, watch=watch, json=json, overwrite=overwrite)
 
 
-def _check_folder(out: Path, one_file: bool) -> None:
-    """Refuse to replace a folder that is no report: something else may be in it."""
-    from seesame.report.tracks import FOLDER
-
-    if out.is_dir() and (one_file or not (out / FOLDER).is_dir()):
-        raise UserError(f"{out}: is a folder, and not that of a report; name another")
-
-
 def _default(reference: Path, layout: "Plan") -> Path:
     """Return the page's name in the current folder, when none is given."""
-    name = f"{reference.stem}.report"
-    return Path(f"{name}.html" if layout.one_file else name)
+    from seesame.files import beside
+
+    return Path(beside(reference, ".report.html" if layout.one_file else ".report").name)
 
 
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
     """Open a file. Raises UserError or DamagedError, with its name."""
     from seesame.bitstream.container import Container
     from seesame.codecs.registry import codec_by_id
-    from seesame.jobs.roundtrip import decode_file, is_ssm, named, open_source
+    from seesame.jobs.roundtrip import decode_file, is_ssm, named
     from seesame.report.subject import of_container, of_video
 
     if not is_ssm(file):
-        return of_video(file.name, open_source(file, (source.width, source.height), source.fps))
+        return of_video(file.name, open_alike(file, source))
     clip = decode_file(file, device)
     container = Container.read(file)
     with named(file):

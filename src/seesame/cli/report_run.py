@@ -30,7 +30,7 @@ def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwr
     Raises:
         UserError: there is no log, or the page cannot be written.
     """
-    from seesame.files import check_output
+    from seesame.files import reserved
     from seesame.report.run import run_file
 
     log = run_file(place)
@@ -39,21 +39,22 @@ def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwr
     if out is not None and (out.suffix.lower() not in PAGES or out.is_dir()):
         raise UserError(f"{out}: the page of a run is one file; name it {out.stem}.html")
     page = out or default_page(place, log)
-    check_output(page, overwrite)
-    if not watch:
+    with reserved(page, overwrite, inputs=[log]):
+        if watch:
+            _watch(log, page, json)
+            return
         with opened(log) as file:
             _print(_write(page, _read(file, log), log, live=False), page, json)
-        return
-    _watch(log, page, json)
 
 
 def default_page(place: Path, log: Path) -> Path:
     """Return the page's name in the current folder, after that of the encode."""
+    from seesame.files import beside
     from seesame.runlog import RUN_FILE
 
     folder = log.resolve().parent
     inside = place.is_dir() or (log.name == RUN_FILE and folder.suffix == ".work")
-    return Path(f"{(folder if inside else log).stem}.run.html")
+    return Path(beside(folder if inside else log, ".run.html").name)
 
 
 def opened(log: Path) -> BinaryIO:

@@ -29,6 +29,8 @@ from seesame.cli.options import (
     StackOption,
     StreamOption,
     TransferOption,
+    input_files,
+    open_alike,
     parse_source,
     resolve_device,
 )
@@ -109,31 +111,31 @@ def score(
 
     seesame score drive.mp4 drive.ssm --transfer onnx:my-nets
     """
-    from seesame.files import check_output
+    from seesame.files import reserved
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_stack
 
-    if report is not None:
-        check_output(report, overwrite)
-    bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
-    limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
-    where = resolve_device(device)
-    keep_freed_memory()
-    origin = parse_source(reference, size, fps, stream, allow_damage)
-    source, decoded, nbytes = _opened(origin, file, compressed, where, quiet)
-    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
-    own, *others = judges
-    limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
-    limits = limits.resolved(own.classes)
-    seen = reference, source, decoded, nbytes
-    # The challenge's form has figures of second frames alone.
-    every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
-    evaluation = _evaluated(*seen, own, where, cache, quiet, every_frame)
-    transfers = [_evaluated(*seen, other, where, cache, quiet) for other in others]
-    held = limits.held(evaluation.figures) if limits.given else []
-    text = _text(reference, file, evaluation, transfers, contest_form)
-    if report is not None:
-        _write(report, text, overwrite)
+    stacks = (stack, *(transfer or []))
+    inputs = input_files(reference, file, compressed, stacks=stacks)
+    with reserved(report, overwrite, inputs=inputs):
+        bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
+        limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
+        where = resolve_device(device)
+        keep_freed_memory()
+        origin = parse_source(reference, size, fps, stream, allow_damage)
+        source, decoded, nbytes = _opened(origin, file, compressed, where, quiet)
+        own, *others = [load_stack(name, where) for name in stacks]
+        limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
+        limits = limits.resolved(own.classes)
+        seen = reference, source, decoded, nbytes
+        # The challenge's form has figures of second frames alone.
+        every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
+        evaluation = _evaluated(*seen, own, where, cache, quiet, every_frame)
+        transfers = [_evaluated(*seen, other, where, cache, quiet) for other in others]
+        held = limits.held(evaluation.figures) if limits.given else []
+        text = _text(reference, file, evaluation, transfers, contest_form)
+        if report is not None:
+            _write(report, text, overwrite)
     if json:
         print_json(_values(evaluation, transfers) | limit_values(limits, held))
     else:
@@ -158,7 +160,7 @@ def _opened(
     Raises:
         UserError: the two cannot be compared frame by frame.
     """
-    from seesame.jobs.roundtrip import decode_file, is_ssm, open_source, tell_oddities
+    from seesame.jobs.roundtrip import decode_file, is_ssm, tell_oddities
     from seesame.metric.evaluator import check_alike
 
     source = origin.open(device)
@@ -168,7 +170,7 @@ def _opened(
         decoded = decode_file(file, device)
         nbytes = _size(compressed or file)
     else:
-        decoded = open_source(file, (source.width, source.height), source.fps)
+        decoded = open_alike(file, source)
         nbytes = _size(compressed) if compressed else decoded.source_bytes
     check_alike(source, decoded, as_read=not is_ssm(file))
     if (source.width, source.height) != (decoded.width, decoded.height):
@@ -196,10 +198,10 @@ def _text(
 
 
 def _write(report: Path, text: str, overwrite: bool) -> None:
-    from seesame.files import replacing
+    from seesame.files import replacing, write_text
 
     with replacing(report, overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        write_text(temporary, text)
 
 
 def _size(path: Path) -> int:

@@ -29,8 +29,9 @@ from seesame.cli.options import (
     SizeOption,
     StackOption,
     StreamOption,
-    check_log,
+    input_files,
     parse_source,
+    reserved_log,
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
@@ -104,19 +105,26 @@ def search(
     seesame search drive.mp4 --method grid --codec x265 --grid crf=18:42:2 --grid scale=0.3,0.45
     """
     cuts, windows = parse_cut(cut), parse_sample(sample)
-    _check_outputs(out, log, overwrite)
-    from seesame.jobs.spec import Job
-    from seesame.jobs.store import Store, store_path
-    from seesame.search.whole import Search, search_clip
+    from seesame.files import SEARCH_FOLDER, reserved
 
-    bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
-    limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
-    plan = Search(parse_spaces(codec, axes or []), limits, method.value, trials, windows, cuts)
-    source, where = parse_source(clip, size, fps, stream, allow_damage), resolve_device(device)
-    job = Job(source, codec, stack=stack, device=where, seed=seed, log=log, limits=limits)
-    keep = Store(store or store_path())
-    found = search_clip(job, plan, keep, jobs, stages=stages(quiet), note=notes(quiet))
-    _write(out, f"{clip.name}, stack {stack}: {found.goal}", found, overwrite)
+    inputs = input_files(clip, store, stacks=[stack])
+    with (
+        reserved(out, overwrite, inputs=inputs, holds=SEARCH_FOLDER),
+        reserved_log(log, overwrite, inputs),
+    ):
+        from seesame.jobs.spec import Job
+        from seesame.jobs.store import Store, usual_store
+        from seesame.search.whole import Search, search_clip
+
+        bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
+        limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
+        plan = Search(parse_spaces(codec, axes or []), limits, method.value, trials, windows, cuts)
+        source, where = parse_source(clip, size, fps, stream, allow_damage), resolve_device(device)
+        job = Job(source, codec, stack=stack, device=where, seed=seed, log=log, limits=limits)
+        told, note = stages(quiet), notes(quiet)
+        keep = usual_store(note) if store is None else Store(store)
+        found = search_clip(job, plan, keep, jobs, stages=told, note=note)
+        _write(out, f"{clip.name}, stack {stack}: {found.goal}", found, overwrite)
     (_print_json if json else _print)(clip, found)
     if not all(held.kept for held in _held(found)):
         raise typer.Exit(MISSED)
@@ -126,15 +134,6 @@ def _held(found: "Found") -> "list[Held]":
     """Every limit beside what the best trial has."""
     limits = found.goal.limits
     return limits.held(found.best.judged) if limits.given else []
-
-
-def _check_outputs(out: Path | None, log: Path | None, overwrite: bool) -> None:
-    from seesame.files import check_output
-
-    if out is not None:
-        check_output(out, overwrite)
-    if log is not None:
-        check_log(log, overwrite)
 
 
 def _write(out: Path | None, title: str, found: "Found", overwrite: bool) -> None:
@@ -228,9 +227,10 @@ def _command(clip: Path, best: "Trial", hybrid: bool = False) -> str:
     """The command that makes the best trial's file, or a hybrid's over it."""
     from json import dumps
 
+    from seesame.files import beside
     from seesame.search.outcome import chosen_settings
 
-    words = ["seesame", "compress", str(clip), "-o", f"{clip.stem}.ssm", "--codec"]
+    words = ["seesame", "compress", str(clip), "-o", beside(clip, ".ssm").name, "--codec"]
     words += ["hybrid", "--set", f"base={best.codec}"] if hybrid else [best.codec]
     for name, value in chosen_settings(best).items():
         text = value if isinstance(value, str) else dumps(value)

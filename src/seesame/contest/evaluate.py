@@ -190,7 +190,7 @@ def _lay_out(folder: Path, submission: Submission, bench: Bench) -> Workspace:
         submission.folder / ARCHIVE, workspace.archive, ArchiveLimits().bytes(bench.source_bytes)
     )
     names = "".join(f"{video.name}\n" for video in bench.videos)
-    workspace.names.write_text(names, encoding="utf-8")
+    workspace.names.write_text(names, encoding="utf-8", errors="surrogateescape")
     module = files("seesame.contest").joinpath("frame_utils.py").read_text(encoding="utf-8")
     (folder / "frame_utils.py").write_text(module, encoding="utf-8")
     return workspace

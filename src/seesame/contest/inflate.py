@@ -15,6 +15,7 @@ from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
 from seesame.errors import UserError
 from seesame.files import replacing
+from seesame.inputs import read_text
 from seesame.video.clip import Clip
 
 BATCH = 16
@@ -51,13 +52,24 @@ def inflate(archive: Path, out: Path, names: Sequence[str], device: str = "cpu")
                 file.write(np.ascontiguousarray(frames).data)
 
 
+def name_lines(path: Path) -> list[str]:
+    """Return the names in a file, one a line, without empty lines and spaces around.
+
+    A name may hold bytes that are not UTF-8, as file names do; Python keeps them (PEP 383).
+
+    Raises:
+        OSError: the file cannot be read.
+        UserError: it is no text.
+    """
+    lines = read_text(path, errors="surrogateescape").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
 def main(words: Sequence[str]) -> int:
     """Run as ``inflate.sh`` is run; return the exit code."""
     archive, out, names_file = map(Path, words)
-    lines = names_file.read_text(encoding="utf-8").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
     try:
-        inflate(archive, out, names, os.environ.get("SEESAME_DEVICE", "cpu"))
+        inflate(archive, out, name_lines(names_file), os.environ.get("SEESAME_DEVICE", "cpu"))
     except UserError as error:
         print(f"inflate: {error}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ from seesame.contest.archive import pack_files
 from seesame.contest.inflate import entry_name
 from seesame.contest.submission import ARCHIVE, SCRIPT
 from seesame.errors import UserError
-from seesame.files import replacing
+from seesame.files import SUBMISSION_FOLDER, replacing, reserved
 
 Progress = Callable[[float, str], None]
 
@@ -119,9 +119,10 @@ def pack(
         payload = Container.read(file).to_bytes(contest=True)
         Container.from_bytes(payload, f"{file} in contest profile")
         payloads[entry_name(index)] = payload
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose the name of a folder")
-    with replacing(folder, overwrite) as temporary:
+    with (
+        reserved(folder, overwrite, inputs=files, holds=SUBMISSION_FOLDER),
+        replacing(folder, overwrite, holds=SUBMISSION_FOLDER) as temporary,
+    ):
         temporary.mkdir()
         size = pack_files(temporary / ARCHIVE, payloads)
         requirements = _copy_decoder(temporary / "seesame", payloads, progress)

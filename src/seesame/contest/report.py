@@ -12,7 +12,7 @@ from seesame import __version__
 from seesame.contest.entries import printable
 from seesame.contest.evaluate import Bench, Result, bench_digest
 from seesame.contest.submission import FORMAT, REPORT, REPORT_JSON, Submission
-from seesame.files import replacing
+from seesame.files import replacing, write_text
 from seesame.metric.evaluator import BATCH_PAIRS
 from seesame.metric.report import report_values, text_report
 from seesame.perception.stack import Stack
@@ -146,7 +146,7 @@ def write_reports(
     values = contest_values(result, bench, stack.fingerprint, official, isolated)
     for path, content in ((report, text), (report_json, json_text(values))):
         with replacing(path, overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+            write_text(temporary, content)
     return text, values
 
 

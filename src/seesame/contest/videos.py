@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from seesame.contest.inflate import name_lines
 from seesame.errors import UserError
 from seesame.video.reader import open_clip
 
@@ -37,14 +38,11 @@ def read_names(path: Path) -> list[str]:
             with the same raw form.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        names = name_lines(path)
     except OSError as error:
         raise UserError(
             f"{path}: {error.strerror}; give a file with one video name a line"
         ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file; give one video name a line") from error
-    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise UserError(f"{path}: names no video; give one video name a line")
     for name in names:

@@ -150,19 +150,30 @@ def compare(
     """
 
     def made(codec: str, chosen: Settings, label: str) -> tuple[str, Outcome]:
-        out = folder / f"{label.replace(' ', '-')}.ssm"
+        out = folder / _file_name(label)
         outcome = bench.encode(codec, chosen, out=out, overwrite=overwrite, seed=seed, label=label)
         return label, outcome
 
     bench.reference()  # once, before any time is taken
-    av1 = [
-        made("svtav1", one, f"AV1 crf {one['crf']} scale {one['scale']}") for one in settings.av1
-    ]
+    av1 = [made("svtav1", one, _av1_label(one)) for one in settings.av1]
     best = min(av1, key=lambda one: one[1].score.total)
     return [
         Row(label, outcome, _decode_fps(outcome, bench.device, settings.batch))
         for label, outcome in (best, made(codec, codec_settings, label))
     ]
+
+
+def file_names(label: str, settings: DemoSettings = DemoSettings()) -> list[str]:
+    """Return the names of the .ssm files that :func:`compare` writes."""
+    return [_file_name(name) for name in (*map(_av1_label, settings.av1), label)]
+
+
+def _file_name(label: str) -> str:
+    return f"{label.replace(' ', '-')}.ssm"
+
+
+def _av1_label(one: Settings) -> str:
+    return f"AV1 crf {one['crf']} scale {one['scale']}"
 
 
 def _decode_fps(outcome: Outcome, device: str, batch: int) -> float:

@@ -1,11 +1,10 @@
-"""Steps that several tools share: open a source, run the stack over it, judge a file on disk."""
+"""Steps that several tools share: run the stack over it, judge a file on disk."""
 
-from fractions import Fraction
 from pathlib import Path
 
 from seesame.bitstream.container import Container
 from seesame.context import Note, no_note
-from seesame.decoders import counted, decode_file, is_ssm, named, open_clip
+from seesame.decoders import counted, decode_file, is_ssm, named
 from seesame.jobs.spec import Stages, silent
 from seesame.metric.cache import cached_reference_outputs, holdable
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
@@ -19,20 +18,9 @@ __all__ = [
     "is_ssm",
     "judge_file",
     "named",
-    "open_source",
     "source_outputs",
     "tell_oddities",
 ]
-
-
-def open_source(
-    path: Path,
-    size: tuple[int, int] | None = None,
-    fps: Fraction | None = None,
-    device: str = "cpu",
-) -> Clip:
-    """Open a clip of any kind; ``size`` is ``(width, height)``. Raises UserError."""
-    return open_clip(path, size=size and (size[1], size[0]), fps=fps, device=device)
 
 
 def tell_oddities(path: Path, clip: Clip, note: Note) -> None:

@@ -9,11 +9,14 @@ import datetime
 import json
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from seesame.context import Note
 from seesame.errors import UserError
+from seesame.inputs import NoHomeError, user_folder
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
@@ -39,7 +42,30 @@ _COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s, 
 def store_path() -> Path:
     """Return the store's file: ``$SEESAME_SEARCH``, else ``search.sqlite`` in the cache folder."""
     own = os.environ.get(PATH_VARIABLE)
-    return Path(own).expanduser() if own else cache_home() / "search.sqlite"
+    return user_folder(own) if own else cache_home() / "search.sqlite"
+
+
+class UnusableStoreError(UserError):
+    """A store that cannot be made or written."""
+
+
+def usual_store(note: Note) -> "Store":
+    """Return the store at :func:`store_path`; where that cannot be written, one for this run only.
+
+    Args:
+        note: called with a line that says why nothing is kept.
+
+    Raises:
+        UserError: the file is there, but is no store of this version; or ``$SEESAME_SEARCH`` names
+            one that cannot be written.
+    """
+    try:
+        return Store(store_path())
+    except (NoHomeError, UnusableStoreError) as error:
+        if os.environ.get(PATH_VARIABLE):  # the user's own wish
+            raise
+        note(f"the trials of this run are not kept: {error}")
+        return Store.temporary()
 
 
 class Store:
@@ -50,11 +76,20 @@ class Store:
         patience: seconds to wait for another search that is writing.
 
     Raises:
-        UserError: it cannot be opened, is no store, or was made by a newer seesame.
+        UnusableStoreError: it cannot be made or written.
+        UserError: it cannot be read, is no store, or was made by a newer seesame.
     """
 
     def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.path, self.patience = path, patience
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnusableStoreError(f"{path}: cannot be made ({error.strerror})") from error
+        # SQLite makes a journal beside the file.
+        if not all(os.access(one, os.W_OK) for one in (path.parent, path) if one.exists()):
+            raise UnusableStoreError(f"{path}: cannot be written")
         with self._open() as base:
             if not self._is_made(base):
                 # In one transaction: another search must not see a store that is half made.
@@ -63,6 +98,14 @@ class Store:
                     base.execute(_TABLE)
                     base.execute(f"pragma application_id = {APPLICATION}")
                     base.execute(f"pragma user_version = {FORM}")
+
+    @classmethod
+    def temporary(cls) -> "Store":
+        """Return a store that goes with the object, or with the process."""
+        folder = tempfile.TemporaryDirectory(prefix="seesame-trials-", ignore_cleanup_errors=True)
+        store = cls(Path(folder.name) / "search.sqlite")
+        store._folder = folder
+        return store
 
     def _is_made(self, base: sqlite3.Connection) -> bool:
         """Return whether the file is a store already. Raises UserError where it is another base."""
@@ -87,7 +130,6 @@ class Store:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection, one transaction: committed at the end, undone by an error."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=self.patience)) as base, base:
                 yield base
         except (sqlite3.Error, OSError) as error:

@@ -12,7 +12,7 @@ from seesame.bitstream.container import Container
 from seesame.codecs.base import Codec
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.context import EncodeContext, EncodeMemory, Note, Progress, no_note
-from seesame.decoders import resolve_device
+from seesame.decoders import named, resolve_device
 from seesame.errors import MissingStackError, UserError
 from seesame.files import check_output
 from seesame.jobs.roundtrip import source_outputs, tell_oddities
@@ -175,6 +175,7 @@ class Workbench:
             check_output(out, overwrite)
         if judge and self.clip.num_frames < 2:
             raise UserError(f"{self._name}one frame forms no pair to score; compress it unscored")
+        self._check_header()
         needs = made.needs_stack(settings)
         if self.stack is None and (needs or judge):
             what = f"codec {codec}" if needs else "a score"
@@ -255,6 +256,13 @@ class Workbench:
             encode_s=seconds,
             encode_cpu_s=cpu_seconds,
         )
+
+    def _check_header(self) -> None:
+        """Refuse, before the encode, a clip whose rate or size has no place in an .ssm file."""
+        clip = self.clip
+        header = Container(0, clip.width, clip.height, clip.fps, 1, clip.source_bytes, {})
+        with nullcontext() if self.path is None else named(self.path):
+            header.check()
 
     @property
     def _name(self) -> str:

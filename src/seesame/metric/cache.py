@@ -29,6 +29,7 @@ from torch import Tensor
 
 from seesame.errors import UserError
 from seesame.files import remove, replacing
+from seesame.inputs import NoHomeError, user_folder
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -81,21 +82,27 @@ SETTINGS = CacheSettings()
 
 
 def cache_folder() -> Path:
-    """Return the folder of the entries, in ``$SEESAME_CACHE``, else in :func:`cache_home`."""
+    """Return the folder of the entries, in ``$SEESAME_CACHE``, else in :func:`cache_home`.
+
+    Raises:
+        NoHomeError: this user has no home.
+    """
     own = os.environ.get(FOLDER_VARIABLE)
-    return (Path(own).expanduser() if own else cache_home()) / "references"
+    return (user_folder(own) if own else cache_home()) / "references"
 
 
 def cache_home() -> Path:
     """Return the folder for files that can be made again.
 
     It is ``cache`` in ``$SEESAME_HOME``, else the XDG cache folder (``~/.cache/seesame``).
+
+    Raises:
+        NoHomeError: this user has no home.
     """
     home = os.environ.get("SEESAME_HOME")
     if home:
-        return Path(home).expanduser() / "cache"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "seesame"
+        return user_folder(home) / "cache"
+    return user_folder(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "seesame"
 
 
 def cache_bytes() -> int:
@@ -159,8 +166,12 @@ def cached_reference_outputs(
         DamagedError: the clip ends early.
     """
     tell = tell or (lambda line: None)
-    folder = cache_folder() if folder is None else folder
     max_bytes = cache_bytes() if max_bytes is None else max_bytes
+    if folder is None and max_bytes > 0:
+        try:
+            folder = cache_folder()
+        except NoHomeError as error:
+            tell(f"computing without the cache: {error} or {FOLDER_VARIABLE}")
 
     def compute() -> ReferenceOutputs:
         return reference_outputs(
@@ -172,7 +183,7 @@ def cached_reference_outputs(
             progress=progress,
         )
 
-    if max_bytes <= 0 or not stack.fingerprint:
+    if folder is None or max_bytes <= 0 or not stack.fingerprint:
         return compute()
     try:
         before = _stamps(source)
@@ -201,7 +212,7 @@ def source_digest(source: Path) -> str:
         return _digest(source)
     whole = hashlib.sha256()
     for path in _pictures(source):
-        whole.update(f"{path.name}\0{_digest(path)}\n".encode())
+        whole.update(f"{path.name}\0{_digest(path)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seesame.errors import UserError
-from seesame.perception.comma.fetch import available, models_folder
+from seesame.inputs import user_folder
+from seesame.perception.comma.fetch import available
 from seesame.perception.stack import Stack
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load_stack(spec: str, device: "str | torch.device" = "cpu") -> Stack:
 
 def _load(spec: str) -> Stack:
     kind, _, rest = spec.partition(":")
-    folder = Path(rest).expanduser() if rest else None
+    folder = user_folder(rest) if rest else None
     if kind == "lite" and folder is None:
         from seesame.perception.lite.stack import LiteStack
 
@@ -100,7 +101,7 @@ def _load(spec: str) -> Stack:
 
 def stacks() -> list[StackInfo]:
     """Return the kinds of stacks, whether each can be used now, and what to do if not."""
-    files = "" if available() else f"no networks in {models_folder()}; run: seesame fetch comma"
+    files = "" if available() else "its networks are not there; run: seesame fetch comma"
     listed = (
         ("lite", "small networks that ship with seesame: five classes, six pose values", ""),
         (

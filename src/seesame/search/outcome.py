@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seesame.codecs.segments import NAME as SEGMENTS
-from seesame.files import replacing
+from seesame.files import SEARCH_FOLDER, replacing, write_text
 from seesame.jobs.trial import Trial
 from seesame.metric.report import frame_values
 from seesame.search.goal import pareto_front
@@ -51,7 +51,7 @@ def write_outcome(
         UserError: the folder is there already, or cannot be written.
     """
     front = pareto_front(trials)
-    with replacing(folder, overwrite) as temporary:
+    with replacing(folder, overwrite, holds=SEARCH_FOLDER) as temporary:
         temporary.mkdir()
         write_csv(temporary / "trials.csv", trials)
         write_csv(temporary / "front.csv", front)
@@ -61,14 +61,14 @@ def write_outcome(
             "front": [trial_values(trial) for trial in front],
             "trials": [trial_values(trial) for trial in trials],
         }
-        (temporary / "search.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+        write_text(temporary / "search.json", json.dumps(values, indent=1))
         draw(temporary / "search.png", trials, best, title)
 
 
 def write_csv(path: Path, trials: Sequence[Trial]) -> None:
     """Write a row for each trial: figures, then every setting that any of them has."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow([*FIGURES, *names])
         for trial in trials:

@@ -28,7 +28,7 @@ _FULL_RANGE = 2
 _GBR, _UNTAGGED = 0, 2
 """Values of AVColorSpace."""
 
-_LUMA_WEIGHTS = {
+LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),  # BT.709
     2: (0.299, 0.114),  # untagged: BT.601, as the metric takes it
     4: (0.30, 0.11),  # FCC
@@ -150,9 +150,9 @@ def _luma_weights(frame: VideoFrame) -> tuple[float, float]:
     matrix = int(frame.colorspace)
     if matrix == _GBR and not frame.format.name.startswith("yuv444"):
         matrix = _UNTAGGED  # chroma of fewer samples cannot be green, blue and red
-    if matrix not in _LUMA_WEIGHTS:
+    if matrix not in LUMA_WEIGHTS:
         raise UserError(f"colour matrix {matrix} (AVColorSpace) is not supported")
-    return _LUMA_WEIGHTS[matrix]
+    return LUMA_WEIGHTS[matrix]
 
 
 def upright(rgb: Frames, matrix: tuple[int, int, int, int] | None) -> Frames:

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
+from seesame.inputs import check_input
 from seesame.video.clip import Clip, Frames
 from seesame.video.complete import check_complete
 from seesame.video.decoding import Damage, Decoding, leading_packets
@@ -81,6 +82,7 @@ def open_clip(
         DamagedError: empty, not a video, truncated, or not decodable.
     """
     path = Path(path)
+    check_input(path)
     rate = None if fps is None else Fraction(fps)
     if rate is not None and rate <= 0:
         raise UserError(f"{path}: {rate} frames a second; give a rate above 0")

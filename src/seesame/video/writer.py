@@ -1,6 +1,7 @@
 """Writing clips: lossless or x264 video files, folders of PNG, headerless ``.raw``."""
 
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from seesame.errors import DamagedError, UserError
-from seesame.files import replacing
+from seesame.files import PICTURE_FOLDER, replacing
 from seesame.video.clip import Frames
 from seesame.video.colour import rgb_to_yuv420, rgb_to_yuv444
 from seesame.video.complete import check_complete
@@ -25,6 +26,14 @@ _VIDEO = (".mkv", ".mp4")
 _BITEXACT = int(av.container.Flags.bitexact.value)  # type: ignore[call-overload]
 _BT601 = 6
 """SMPTE 170M: the value of matrix, primaries and transfer alike (ITU-T H.273)."""
+
+
+def folder_names(path: Path) -> re.Pattern[str] | None:
+    """Return the names of the files in a folder that :func:`write_clip` makes of a path.
+
+    None for a path that becomes a file.
+    """
+    return None if path.suffix else PICTURE_FOLDER
 
 
 def write_clip(
@@ -74,7 +83,7 @@ def write_clip(
     frames = _frames(batches, height, width)
     if encoder is not None and (times is not None or tracks):
         return _write_timed(path, frames, fps, (height, width), encoder, overwrite, times, tracks)
-    with replacing(path, overwrite) as temporary:
+    with replacing(path, overwrite, holds=folder_names(path)) as temporary:
         try:
             if encoder is not None:
                 count = _write_video(temporary, frames, fps, (height, width), encoder)

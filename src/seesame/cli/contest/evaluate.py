@@ -1,6 +1,8 @@
 """``seesame contest evaluate``: unpack, inflate, check, score and report a submission."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,18 +139,18 @@ def evaluate(
 
     seconds, where = parse_duration(time, "--time"), resolve_device(device)
     folder = out or submission
-    _check_reports(folder, overwrite)
-    # Loaded before inflate.sh runs for half an hour, so that a wrong stack is found now.
-    judge = loaded_stack(stack, where)
-    found, source_bytes = open_videos(videos, read_names(names))
-    bench = Bench(found, source_bytes, videos, stack, where, cache, jobs)
-    assert seconds is not None
-    limits = Limits(seconds, round(memory * GIB), processes, round(disk * GIB))
-    result = _result(submission, bench, limits, isolation, work, quiet)
-    config = {"submission_dir": submission, "video_names_file": names}
-    text, values = write_reports(
-        result, bench, judge, folder, config, isolated=isolation, overwrite=overwrite
-    )
+    with _reserved(folder, overwrite, submission, videos, names):
+        # Loaded before inflate.sh runs for half an hour, so that a wrong stack is found now.
+        judge = loaded_stack(stack, where)
+        found, source_bytes = open_videos(videos, read_names(names))
+        bench = Bench(found, source_bytes, videos, stack, where, cache, jobs)
+        assert seconds is not None
+        limits = Limits(seconds, round(memory * GIB), processes, round(disk * GIB))
+        result = _result(submission, bench, limits, isolation, work, quiet)
+        config = {"submission_dir": submission, "video_names_file": names}
+        text, values = write_reports(
+            result, bench, judge, folder, config, isolated=isolation, overwrite=overwrite
+        )
     if json:
         print_json(values)
     elif result.total is not None:
@@ -157,15 +159,23 @@ def evaluate(
         raise SubmissionError(f"{os.fspath(submission)}: not scored: {result.verdict}")
 
 
-def _check_reports(folder: Path, overwrite: bool) -> None:
+@contextmanager
+def _reserved(
+    folder: Path, overwrite: bool, submission: Path, videos: Path, names: Path
+) -> Iterator[None]:
     """Refuse, before anything runs, reports that could not be written in the end."""
     from seesame.contest.report import report_files
-    from seesame.files import check_output
+    from seesame.contest.submission import ARCHIVE, SCRIPT
+    from seesame.files import check_output, reserved
     from seesame.metric.memory import keep_freed_memory
 
     keep_freed_memory()
-    for path in report_files(folder):
-        check_output(path, overwrite)
+    inside = [path for path in videos.rglob("*") if path.is_file()]
+    inputs = [names, submission / ARCHIVE, submission / SCRIPT, *inside]
+    text, values = report_files(folder)
+    check_output(text, overwrite, inputs=inputs)
+    with reserved(values, overwrite, inputs=inputs):
+        yield
 
 
 def _result(

@@ -57,16 +57,19 @@ def leaderboard(
     """
     from seesame.contest import leaderboard as contest
     from seesame.contest.entries import read_entries
-    from seesame.files import check_output, replacing
+    from seesame.contest.submission import REPORT_JSON
+    from seesame.files import check_output, replacing, write_text
 
     if html is not None:
-        check_output(html, overwrite)
+        pattern = (REPORT_JSON, f"*/{REPORT_JSON}")
+        inputs = [file for folder in folders for one in pattern for file in folder.glob(one)]
+        check_output(html, overwrite, inputs=inputs)
     boards = contest.boards(read_entries(folders))
     rows = contest.published() if published else None
     if html is not None:
         page = contest.render_page(boards, rows, TITLE)
         with replacing(html, overwrite) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+            write_text(temporary, page)
     if json:
         _print_json(boards, rows or [])
         return

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seesame.errors import DamagedError, UserError
-from seesame.files import remove, replacing
+from seesame.files import remove, replacing, reserved
+from seesame.inputs import NoHomeError, user_folder
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
@@ -63,14 +64,18 @@ def models_folder() -> Path:
     """Return the folder of comma's files: ``$SEESAME_HOME/comma``, else in the XDG data folder."""
     home = os.environ.get("SEESAME_HOME")
     if home:
-        return Path(home).expanduser() / "comma"
+        return user_folder(home) / "comma"
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "seesame" / "comma"
+    return user_folder(data) / "seesame" / "comma"
 
 
 def available() -> bool:
     """Return whether the default folder holds both networks."""
-    return all((models_folder() / file.name).is_file() for file in NETWORKS)
+    try:
+        folder = models_folder()
+    except NoHomeError:
+        return False
+    return all((folder / file.name).is_file() for file in NETWORKS)
 
 
 def sha256_of(path: Path) -> str:
@@ -128,7 +133,8 @@ def fetch_comma(
         if source is not None:
             _copy(source, folder / file.name, file, overwrite)
         else:
-            _download(*addresses[file.sha256], folder / file.name, file, tell)
+            with reserved(folder / file.name, overwrite):
+                _download(*addresses[file.sha256], folder / file.name, file, tell)
         done += file.size
         report(done / total, file.name)
     return [folder / file.name for file in files]

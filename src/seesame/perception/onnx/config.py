@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seesame.errors import UserError
+from seesame.inputs import decode_text
 
 CONFIG_NAME = "stack.toml"
 MAX_CONFIG = 64 << 10
@@ -90,8 +91,8 @@ def read_config(folder: Path) -> Config:
         if path.stat().st_size > MAX_CONFIG:
             raise UserError(f"{path}: longer than {MAX_CONFIG} bytes; not a stack's description")
         source = path.read_bytes()
-        raw = tomllib.loads(source.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = tomllib.loads(decode_text(source, str(path)))
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error

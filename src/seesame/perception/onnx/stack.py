@@ -1,165 +1,27 @@
 """A stack of the user's own nets: one or two ONNX files and a ``stack.toml``.
 
 Scoring runs through onnxruntime. For training the graph is turned into torch where its operators
-allow it, and compared with onnxruntime when it is loaded. ONNX files are not trusted: size
-is bounded, weights in other files and custom operators are refused, nothing in them is code.
+allow it, and compared with onnxruntime when it is loaded.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.errors import DamagedError, UserError
+from seesame.errors import UserError
 from seesame.perception.onnx.config import (
     CONFIG_NAME,
     Config,
-    Feed,
     PoseConfig,
     SegmentConfig,
     read_config,
 )
-from seesame.perception.onnx.graph import Graph
-from seesame.perception.onnx.ops import Unsupported
+from seesame.perception.onnx.net import OnnxNet
 from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
-
-MAX_FILE = 1 << 30
-"""Bytes; a larger ONNX file is refused."""
-TOLERANCE = 1e-4
-"""The largest distance of torch from onnxruntime, relative to the largest output or to 1."""
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-"""The domains of onnxruntime's built-in operators."""
-
-
-class OnnxNet:
-    """One ONNX file: run through onnxruntime, or through torch where gradients are asked for.
-
-    Args:
-        path: the file.
-        feed: how it is fed.
-        channels: how many channels its input has.
-        sides: ``(height, width)`` of its input.
-
-    Raises:
-        UserError: libraries absent, file absent or refused, input that the file does not take.
-        DamagedError: not an ONNX file.
-    """
-
-    def __init__(self, path: Path, feed: Feed, channels: int, sides: tuple[int, int]) -> None:
-        self.path = path
-        self.feed = feed
-        data = _read(path)
-        self.digest = hashlib.sha256(data).hexdigest()
-        model = _parse(path, data)
-        self._session = _session(path, data)
-        self._input, self._fixed = self._check_input(channels, sides)
-        self.outputs = [str(o.name) for o in self._session.get_outputs()]
-        self.device = torch.device("cpu")
-        self.mean = torch.tensor(feed.mean).reshape(1, -1, 1, 1)
-        self.std = torch.tensor(feed.std).reshape(1, -1, 1, 1)
-        self.graph: Graph | None = None
-        self.reason = ""
-        """The reason why the graph gives no gradients; empty when it does."""
-        noise = torch.rand(1, channels, *sides, generator=torch.Generator().manual_seed(0)) * 255
-        x = self._prepared(noise)
-        self.probe = self._score(x)
-        """Outputs on noise, to check shapes with."""
-        try:
-            self.graph = Graph(model)
-            self._compare(x, self.probe)
-        except Unsupported as error:
-            self.graph, self.reason = None, str(error)
-
-    def _check_input(self, channels: int, sides: tuple[int, int]) -> tuple[str, bool]:
-        """Return the input's name, and whether its batch size is fixed to 1."""
-        inputs = {i.name: i for i in self._session.get_inputs()}
-        name = self.feed.input or next(iter(inputs), "")
-        if name not in inputs or len(inputs) != 1:
-            raise UserError(
-                f"{self.path}: needs one input, called as in {CONFIG_NAME}; it has: "
-                f"{', '.join(inputs) or 'none'}"
-            )
-        wanted = (*sides, channels) if self.feed.channels_last else (channels, *sides)
-        shape, kind = inputs[name].shape, inputs[name].type
-        fits = len(shape) == 4 and all(
-            not isinstance(n, int) or n == w for n, w in zip(shape[1:], wanted, strict=True)
-        )
-        batch_fits = bool(shape) and (not isinstance(shape[0], int) or shape[0] == 1)
-        if not fits or not batch_fits or kind != "tensor(float)":
-            raise UserError(
-                f"{self.path}: takes {kind} {shape}, but {CONFIG_NAME} feeds float32 "
-                f"[1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
-            )
-        return name, isinstance(shape[0], int)
-
-    def _compare(self, x: Tensor, theirs: dict[str, Tensor]) -> None:
-        """Compare torch with onnxruntime on noise, and check that the input's gradient can flow.
-
-        Raises:
-            Unsupported: they differ, or no output depends on the input differentiably.
-        """
-        assert self.graph is not None
-        with torch.enable_grad():
-            ours = self.graph(x.requires_grad_(True))
-        for name, wanted in theirs.items():
-            value = ours.get(name)
-            if value is None or value.shape != wanted.shape:
-                raise Unsupported(f"{name} comes out in another shape in torch")
-            limit = TOLERANCE * max(1.0, float(wanted.abs().max()))
-            if not float((value.detach() - wanted).abs().max()) <= limit:
-                raise Unsupported(f"{name} differs between torch and onnxruntime")
-        if not any(value.requires_grad for value in ours.values()):
-            raise Unsupported("no gradient arrives at the input")
-
-    def _prepared(self, x: Tensor) -> Tensor:
-        """Convert ``(B, C, h, w)`` in 0..255 to the input that the file takes."""
-        x = (x / self.feed.scale - self.mean) / self.std
-        return x.permute(0, 2, 3, 1) if self.feed.channels_last else x
-
-    def _score(self, x: Tensor) -> dict[str, Tensor]:
-        array: NDArray[np.float32] = x.detach().cpu().contiguous().numpy()
-        try:
-            results = self._session.run(self.outputs, {self._input: array})
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise UserError(f"{self.path}: onnxruntime failed: {_first_line(error)}") from error
-        return {
-            name: torch.from_numpy(result).to(x.device)
-            for name, result in zip(self.outputs, results, strict=True)
-            if isinstance(result, np.ndarray)
-        }
-
-    def run(self, x: Tensor) -> dict[str, Tensor]:
-        """Return every output by name for ``(B, C, h, w)`` in 0..255, of the declared size.
-
-        Raises:
-            UserError: gradients are asked for, but the graph gives none.
-        """
-        training = torch.is_grad_enabled() and x.requires_grad
-        if training and self.graph is None:
-            raise UserError(f"{self.path}: cannot be trained against: {self.reason}; scoring works")
-        x = self._prepared(x)
-        # On a GPU the converted graph saves the way through the CPU.
-        through_torch = training or (self.graph is not None and self.device.type != "cpu")
-        function = self.graph if through_torch and self.graph is not None else self._score
-        if not self._fixed or x.shape[0] == 1:
-            outputs: dict[str, Tensor] = function(x)
-            return outputs
-        # A file exported for a batch of one: its reshapes would mix up a larger batch.
-        singles = [function(x[i : i + 1]) for i in range(x.shape[0])]
-        return {name: torch.cat([one[name] for one in singles]) for name in singles[0]}
-
-    def to(self, device: torch.device) -> None:
-        """Move the weights of the converted graph."""
-        self.device = device
-        self.mean, self.std = self.mean.to(device), self.std.to(device)
-        if self.graph is not None:
-            self.graph.to(device)
 
 
 class OnnxStack(Stack):
@@ -188,12 +50,16 @@ class OnnxStack(Stack):
         """
         config = read_config(folder)
         feed = config.segment.feed
-        segment = OnnxNet(folder / feed.file, feed, 3, feed.size)
+        layers = tuple(layer.output for layer in config.segment.layers)
+        segment = OnnxNet(
+            folder / feed.file, feed, 3, feed.size, layers or _names(config.segment.output)
+        )
         pose = None
         if config.pose is not None:
             feed, (height, width) = config.pose.feed, config.pose.feed.size
             sides = (height // 2, width // 2) if config.pose.yuv6 else (height, width)
-            pose = OnnxNet(folder / feed.file, feed, 12 if config.pose.yuv6 else 6, sides)
+            channels, read = 12 if config.pose.yuv6 else 6, _names(config.pose.output)
+            pose = OnnxNet(folder / feed.file, feed, channels, sides, read)
         return cls(config, segment, pose)
 
     def _check_outputs(self) -> None:
@@ -231,6 +97,10 @@ class OnnxStack(Stack):
             if net is not None:
                 net.to(device)
         return self
+
+
+def _names(output: str | None) -> tuple[str, ...]:
+    return (output,) if output else ()
 
 
 def class_logits(config: SegmentConfig, outputs: dict[str, Tensor], path: Path) -> Tensor:
@@ -298,70 +168,8 @@ def _output(outputs: dict[str, Tensor], name: str | None, path: Path) -> Tensor:
     if name is not None and name not in outputs:
         raise UserError(f"{path}: has no output {name!r}; it has: {', '.join(outputs)}")
     value = outputs[name] if name is not None else next(iter(outputs.values()))
+    if value.ndim < 2:
+        raise UserError(f"{path}: an output must have a batch axis, not the shape {[*value.shape]}")
     if value.dtype != torch.float32:
         raise UserError(f"{path}: an output must be float32, not {value.dtype}")
     return value
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise UserError(f"{path}: larger than {MAX_FILE >> 20} MiB; refused")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _parse(path: Path, data: bytes) -> Any:
-    """Return the graph as protobuf; refuse one that needs other files or custom operators."""
-    onnx, _ = _libraries()
-    try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's errors are not part of onnx's interface
-        raise DamagedError(f"{path}: not an ONNX file") from error
-    if not model.graph.node:
-        raise DamagedError(f"{path}: not an ONNX file, or one without any operators")
-    _check_graph(path, model.graph, onnx)
-    if len(model.functions) > 0:
-        raise UserError(f"{path}: has functions of its own, which are not read; export it inlined")
-    return model
-
-
-def _check_graph(path: Path, graph: Any, onnx: Any) -> None:
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        if node.domain not in DOMAINS:
-            raise UserError(f"{path}: custom operator {node.domain}.{node.op_type}; refused")
-        for item in node.attribute:
-            tensors += [item.t, *item.tensors]
-            for inner in (item.g, *item.graphs):
-                _check_graph(path, inner, onnx)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
-        raise UserError(f"{path}: keeps its weights in another file; refused, save it as one file")
-
-
-def _session(path: Path, data: bytes) -> Any:
-    _, runtime = _libraries()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise UserError(f"{path}: onnxruntime refuses it: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"the onnx stack needs {error.name}; run: pip install 'seesame[onnx]'"
-        ) from error
-    return onnx, onnxruntime
