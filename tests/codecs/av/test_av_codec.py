@@ -153,7 +153,7 @@ def test_scaled_sizes_are_even_and_never_larger() -> None:
         ("svtav1", {"grain": 51}, "grain must be a whole number from 0 to 50"),
         ("vp9", {"depth": 10}, "no 10-bit coding: depth must be 8"),
         ("x264", {"depth": 12}, "depth must be one of 8, 10, not 12"),
-        ("svtav1", {"bframes": 3}, "no choice of B frames: bframes must be -1"),
+        ("svtav1", {"bframes": 3}, "bframes must be a whole number from -1 to 0, not 3"),
         ("x265", {"bframes": 17}, "bframes must be a whole number from -1 to 16"),
         ("vp9", {"scenecut": True}, "no scene cut detection: scenecut must be false"),
         ("x264", {"scenecut": 0}, "scenecut must be one of false, true, not 0"),

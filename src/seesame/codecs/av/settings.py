@@ -44,7 +44,6 @@ _OF_SOME = {
     "grain": "film grain synthesis",
     "depth": "10-bit coding",
     "tune": "tunings",
-    "bframes": "choice of B frames",
     "scenecut": "scene cut detection",
     "open_gop": "open groups of pictures",
     "denoise": "denoiser",
