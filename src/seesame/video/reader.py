@@ -1,15 +1,18 @@
 """Reading clips: video files through PyAV, folders of pictures, headerless ``.raw``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -19,6 +22,7 @@ from seesame.video.complete import check_complete
 from seesame.video.images import PICTURES, PictureClip
 from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
+from seesame.video.seek import Index, Seeker
 
 DEFAULT_FPS = Fraction(20)
 """The frame rate of sources without timestamps: that of comma's cameras."""
@@ -91,7 +95,7 @@ class VideoClip:
         self.source_bytes = path.stat().st_size
         with _errors(path), self._open() as (container, stream):
             check_complete(path, container.format.name)
-            first = next(self._decode(container, stream), None)
+            first = next(self._decode_all(container, stream), None)
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
             self._layout = _layout(first)
@@ -117,11 +121,42 @@ class VideoClip:
                 pass
         return _counts[key]
 
+    @property
+    def index(self) -> Index | None:
+        """The frames by their packets; None where these do not tell which frame is which.
+
+        It costs one pass over the packets, which are not decoded.
+        """
+        with _errors(self.path):
+            return self._seeker.index
+
+    @cached_property
+    def _seeker(self) -> Seeker:
+        return Seeker(self._open, self._decode)
+
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
+        return self._batched(self._frames(), batch_size)
+
+    def entry(self, number: int) -> int:
+        """Return the last key frame up to a frame."""
+        with _errors(self.path):
+            return self._seeker.entry(number)
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order from a number on, decoded from the key frame before it."""
+        return self._batched(self._frames_from(start), batch_size)
+
+    def _frames_from(self, start: int) -> Iterator[VideoFrame]:
+        with _errors(self.path):
+            found = self._seeker.frames(start) if start else None
+            yield from islice(self._frames(), start, None) if found is None else found
+
+    def _batched(self, frames: Iterator[VideoFrame], batch_size: int) -> Iterator[Frames]:
+        """Convert frames and put them into batches."""
         batch = np.empty((batch_size, self.height, self.width, 3), dtype=np.uint8)
         filled = 0
-        for frame in self._frames():
+        for frame in frames:
             with _errors(self.path):
                 batch[filled] = upright(frame_to_rgb(frame), self._turn)
             filled += 1
@@ -135,7 +170,7 @@ class VideoClip:
         """Decode the whole file; count it on the way."""
         count = 0
         with _errors(self.path), self._open() as (container, stream):
-            for frame in self._decode(container, stream):
+            for frame in self._decode_all(container, stream):
                 if _layout(frame) != self._layout:
                     raise UserError(
                         f"{self.path}: changes from {_text(self._layout)} to "
@@ -145,21 +180,34 @@ class VideoClip:
                 count += 1
         _counts[self._key()] = count
 
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Decode to the end; refuse what the demuxer or the decoder marks as damaged."""
-        packets = 0
-        end, longest = 0.0, 1 / float(self._declared_fps(stream))
-        for packet in container.demux(stream):
+    def _decode(
+        self, packets: "Iterable[Packet[VideoStream]]", stream: VideoStream
+    ) -> Iterator[VideoFrame]:
+        """Decode some packets; refuse what the demuxer or the decoder marks as damaged."""
+        for number, packet in enumerate(packets):
             if packet.is_corrupt:
-                raise DamagedError(f"{self.path}: damaged or truncated at packet {packets}")
-            packets += packet.size > 0
+                raise DamagedError(f"{self.path}: damaged or truncated at packet {number}")
             for frame in packet.decode():
                 assert isinstance(frame, VideoFrame)
                 if frame.is_corrupt:
-                    raise DamagedError(f"{self.path}: damaged frame near packet {packets}")
-                if frame.time is not None:
-                    end, longest = frame.time, max(longest, frame.time - end)
+                    raise DamagedError(f"{self.path}: damaged frame near packet {number}")
                 yield frame
+
+    def _decode_all(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Decode to the end, and check that it is the declared one."""
+        packets = 0
+        end, longest = 0.0, 1 / float(self._declared_fps(stream))
+
+        def counted() -> "Iterator[Packet[VideoStream]]":
+            nonlocal packets
+            for packet in container.demux(stream):
+                packets += packet.size > 0
+                yield packet
+
+        for frame in self._decode(counted(), stream):
+            if frame.time is not None:
+                end, longest = frame.time, max(longest, frame.time - end)
+            yield frame
         self._check_end(container, stream, packets, end + 2 * longest)
 
     def _check_end(

@@ -28,12 +28,14 @@ def entry(clip: Clip, number: int) -> int:
 def batches_from(clip: Clip, start: int, batch_size: int) -> Iterator[Frames]:
     """Yield a clip's frames from number ``start`` on, decoding as few of those before it as it can.
 
+    The first batch may be smaller than the others.
+
     Raises:
         DamagedError: the clip ends early or cannot be decoded.
     """
     if isinstance(clip, Seekable):
         return clip.batches_from(start, batch_size)
-    return rebatched(_after(clip.batches(batch_size), start), batch_size)
+    return _after(clip.batches(batch_size), start)
 
 
 def _after(batches: Iterator[Frames], start: int) -> Iterator[Frames]:
