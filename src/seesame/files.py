@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
+import tempfile
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,3 +66,19 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
         raise
     finally:
         remove(temporary)
+
+
+class TemporaryFolder:
+    """A folder that is removed with this object, or when the process that made it ends.
+
+    A process that was forked from that one leaves it alone, unlike ``tempfile.TemporaryDirectory``.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="seesame-"))
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(path: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        remove(path)

@@ -40,6 +40,7 @@ class Index:
         time_base: seconds a tick.
         duration: ticks that the last frame is shown, 0 where the file does not say.
         codec: FFmpeg's name of the video's codec.
+        nominal: frames a second that the file declares, None where it does not.
     """
 
     stamps: list[int]
@@ -48,14 +49,11 @@ class Index:
     time_base: Fraction
     duration: int
     codec: str
+    nominal: Fraction | None
 
-    def times(self, nominal: Fraction | None = None) -> Times:
-        """Return the timestamps, broken ones mended.
-
-        Args:
-            nominal: frames a second that the file declares.
-        """
-        return mended(self.stamps, self.time_base, self.duration, nominal)[0]
+    def times(self) -> Times:
+        """Return the timestamps, broken ones mended."""
+        return mended(self.stamps, self.time_base, self.duration, self.nominal)[0]
 
 
 class Seeker:
@@ -137,6 +135,7 @@ class Seeker:
             codec, time_base = stream.codec_context.codec.canonical_name, stream.time_base
             if codec not in _ONE_A_PACKET or time_base is None:
                 return None
+            nominal = stream.average_rate or stream.guessed_rate
             shown: list[int] = []
             keys: dict[int, int] = {}
             duration, last = 0, None
@@ -163,7 +162,7 @@ class Seeker:
         numbers[0] = numbers.get(0, 0)
         rising = sorted(numbers)
         offsets = [numbers[number] for number in rising]
-        return Index(stamps, rising, offsets, time_base, duration, codec)
+        return Index(stamps, rising, offsets, time_base, duration, codec, nominal)
 
     def _agrees(self, index: Index) -> bool:
         """Return whether the first frames that are decoded are those of the index."""
@@ -182,7 +181,9 @@ def _from_key(packets: "_Packets") -> "Iterator[Packet[VideoStream]]":
     for packet in packets:
         if first is None and packet.is_keyframe:
             first = packet.pts
-        if not packet.size or (first is not None and packet.pts is not None and packet.pts >= first):
+        if not packet.size or (
+            first is not None and packet.pts is not None and packet.pts >= first
+        ):
             yield packet
 
 

@@ -110,9 +110,7 @@ def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     return flat.view(*base.shape[:3], *size)
 
 
-def base_pairs(
-    base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0
-) -> Iterator[Tensor]:
+def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) -> Iterator[Tensor]:
     """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice.
 
     Args:

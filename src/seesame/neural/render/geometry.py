@@ -32,6 +32,7 @@ def render_size(clip: "Clip", stack: "Stack") -> tuple[int, int]:
     height, width = stack.input_size
     return min(clip.height, height), min(clip.width, width)
 
+
 _STRIP = 64
 """Rows that numpy enlarges at a time, so that they stay in the processor's cache."""
 
@@ -115,11 +116,12 @@ def _enlarged(
     picture: NDArray[np.float32], rows: _Taps, columns: _Taps, out: NDArray[np.uint8]
 ) -> None:
     """Enlarge one picture ``(3, h, w)`` into ``uint8 (H, W, 3)``, by numpy."""
-    left, right, *shares = columns
-    wide = _between(picture[:, :, left], picture[:, :, right], *shares)
+    left, right, near, far = columns
+    wide = _between(picture[:, :, left], picture[:, :, right], near, far)
     for start in range(0, len(out), _STRIP):
-        top, bottom, *shares = (part[start : start + _STRIP] for part in rows)
-        tall = _between(wide[:, top], wide[:, bottom], *(share[:, None] for share in shares))
+        part = slice(start, start + _STRIP)
+        top, bottom, near, far = rows[0][part], rows[1][part], rows[2][part], rows[3][part]
+        tall = _between(wide[:, top], wide[:, bottom], near[:, None], far[:, None])
         rounded = np.rint(tall.clip(0.0, 255.0, out=tall), out=tall)
         out[start : start + _STRIP] = rounded.transpose(1, 2, 0)
 
