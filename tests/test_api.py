@@ -32,7 +32,7 @@ def test_the_example_runs_as_it_stands(
     first, second, third = capsys.readouterr().out.splitlines()
     size = (tmp_path / "drive.ssm").stat().st_size
     assert first.split()[1] == str(size)
-    assert second == "12 (120, 160, 3) (4, 120, 160, 3)"
+    assert second == "12 torch.Size([3, 120, 160]) torch.Size([4, 3, 120, 160])"
     stack = seesame.load_stack("lite")
     again = seesame.score("drive.mp4", "drive.mkv", stack, nbytes=size)
     assert float(third) == again.seg
