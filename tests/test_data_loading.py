@@ -1,4 +1,4 @@
-"""Data loaders over .ssm files: the example of the docs, the same frames, and memory that is flat."""
+"""Data loaders over .ssm files: the example of the docs, the same frames, and flat memory."""
 
 import os
 import re

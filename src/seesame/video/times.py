@@ -61,7 +61,7 @@ class Times:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """The timestamps in seconds, ``float64 (T,)``."""
-        return self.pts * float(self.time_base)
+        return np.multiply(self.pts, float(self.time_base), dtype=np.float64)
 
     @property
     def rate(self) -> Fraction:
