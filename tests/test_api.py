@@ -187,7 +187,8 @@ def test_one_frame_can_be_compressed_but_not_scored(drive: Path, tmp_path: Path)
     from PIL import Image
 
     (tmp_path / "one").mkdir()
-    Image.fromarray(np.ascontiguousarray(seesame.open(drive)[0])).save(tmp_path / "one" / "0.png")
+    first = next(seesame.open(drive).batches(1))[0]
+    Image.fromarray(np.ascontiguousarray(first)).save(tmp_path / "one" / "0.png")
     clip = seesame.open_clip(tmp_path / "one")
     assert seesame.compress(clip, codec="x264", **X264).nbytes > 0
     with pytest.raises(seesame.UserError, match="forms no pair"):
