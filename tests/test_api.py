@@ -32,7 +32,7 @@ def test_the_example_runs_as_it_stands(
     first, second, third = capsys.readouterr().out.splitlines()
     size = (tmp_path / "drive.ssm").stat().st_size
     assert first.split()[1] == str(size)
-    assert second == "12 (120, 160, 3) (4, 120, 160, 3)"
+    assert second == "12 torch.Size([3, 120, 160]) torch.Size([4, 3, 120, 160])"
     stack = seesame.load_stack("lite")
     again = seesame.score("drive.mp4", "drive.mkv", stack, nbytes=size)
     assert float(third) == again.seg
@@ -187,7 +187,8 @@ def test_one_frame_can_be_compressed_but_not_scored(drive: Path, tmp_path: Path)
     from PIL import Image
 
     (tmp_path / "one").mkdir()
-    Image.fromarray(np.ascontiguousarray(seesame.open(drive)[0])).save(tmp_path / "one" / "0.png")
+    first = next(seesame.open(drive).batches(1))[0]
+    Image.fromarray(np.ascontiguousarray(first)).save(tmp_path / "one" / "0.png")
     clip = seesame.open_clip(tmp_path / "one")
     assert seesame.compress(clip, codec="x264", **X264).nbytes > 0
     with pytest.raises(seesame.UserError, match="forms no pair"):

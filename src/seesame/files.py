@@ -9,7 +9,9 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -353,3 +355,19 @@ def _opened(lock: Path) -> int | None:
         with suppress(OSError):
             return os.open(lock, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     return None
+
+
+class TemporaryFolder:
+    """A folder that is removed with this object, or when the process that made it ends.
+
+    A process that was forked from that one leaves it alone, unlike ``tempfile.TemporaryDirectory``.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="seesame-"))
+        weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(path: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        remove(path)

@@ -5,7 +5,6 @@ dot), then the file.
 """
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.base import Codec, container_for
 from seesame.errors import DamagedError, UnsupportedSettingError, UserError
+from seesame.files import TemporaryFolder
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -91,8 +91,8 @@ class CopiedClip:
 
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames
-        self._folder = tempfile.TemporaryDirectory(prefix="seesame-", ignore_cleanup_errors=True)
-        path = Path(self._folder.name, f"clip{suffix}")
+        self._folder = TemporaryFolder()
+        path = self._folder.path / f"clip{suffix}"
         path.write_bytes(data)
         self.source_bytes = len(data)
         with self._errors():
@@ -109,9 +109,22 @@ class CopiedClip:
         Raises:
             DamagedError: not decodable, or not as many frames as the header says.
         """
-        seen = 0
+        return self.batches_from(0, batch_size)
+
+    def entry(self, number: int) -> int:
+        """Return the entry of a frame in the copied clip. Raises DamagedError."""
+        from seesame.video.span import entry
+
         with self._errors():
-            for frames in self._clip.batches(batch_size):
+            return entry(self._clip, number)
+
+    def batches_from(self, start: int, batch_size: int) -> "Iterator[Frames]":
+        """Yield the frames in order from a number on. Raises DamagedError as :meth:`batches`."""
+        from seesame.video.span import batches_from
+
+        seen = start
+        with self._errors():
+            for frames in batches_from(self._clip, start, batch_size):
                 seen += len(frames)
                 if seen > self.num_frames:
                     break
@@ -128,5 +141,5 @@ class CopiedClip:
         try:
             yield
         except UserError as error:
-            text = re.sub(rf"{re.escape(self._folder.name)}/clip\S*?:", "", str(error)).strip()
+            text = re.sub(rf"{re.escape(str(self._folder.path))}/clip\S*?:", "", str(error)).strip()
             raise DamagedError(f"the copied clip: {text}") from error

@@ -3,9 +3,10 @@
 STREAM payload: for each part its size as a varint, then an ``.ssm`` file of the contest profile.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container, Section, pack_config
@@ -14,7 +15,7 @@ from seesame.codecs.base import Codec, container_for
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.errors import DamagedError, UnsupportedSettingError
 from seesame.video.clip import Clip, Frames
-from seesame.video.span import Span, rebatched
+from seesame.video.span import Span, batches_from, entry, rebatched
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -208,7 +209,10 @@ class SegmentedClip:
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames
         self.source_bytes = container.source_bytes
-        self._clips = [codec.decode(part, device) for codec, part, _ in _read_parts(container)]
+        parts = _read_parts(container)
+        self._clips = [codec.decode(part, device) for codec, part, _ in parts]
+        counts = (part.num_frames for _, part, _ in parts[:-1])
+        self._starts = list(accumulate(counts, initial=0))
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order.
@@ -216,9 +220,31 @@ class SegmentedClip:
         Raises:
             DamagedError: a part is not decodable.
         """
-        return rebatched(
-            chain.from_iterable(clip.batches(batch_size) for clip in self._clips), batch_size
-        )
+        return self.batches_from(0, batch_size)
+
+    def entry(self, number: int) -> int:
+        """Return the entry of a frame in its part; no other part is decoded for it."""
+        part, start = self._part(number)
+        return start + entry(self._clips[part], number - start)
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order from a number on.
+
+        Raises:
+            DamagedError: as :meth:`batches`.
+        """
+        return rebatched(self._frames(start, batch_size), batch_size)
+
+    def _frames(self, start: int, batch_size: int) -> Iterator[Frames]:
+        part, first = self._part(start)
+        yield from batches_from(self._clips[part], start - first, batch_size)
+        for clip in self._clips[part + 1 :]:
+            yield from clip.batches(batch_size)
+
+    def _part(self, number: int) -> tuple[int, int]:
+        """Return the part that a frame is in, and the number of that part's first frame."""
+        part = bisect_right(self._starts, number) - 1
+        return part, self._starts[part]
 
 
 def _read_parts(container: Container) -> list[tuple[Codec, Container, int]]:

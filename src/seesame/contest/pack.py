@@ -25,6 +25,9 @@ Progress = Callable[[float, str], None]
 _GIVEN = ("torch", "numpy", "av")
 """Modules that the challenge's own environment has, and that are never installed."""
 
+_SPEED_ONLY = "numba"
+"""A module that is used where it is there, and never installed: it changes no byte."""
+
 _INIT = '''\
 """The decoder of seesame {version}, as `seesame contest pack` copied it."""
 
@@ -157,7 +160,8 @@ def _copy_decoder(
                 path.rmdir()
         elif _module_name(path, target.parent) not in modules:
             path.unlink()
-    return {name for path in target.rglob("*.py") for name in _foreign(path) if name in modules}
+    found = {name for path in target.rglob("*.py") for name in _foreign(path) if name in modules}
+    return found - {_SPEED_ONLY}
 
 
 def _imported(root: Path, files: Sequence[Path], progress: Progress | None) -> set[str]:

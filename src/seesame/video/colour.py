@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seesame.video.clip import Frames
+from seesame.video.compiled import loops
 
 _STRIP = 32_000
 """Values converted at a time: the planes of a strip stay in the processor's cache, and torch does
@@ -50,6 +51,11 @@ def yuv420_to_rgb(y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint
         for top in range(0, height, step):
             rows = slice(top, top + step)
             _convert(y[rows], wide_u[rows], wide_v[rows], rgb[rows])
+        return rgb
+    compiled = loops()
+    if compiled is not None:
+        planes = [np.ascontiguousarray(plane) for plane in (y, u, v)]
+        compiled.yuv420_to_rgb(*planes, rgb.reshape(height, 3 * width))
         return rgb
     tall_u, tall_v = _doubled_rows(u), _doubled_rows(v)
     step = max(1, _STRIP // (width // 2))

@@ -49,8 +49,16 @@ class PictureClip:
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
-        for start in range(0, self.num_frames, batch_size):
-            yield np.stack([self._read(p) for p in self.pictures[start : start + batch_size]])
+        return self.batches_from(0, batch_size)
+
+    def entry(self, number: int) -> int:
+        """Return the number itself: every picture is read by itself."""
+        return number
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames from a number on."""
+        for first in range(start, self.num_frames, batch_size):
+            yield np.stack([self._read(p) for p in self.pictures[first : first + batch_size]])
 
     def _read(self, picture: Path) -> Frames:
         rgb = read_picture(picture)

@@ -41,10 +41,19 @@ class RawClip:
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
+        return self.batches_from(0, batch_size)
+
+    def entry(self, number: int) -> int:
+        """Return the number itself: every frame is read by itself."""
+        return number
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames from a number on."""
         frame_bytes = self.width * self.height * 3
         with self.path.open("rb") as file:
-            for start in range(0, self.num_frames, batch_size):
-                count = min(batch_size, self.num_frames - start)
+            file.seek(start * frame_bytes)
+            for first in range(start, self.num_frames, batch_size):
+                count = min(batch_size, self.num_frames - first)
                 pixels = np.fromfile(file, dtype=np.uint8, count=count * frame_bytes)
                 if pixels.size < count * frame_bytes:
                     raise DamagedError(f"{self.path}: became shorter while it was read")

@@ -1,17 +1,19 @@
 """Reading clips: video files through PyAV, folders of pictures, headerless ``.raw``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from functools import cached_property
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -24,6 +26,7 @@ from seesame.video.headers import clusters_whole, video_facts
 from seesame.video.images import PICTURES, PictureClip
 from seesame.video.pixels import frame_to_rgb, upright
 from seesame.video.raw import CAMERA_SIZE, RawClip
+from seesame.video.seek import Index, Seeker
 from seesame.video.streams import (
     BARE,
     choose,
@@ -184,11 +187,49 @@ class VideoClip:
         """
         return ([self._choice] if self._choice else []) + list(self._whole().oddities)
 
+    @property
+    def index(self) -> Index | None:
+        """The frames by their packets; None where these do not tell which frame is which.
+
+        It costs one pass over the packets, which are not decoded.
+        """
+        if self.allow_damage or self._skip:
+            return None
+        with errors(self.path):
+            return self._seeker.index
+
+    @cached_property
+    def _seeker(self) -> Seeker:
+        def decoded(
+            packets: "Iterable[Packet[VideoStream]]", stream: VideoStream
+        ) -> Iterator[VideoFrame]:
+            return Decoding(self.path, stream, Damage(self.path)).frames(packets)
+
+        return Seeker(self._open, decoded)
+
+    def entry(self, number: int) -> int:
+        """Return the last key frame up to a frame; 0 where there is no index."""
+        with errors(self.path):
+            return self._seeker.entry(number) if self.index is not None else 0
+
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
+        return self._batched(self._frames(), batch_size)
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order from a number on, decoded from the key frame before it."""
+        return self._batched(self._frames_from(start), batch_size)
+
+    def _frames_from(self, start: int) -> Iterator[VideoFrame]:
+        with errors(self.path):
+            found = self._seeker.frames(start) if start and self.index is not None else None
+            yield from islice(self._frames(), start, None) if found is None else found
+
+    def _batched(self, frames: Iterator[VideoFrame], batch_size: int) -> Iterator[Frames]:
+        """Convert frames and put them into batches."""
         batch = np.empty((batch_size, self.height, self.width, 3), dtype=np.uint8)
         filled = 0
-        for frame in self._frames():
+        for frame in frames:
             with errors(self.path):
                 batch[filled] = self._rgb(frame)
             filled += 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.video.clip import Frames
+from seesame.video.compiled import loops
 
 KERNELS = ("bilinear", "area", "bicubic", "lanczos", "nearest")
 """Names that :func:`resize` takes."""
@@ -127,10 +128,20 @@ def resize_frames(frames: Frames, size: tuple[int, int], kernel: str = "bilinear
 
 def to_uint8(x: Tensor) -> Frames:
     """Convert ``(B, 3, H, W)`` to frames ``uint8 (B, H, W, 3)``, rounding half to even."""
-    planes = x.detach().clamp(0.0, 255.0).round_().cpu().numpy()
-    frames: Frames = np.empty((*planes.shape[:1], *planes.shape[2:], 3), dtype=np.uint8)
-    for channel in range(3):  # torch's own turning of the axes takes up to five times as long
-        frames[..., channel] = planes[:, channel]
+    x = x.detach()
+    if x.device.type != "cpu":  # there, so that bytes are moved and not floats
+        turned = x.clamp(0.0, 255.0).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        moved: Frames = turned.cpu().numpy()
+        return moved
+    frames: Frames = np.empty((len(x), *x.shape[2:], 3), dtype=np.uint8)
+    for picture, out in zip(x, frames, strict=True):
+        compiled = loops() if x.dtype == torch.float32 else None
+        if compiled is None:
+            planes = picture.clamp(0.0, 255.0).round_().numpy()
+            for channel in range(3):  # torch's own turning of the axes takes up to five times
+                out[..., channel] = planes[channel]
+        else:
+            compiled.to_bytes(picture.contiguous().numpy(), out.reshape(len(out), -1))
     return frames
 
 

@@ -1,15 +1,53 @@
-"""Parts of a clip, and frames put into batches of another size."""
+"""Parts of a clip, reading from a later frame on, and frames put into batches of another size."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from seesame.video.clip import Clip, Frames
 
 
+@runtime_checkable
+class Seekable(Protocol):
+    """A clip that can be read from a later frame on without decoding all frames before it."""
+
+    def entry(self, number: int) -> int:
+        """Return the frame from which on frames have to be decoded to get to a frame."""
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the same frames as ``batches`` from number ``start`` on."""
+
+
+def entry(clip: Clip, number: int) -> int:
+    """Return the frame from which on a clip decodes to get to a frame; 0 where it cannot seek."""
+    return clip.entry(number) if isinstance(clip, Seekable) else 0
+
+
+def batches_from(clip: Clip, start: int, batch_size: int) -> Iterator[Frames]:
+    """Yield a clip's frames from number ``start`` on, decoding as few of those before it as it can.
+
+    The first batch may be smaller than the others.
+
+    Raises:
+        DamagedError: the clip ends early or cannot be decoded.
+    """
+    if isinstance(clip, Seekable):
+        return clip.batches_from(start, batch_size)
+    return _after(clip.batches(batch_size), start)
+
+
+def _after(batches: Iterator[Frames], start: int) -> Iterator[Frames]:
+    """Yield batches without their first ``start`` frames."""
+    for batch in batches:
+        if start < len(batch):
+            yield batch[start:]
+        start = max(0, start - len(batch))
+
+
 class Span:
-    """Some consecutive frames of a clip, as a clip; those before them are decoded all the same.
+    """Some consecutive frames of a clip, as a clip.
 
     Args:
         clip: the whole.
@@ -40,13 +78,11 @@ class Span:
         return rebatched(self._frames(batch_size), batch_size)
 
     def _frames(self, batch_size: int) -> Iterator[Frames]:
-        end, seen = self.start + self.num_frames, 0
-        for batch in self._clip.batches(batch_size):
-            inside = batch[max(0, self.start - seen) : end - seen]
-            if len(inside):
-                yield inside
-            seen += len(batch)
-            if seen >= end:
+        left = self.num_frames
+        for batch in batches_from(self._clip, self.start, min(batch_size, left)):
+            yield batch[:left]
+            left -= len(batch)
+            if left <= 0:
                 return
 
 

@@ -198,7 +198,7 @@ def _encoder(path: Path, size: tuple[int, int], crf: int | None) -> _Encoder:
         odd = size[0] % 2 or size[1] % 2
         return "libx264", {"crf": str(crf), "preset": "medium"}, "yuv444p" if odd else "yuv420p"
     if "libx264rgb" in av.codecs_available:
-        return "libx264rgb", {"qp": "0", "preset": "veryfast"}, "rgb24"
+        return "libx264rgb", {"qp": "0", "preset": "ultrafast"}, "rgb24"
     if path.suffix.lower() == ".mkv":
         return "ffv1", {"level": "3", "slicecrc": "1"}, "bgr0"
     raise UserError(

@@ -1,6 +1,8 @@
 """The decoder of the av family: packets to YUV, to RGB, and to the source's size."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import av
 import torch
@@ -9,13 +11,15 @@ from torch import Tensor
 
 from seesame.bitstream.container import Container
 from seesame.codecs.av import filters
+from seesame.codecs.av.entries import Entry, entries
 from seesame.codecs.av.head import SHARPEN_STEP, Head
 from seesame.codecs.av.library import codec_context
-from seesame.codecs.av.planes import FORMATS, decoded_rgb, padded
+from seesame.codecs.av.planes import FORMATS, decoded_bytes, decoded_rgb, padded
 from seesame.codecs.av.settings import Member
 from seesame.codecs.av.stream import read_stream
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
+from seesame.video.compiled import expect
 from seesame.video.resize import resize, to_uint8
 from seesame.video.span import rebatched
 
@@ -39,33 +43,74 @@ class AvClip:
         Raises:
             DamagedError: not decodable, or not the frames that the header promises.
         """
-        return rebatched(self._shown(), batch_size)
+        expect(self.num_frames)
+        return self.batches_from(0, batch_size)
 
-    def _shown(self) -> Iterator[Frames]:
-        """Yield the frames one by one, so that no rounding depends on the batch size."""
-        head, size = self._head, (self.height, self.width)
-        amount = head.sharpen * SHARPEN_STEP
-        for frame in self.coded():
-            with torch.no_grad():
-                large = resize(frame, size, head.up)
-                shown = filters.sharpen(large, amount, head.sharpen_size)
-            yield to_uint8(shown)
+    def entry(self, number: int) -> int:
+        """Return the frame of the last key frame before a frame, or the frame's own."""
+        return self._entry(number).frame
 
-    def coded(self) -> Iterator[Tensor]:
-        """Yield the pictures at the coded size, float ``(1, 3, h, w)`` in 0..255, in order.
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield the frames in order from a number on, decoded from :meth:`entry` on.
 
         Raises:
             DamagedError: as :meth:`batches`.
         """
-        return _decode(self._packets, self._member, self._head, self.num_frames)
+        return rebatched(self._shown(start), batch_size)
+
+    def _shown(self, start: int) -> Iterator[Frames]:
+        """Yield the frames one by one, so that no rounding depends on the batch size."""
+        head, size = self._head, (self.height, self.width)
+        amount = head.sharpen * SHARPEN_STEP
+        plain = head.depth == 8 and not amount and self.size == size
+        for picture in self._pictures(start):
+            if plain:
+                yield decoded_bytes(picture, *size)[None]
+                continue
+            with torch.no_grad():
+                large = resize(decoded_rgb(picture, *self.size, head.depth), size, head.up)
+                shown = filters.sharpen(large, amount, head.sharpen_size)
+            yield to_uint8(shown)
+
+    def coded(self, start: int = 0) -> Iterator[Tensor]:
+        """Yield the pictures at the coded size, float ``(1, 3, h, w)`` in 0..255, in order.
+
+        Args:
+            start: the first one.
+
+        Raises:
+            DamagedError: as :meth:`batches`.
+        """
+        for picture in self._pictures(start):
+            yield decoded_rgb(picture, *self.size, self._head.depth)
+
+    @cached_property
+    def _entries(self) -> list[Entry]:
+        return entries(self.name, self._packets, self.num_frames)
+
+    def _entry(self, number: int) -> Entry:
+        if not number:
+            return Entry(0, 0)
+        return max(
+            (entry for entry in self._entries if entry.frame <= number), key=lambda e: e.packet
+        )
+
+    def _pictures(self, start: int) -> Iterator[VideoFrame]:
+        """Yield the decoder's pictures from a number on."""
+        entry = self._entry(start)
+        first, *others = self._packets[entry.packet :] or [b""]
+        packets = [first, *others[entry.leading :]]
+        pictures = _decode(packets, self._member, self._head, entry.frame, self.num_frames)
+        return itertools.islice(pictures, start - entry.frame, None)
 
 
-def _decode(packets: list[bytes], member: Member, head: Head, num_frames: int) -> Iterator[Tensor]:
-    """Yield exactly ``num_frames`` RGB pictures ``(1, 3, h, w)`` in playing order."""
+def _decode(
+    packets: Sequence[bytes], member: Member, head: Head, seen: int, num_frames: int
+) -> Iterator[VideoFrame]:
+    """Yield the pictures from number ``seen`` to ``num_frames``, no more, in playing order."""
     height, width = head.height, head.width
     wanted = f"{padded(width)}x{padded(height)} {FORMATS[head.depth]}"
     name = f"the {member.name} stream"
-    seen = 0
     try:
         for picture in _decoded_pictures(packets, member, (height, width)):
             if picture.is_corrupt:
@@ -76,7 +121,7 @@ def _decode(packets: list[bytes], member: Member, head: Head, num_frames: int) -
             seen += 1
             if seen > num_frames:
                 break
-            yield decoded_rgb(picture, height, width, head.depth)
+            yield picture
     except av.error.FFmpegError as error:
         raise DamagedError(f"{name} is damaged near frame {seen} ({error.strerror})") from error
     if seen != num_frames:
@@ -85,7 +130,7 @@ def _decode(packets: list[bytes], member: Member, head: Head, num_frames: int) -
 
 
 def _decoded_pictures(
-    packets: list[bytes], member: Member, size: tuple[int, int]
+    packets: Sequence[bytes], member: Member, size: tuple[int, int]
 ) -> Iterator[VideoFrame]:
     """Yield all pictures of the stream; all four decoders give them in playing order."""
     decoder = codec_context(member.decoder, "r")

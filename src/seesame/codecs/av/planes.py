@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesame.video.clip import Frames
 from seesame.video.colour import yuv420_to_rgb
 from seesame.video.resize import to_float
 
@@ -105,15 +106,25 @@ def decoded_rgb(picture: VideoFrame, height: int, width: int, depth: int) -> Ten
     Eight bits take the reader's own conversion, which rounds to whole numbers in 0..255. Ten are
     clamped to 0..255 but not rounded.
     """
+    if depth == 8:
+        return to_float(decoded_bytes(picture, height, width)[None])
+    planes = _cut(picture, height, width, np.dtype("<u2"))
+    return _ten_bits_to_rgb(*(torch.from_numpy(plane.astype(np.float32)) for plane in planes))
+
+
+def decoded_bytes(picture: VideoFrame, height: int, width: int) -> Frames:
+    """Return :func:`decoded_rgb` of an 8-bit picture as ``uint8 (height, width, 3)``."""
+    return yuv420_to_rgb(*_cut(picture, height, width, np.dtype(np.uint8)))
+
+
+def _cut(picture: VideoFrame, height: int, width: int, kind: Any) -> list[Plane]:
+    """Return the planes of a picture without its padding."""
     sizes = [(height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2]
-    kind: Any = np.dtype(np.uint8 if depth == 8 else "<u2")
     planes: list[Plane] = []
     for plane, (rows, columns) in zip(picture.planes, sizes, strict=True):
         whole = np.frombuffer(memoryview(plane), kind)
         planes.append(whole.reshape(-1, plane.line_size // kind.itemsize)[:rows, :columns])
-    if depth == 8:
-        return to_float(yuv420_to_rgb(*planes)[None])
-    return _ten_bits_to_rgb(*(torch.from_numpy(plane.astype(np.float32)) for plane in planes))
+    return planes
 
 
 def _ten_bits_to_rgb(y: Tensor, u: Tensor, v: Tensor) -> Tensor:

@@ -81,13 +81,17 @@ class HybridClip(RenderedClip):
         if found.network is not None:
             found.network.to(self.device)
 
-    def render_pairs(self) -> Iterator[Tensor]:
+    def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
-        done = 0
-        for base in base_pairs(self._base):
+        done = first
+        for base in base_pairs(self._base, first=first):
             codes = self._codes[done : done + len(base)]
             yield self._render(codes, base)
             done += len(base)
+
+    def entry(self, number: int) -> int:
+        """Return the base's entry: frames from there on have to be decoded for a frame."""
+        return self._base.entry(super().entry(number))
 
     @torch.inference_mode()
     def _render(self, codes: Tensor, base: Tensor) -> Tensor:
@@ -106,9 +110,15 @@ def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     return flat.view(*base.shape[:3], *size)
 
 
-def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS) -> Iterator[Tensor]:
-    """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice."""
-    pictures = base.coded()
+def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) -> Iterator[Tensor]:
+    """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice.
+
+    Args:
+        base: the clip.
+        batch_pairs: pairs at a time.
+        first: the pair to begin with.
+    """
+    pictures = base.coded(2 * first)
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
         stacked = torch.cat(part).round().clamp(0, 255).to(torch.uint8)

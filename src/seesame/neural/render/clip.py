@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from seesame.bitstream.container import Container
 from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.sidecar import read_sidecar
-from seesame.neural.render.geometry import enlarge
+from seesame.neural.render.geometry import enlarged
 from seesame.video.clip import Frames
-from seesame.video.resize import to_uint8
+from seesame.video.compiled import expect
 from seesame.video.span import rebatched
 
 DECODE_PAIRS = 4
-"""Pairs decoded at once: fixed, so that the pixels do not depend on the reader's batch size."""
+"""Pairs decoded at once: fixed, so that the pixels do not depend on the reader's batch size, nor on
+where reading starts. A network's sums are rounded otherwise in batches of another size."""
 
 
 class RenderedClip(ABC):
@@ -30,29 +31,41 @@ class RenderedClip(ABC):
         self._corrections = read_sidecar(container)
 
     @abstractmethod
-    def render_pairs(self) -> Iterator[Tensor]:
-        """Yield frames ``(B, 2, 3, h, w)`` before correction, batch after batch.
+    def render_pairs(self, first: int) -> Iterator[Tensor]:
+        """Yield frames ``(B, 2, 3, h, w)`` before correction, ``DECODE_PAIRS`` at a time.
 
         Nothing may be yielded inside inference mode: a generator left unfinished would leave it
         switched on.
+
+        Args:
+            first: the first pair, a multiple of ``DECODE_PAIRS``.
         """
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield frames in order, ``uint8 (B, H, W, 3)``."""
-        return rebatched(self._rendered(), batch_size)
+        expect(self.num_frames)
+        return self.batches_from(0, batch_size)
 
-    def _rendered(self) -> Iterator[Frames]:
-        left, done = self.num_frames, 0
-        for pairs in self.render_pairs():
+    def entry(self, number: int) -> int:
+        """Return the first frame of those that are rendered together with a frame."""
+        return number - number % (2 * DECODE_PAIRS)
+
+    def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
+        """Yield frames in order from a number on; no pair before :meth:`entry` is rendered."""
+        return rebatched(self._rendered(start), batch_size)
+
+    def _rendered(self, start: int) -> Iterator[Frames]:
+        place = self.entry(start)
+        for pairs in self.render_pairs(place // 2):
             with torch.inference_mode():
-                frames = self._corrected(pairs, done).flatten(0, 1).clamp(0, 255)
+                frames = self._corrected(pairs, place // 2).flatten(0, 1).clamp(0, 255)
+            wanted = frames[max(0, start - place) : self.num_frames - place]
             # One frame at a time: at source size a batch of floats would be large.
-            for frame in frames[:left, None]:
+            for frame in wanted[:, None]:
                 with torch.inference_mode():
-                    whole = to_uint8(enlarge(frame, (self.height, self.width)))
+                    whole = enlarged(frame, (self.height, self.width))
                 yield whole
-            left -= 2 * len(pairs)
-            done += len(pairs)
+            place += len(frames)
 
     def _corrected(self, frames: Tensor, start: int) -> Tensor:
         """Return pairs from number ``start`` on, with the sidecar's corrections."""
@@ -78,9 +91,9 @@ class NetworkClip(RenderedClip):
         super().__init__(container, device)
         self._network, self._values = network.to(self.device), values
 
-    def render_pairs(self) -> Iterator[Tensor]:
+    def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`RenderedClip`."""
-        for part in torch.split(self._values, DECODE_PAIRS):
+        for part in torch.split(self._values[first:], DECODE_PAIRS):
             with torch.inference_mode():
                 frames = self._network(part.to(self.device))
             yield frames
