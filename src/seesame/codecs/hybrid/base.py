@@ -37,6 +37,7 @@ class Base:
         self._whole = {"scale": _scale(clip, design), **settings.base_settings}
         self._quiet = replace(context, progress=no_progress, memory=EncodeMemory())
         self._reached: dict[int, float] = {}
+        self._made: dict[int, Container] = {}
 
     def encode(self) -> Container:
         """Return the base's first file.
@@ -93,9 +94,11 @@ class Base:
 
     def _at(self, crf: int) -> Container:
         self.crf = crf
-        self._context.progress(0.0, f"encoding the base, {self.member.name}, crf {crf}")
-        codec = AvCodec(self.member.name)
-        return codec.encode(self._clip, self._whole | {"crf": crf}, self._quiet)
+        if crf not in self._made:
+            self._context.progress(0.0, f"encoding the base, {self.member.name}, crf {crf}")
+            codec = AvCodec(self.member.name)
+            self._made[crf] = codec.encode(self._clip, self._whole | {"crf": crf}, self._quiet)
+        return self._made[crf]
 
 
 def wanted_bytes(clip: Clip, settings: HybridSettings, design: Design) -> int:

@@ -10,9 +10,8 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -174,7 +173,9 @@ class _Session:
         self.terms = terms if self.limit is None else (*terms, self.limit)
         self.seconds = self.settings.seconds(self.context.device)
         self.end = start + self.seconds
-        self.best_rank = (float("inf"), float("inf"))
+        self.best_rank = (math.inf, math.inf)
+        self.kept = math.inf
+        """Bytes of the smallest file so far that keeps the limits."""
         # Judging a candidate takes about as long as reading the source did, and whoever asked
         # for the file will judge it once more.
         self.look, self.judging = look, TUNING.judging * look
@@ -200,16 +201,21 @@ class _Session:
     def _first(self, container: Container) -> tuple[Candidate, bool]:
         """Judge and correct the file that needs no training; return the best, and if it is enough.
 
-        A file that keeps the limits and is larger than the one to be trained is not enough.
+        Where limits choose the size, it is made larger until it keeps them: that file is there
+        whatever training brings. Then a smaller one is made, which training has to bring so far.
         """
         self.log.stage("judging the base")
         best = found = self._scored(container)
-        wanted = TUNING.first_reach if self.file.trains else TUNING.margin
         for _ in range(TUNING.sizings):
-            reach = found.reach(TUNING.pose_gain)
-            if not reach or abs(math.log(reach / wanted)) < TUNING.near:
+            made = self._resized(found, TUNING.margin) if found.reach() > 1 else None
+            if made is None:
                 break
-            made = self._resized(reach, wanted, lambda: self.file.first, TUNING.later_sizings)
+            found, best = made, min(best, made, key=lambda one: one.rank)
+        for _ in range(TUNING.sizings if self.file.trains else 0):
+            reach = found.reach(TUNING.pose_gain)
+            if not reach or abs(math.log(reach / TUNING.first_reach)) < TUNING.near:
+                break
+            made = self._resized(found, TUNING.first_reach, TUNING.pose_gain)
             if made is None:
                 break
             found, best = made, min(best, made, key=lambda one: one.rank)
@@ -220,24 +226,23 @@ class _Session:
         return min(best, found, key=lambda one: one.rank), self._enough(found)
 
     def _resized(
-        self, reach: float, wanted: float, pack: Callable[[], Container | None], later: int = 0
+        self, present: Candidate, wanted: float, pose_gain: float = 1.0, trained: bool = False
     ) -> Candidate | None:
         """Return the file after its fixed part was made anew; None where that cannot be.
 
         Args:
-            reach: of the present file.
+            present: the file.
             wanted: the reach that it should have.
-            pack: gives the file.
-            later: how often that is to be possible again.
+            pose_gain: see :meth:`.Candidate.reach`.
+            trained: with what was trained; else the file that needs no training.
         """
-        before, spare = time.monotonic(), (1 + later) * self.resizing
-        if self.settings.steps is not None:
-            spare = -math.inf
-        if not self._resizable() or self.stop.is_set() or before + spare > self.end:
+        before, times = time.monotonic(), 1 if trained else 1 + TUNING.later_sizings
+        late = self.settings.steps is None and before + times * self.resizing > self.end
+        if not self._resizable() or self.stop.is_set() or late or not present.reach(pose_gain):
             return None
-        if not self.file.resize(self.network, reach, wanted):
+        if not self.file.resize(self.network, present.reach(pose_gain), wanted):
             return None
-        made = pack()
+        made = self.file.pack(self.network) if trained else self.file.first
         assert made is not None
         found = self._scored(made)
         self.resizing = time.monotonic() - before
@@ -296,13 +301,15 @@ class _Session:
         return self.end - time.monotonic() - 2 * self.judging
 
     def _mended(self, best: Candidate) -> Candidate:
-        """Return a file whose fixed part was made anew, until it keeps the limits."""
+        """Return a file whose fixed part was made anew, until it keeps the limits.
+
+        Where a file that keeps them is there already, only a smaller one is of use.
+        """
         last = best
         for _ in range(TUNING.sizings):
-            if self._enough(best) or not last.reach():
-                break
-            pack = partial(self.file.pack, self.network)
-            made = self._resized(last.reach(), TUNING.margin, pack)
+            made = None
+            if not self._enough(best) and len(last.data) < self.kept:
+                made = self._resized(last, TUNING.margin, trained=True)
             if made is None:
                 break
             if self.settings.sidecar and made.reach() > made.reach(math.inf):  # pose is what misses
@@ -399,6 +406,7 @@ class _Session:
         )
         best = made.rank <= self.best_rank
         self.best_rank = min(made.rank, self.best_rank)
+        self.kept = min(self.kept, math.inf if excess else len(data))
         made.number = self.log.candidate(found.score, len(data), excess, best)
         return made
 

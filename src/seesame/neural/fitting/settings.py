@@ -35,10 +35,10 @@ class SizeTuning:
     factor: float = 2.3
     least: int = 4000
     most: int = 400_000
-    by_limits: float = 2.0
+    by_limits: float = 3.0
     usual_seg: float = 0.01
     tail: float = 0.4
-    limit_bounds: tuple[float, float] = (0.5, 4.0)
+    limit_bounds: tuple[float, float] = (0.75, 8.0)
 
 
 TUNING = SizeTuning()
