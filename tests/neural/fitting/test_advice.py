@@ -17,7 +17,7 @@ def test_a_run_that_chose_its_size_is_told_more_time() -> None:
 
 def test_a_run_of_some_size_is_told_a_larger_one() -> None:
     assert told(1.0001, bytes=20_000) == "--bytes 26000"
-    assert told(1.5, 30_000, bytes=20_000) == "--bytes 70000"
+    assert told(1.5, 30_000, bytes=20_000) == "--bytes 93000"
 
 
 @pytest.mark.parametrize("size", [26_000, 20_001])

@@ -55,7 +55,7 @@ class HybridTuning:
     encodes: int = 3
     near: float = 0.1
     slopes: Mapping[int, float] = field(default_factory=lambda: {51: -0.12, 63: -0.06})
-    reach_a_size: float = 0.66
+    reach_a_size: float = 0.42
     first_codes: float = 0.1
     least_network_bytes: int = 500
     correcting_first: float = 0.2

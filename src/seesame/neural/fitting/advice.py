@@ -18,7 +18,7 @@ class AdviceTuning:
     """
 
     reach_a_time: float = 0.5
-    reach_a_size: float = 0.66
+    reach_a_size: float = 0.45
     spare: float = 1.25
     most_times: float = 10.0
 
