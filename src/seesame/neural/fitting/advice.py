@@ -34,7 +34,7 @@ def advice(settings: TrainSettings, reach: float, size: int, seconds: float) -> 
 
     Args:
         settings: of the run.
-        reach: the largest figure of its file as a multiple of its bound, above 1.
+        reach: the largest figure of its file as a multiple of its bound, 1 or more.
         size: bytes of its file.
         seconds: that it had.
     """

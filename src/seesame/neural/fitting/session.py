@@ -191,8 +191,9 @@ class _Session:
             trained = self._train()
             best = trained if best is None or trained.rank < best.rank else best
         assert best is not None
-        if self.limits.given and best.reach() > 1:
-            self.context.advise(advice(self.settings, best.reach(), len(best.data), self.seconds))
+        if best.excess:
+            reach, size = max(1.0, best.reach()), len(best.data)
+            self.context.advise(advice(self.settings, reach, size, self.seconds))
         return best
 
     def _enough(self, best: Candidate) -> bool:
@@ -396,14 +397,8 @@ class _Session:
         excess = sum(one.excess for one in held)
         # Limits that choose the size ask for the smallest file that keeps them.
         cost = len(data) if self.settings.by_limits and self.limits.score is None else None
-        made = Candidate(
-            found.score.total,
-            data,
-            excess,
-            self.file.trained_bytes(container),
-            held,
-            cost,
-        )
+        trained = self.file.trained_bytes(container)
+        made = Candidate(found.score.total, data, excess, trained, held, cost)
         best = made.rank <= self.best_rank
         self.best_rank = min(made.rank, self.best_rank)
         self.kept = min(self.kept, math.inf if excess else len(data))
