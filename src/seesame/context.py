@@ -73,6 +73,7 @@ class EncodeContext:
         seed: of every random step.
         progress: called with the share done and a short text.
         note: called with a line that the user should know.
+        advise: called, by an encoder whose file misses limits, with flags that would help.
         work: folder for checkpoints of a resumable encode; None where nothing is to be kept.
         log: file to which an encode that trains writes its log, beside the one in ``work``.
         guards: further stacks whose outputs an encoder that trains is to keep as well.
@@ -87,6 +88,7 @@ class EncodeContext:
     seed: int = 0
     progress: Progress = no_progress
     note: Note = no_note
+    advise: Note = no_note
     work: Path | None = None
     log: Path | None = None
     guards: "tuple[Stack, ...]" = ()

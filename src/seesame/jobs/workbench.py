@@ -183,6 +183,7 @@ class Workbench:
         # A pass of the stack over the source that this encode needs is a part of it.
         started = time.monotonic()
         outputs = self._held_outputs() if needs else self.outputs
+        advice: list[str] = []
         with self._stage(f"compress {label or codec}", progress) as bar:
             context = EncodeContext(
                 stack=self.stack,
@@ -190,6 +191,7 @@ class Workbench:
                 seed=seed,
                 progress=bar,
                 note=self.note,
+                advise=advice.append,
                 work=work,
                 log=log,
                 guards=self.guards,
@@ -198,7 +200,7 @@ class Workbench:
                 memory=self.memory,
             )
             outcome = self._written(made, settings, context, out, overwrite)
-        outcome = replace(outcome, limits=limits)
+        outcome = replace(outcome, limits=limits, advice=", or ".join(advice))
         return self.judged(outcome, label, progress) if judge else outcome
 
     def judged(

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import signal
 import threading
 import tracemalloc
@@ -20,7 +21,9 @@ from seesame.codecs.hnerv.sections import CODEC_ID
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import evaluate, reference_outputs
+from seesame.metric.limits import Limits
 from seesame.neural.fitting.checkpoint import NAME
+from seesame.neural.fitting.prepare import of_the_budget
 from seesame.video.clip import ArrayClip, Clip, Frames
 
 SETTINGS = {"steps": 30, "latent": 4, "bytes": 2000}
@@ -199,6 +202,42 @@ def test_another_clip_s_checkpoint_is_refused(tmp_path: Path) -> None:
     # How long to train, and when to stop, may be another.
     encode(tiny_clip(8), {**settings, "steps": 60, "max_seg": 0.9}, work=tmp_path, stack=stack)
     assert not (tmp_path / NAME).exists()
+
+
+def test_limits_are_judged_on_every_frame_as_the_outside_judges(tmp_path: Path) -> None:
+    clip, log, advice = tiny_clip(9), tmp_path / "run.jsonl", []
+    settings = {"steps": 40, "latent": 4, "max_seg": ["red=0.001", "p90=0.0001"], "sidecar": False}
+    container, data = encode(clip, settings, log=log, advise=advice.append)
+    clip_again = HnervCodec().decode(container)
+    found = evaluate(clip, clip_again, FakeStack(), len(data), every_frame=True).figures
+    limits = Limits.from_settings(settings)
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    chosen = [one for one in told if one.get("number") == told[-1]["number"]]
+    assert chosen[0]["excess"] == pytest.approx(limits.excess(found))
+    assert {"seg", "limits"} <= next(one for one in told if one["kind"] == "step")["terms"].keys()
+    assert len(advice) == bool(limits.missed(found)) == 1
+    assert advice[0].startswith("--set steps=")
+
+
+def test_without_limits_nothing_of_them_is_trained(tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    encode(tiny_clip(6), {**SETTINGS, "steps": 3, "target_score": -0.0}, log=log)
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert "limits" not in next(one for one in told if one["kind"] == "step")["terms"]
+
+
+def test_progress_is_of_the_whole_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the stages before and after the training are."""
+    told: list[float] = []
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    tell = of_the_budget(lambda share, text: told.append(share), 990.0, 40.0)
+    tell(0.0, "reading the source")
+    now = 1020.0
+    tell(0.01, "loss 1.0")
+    now = 1100.0
+    tell(0.9, "loss 1.0")
+    assert told == pytest.approx([0.25, 0.75, 1.0])
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from seesame.codecs.registry import codec_by_id
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import evaluate
+from seesame.metric.limits import Held, Limits
 from seesame.neural.corrections.sidecar import Corrections, pack_sidecar
 from seesame.video.clip import ArrayClip, Clip, Frames
 
@@ -187,6 +188,41 @@ def test_limits_end_it_early() -> None:
     assert not any(text.startswith("loss") for text in texts)
 
 
+FREE = {"base": "x264", "base.preset": "ultrafast", "steps": 12, "width": 8, "code": 3}
+"""No quality of the base is asked for."""
+
+
+def every_frame(clip: Clip, container: Container, settings: Mapping[str, Any]) -> list[Held]:
+    """The limits beside what a file has, measured from outside."""
+    decoded, size = HybridCodec().decode(container), len(container.to_bytes())
+    found = evaluate(clip, decoded, FakeStack(), size, every_frame=True)
+    return Limits.from_settings(settings).held(found.figures)
+
+
+def test_limits_choose_the_size() -> None:
+    clip, sizes = source(16, (128, 256)), []
+    for bound in (0.05, 0.02, 0.01):
+        advice: list[str] = []
+        settings = {**FREE, "max_seg": [bound, f"worst={3 * bound}"]}
+        made = encode(clip, settings, advise=advice.append)
+        held = every_frame(clip, made, settings)
+        assert [one.kept for one in held] == [True, True], held
+        assert not advice
+        sizes.append(len(made.to_bytes()))
+    assert sizes == sorted(set(sizes))
+
+
+def test_a_limit_that_cannot_be_kept_ends_with_advice() -> None:
+    clip = source(8, (128, 256))
+    for more, flag in (({}, "--set steps="), ({"bytes": 2000}, "--bytes ")):
+        advice: list[str] = []
+        settings = {**FREE, "base.scale": 0.06, "max_seg": 1e-6, "steps": 3, **more}
+        made = encode(clip, settings, advise=advice.append)
+        assert [one.kept for one in every_frame(clip, made, settings)] == [False]
+        assert len(advice) == 1
+        assert advice[0].startswith(flag)
+
+
 def test_ctrl_c_writes_the_best_so_far() -> None:
     clip, seen = source(), []
 
@@ -199,6 +235,14 @@ def test_ctrl_c_writes_the_best_so_far() -> None:
     container = encode(clip, {**SETTINGS, "steps": 10**6}, progress=stop)
     assert len(seen) == 3
     assert frames(HybridCodec().decode(container)).shape == (12, 64, 128, 3)
+
+
+def test_nothing_to_resume_is_said_though_nothing_is_trained(tmp_path: Path) -> None:
+    notes: list[str] = []
+    settings = {**SETTINGS, "target_score": 1e5, "resume": True}
+    encode(source(), settings, work=tmp_path / "a.work", note=notes.append)
+    assert len(notes) == 1
+    assert "starts afresh" in notes[0]
 
 
 def test_another_base_is_not_resumed(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from fake_stack import FakeStack, tiny_clip
 from small_training import small_training as training
 
 from seesame.codecs.hnerv.config import HnervSettings
-from seesame.neural.fitting.loop import Candidate, Clock, RateControl
+from seesame.neural.fitting.loop import Candidate, Clock
+from seesame.neural.fitting.rate import TUNING, RateControl
 from seesame.neural.fitting.source import SourcePairs
 from seesame.video.resize import resize_frames
 
@@ -177,3 +178,34 @@ def test_the_file_that_keeps_limits_best_wins_over_a_better_score() -> None:
 def test_a_largest_size_weighs_only_while_it_is_exceeded() -> None:
     assert set(weights(HnervSettings(max_bytes=1000), 500.0, 0.5, 10)) == {1.0}
     assert weights(HnervSettings(max_bytes=1000), 2000.0, 0.6, 10)[-1] > 1.0
+
+
+def by_limits(reach: float, settings: HnervSettings | None = None, size: float = 100.0) -> float:
+    """The rate's weight after a while in which a figure stays such a multiple of its bound."""
+    control = RateControl(settings or HnervSettings(max_seg=0.01), by_limits=True)
+    control.weight(1.0, 0.9)
+    control.size, control.reach = size, reach
+    return [control.weight(1.0, 0.9 + i / 1000) for i in range(80)][-1]
+
+
+def test_limits_choose_the_size() -> None:
+    assert by_limits(2.0) < by_limits(1.3) < 1 < by_limits(0.3)
+    assert by_limits(0.01) <= np.exp(TUNING.squeeze) * 1.001
+
+
+def test_a_largest_size_comes_before_limits() -> None:
+    settings = HnervSettings(max_seg=0.01, max_bytes=1000)
+    assert by_limits(2.0, settings, 2000.0) > 1
+
+
+def test_what_is_judged_corrects_what_was_running() -> None:
+    control = RateControl(HnervSettings(max_seg=0.01), by_limits=True)
+    control.weight(1.0, 0.9)
+    control.reach, control.truth = 0.7, 3.0
+    assert control.weight(1.0, 0.95) < 1
+
+
+def test_among_files_that_keep_limits_the_cost_decides() -> None:
+    small, good = Candidate(2.0, b"a", cost=10), Candidate(1.0, b"b", cost=20)
+    missed = Candidate(0.5, b"c", excess=0.1, cost=1)
+    assert min([missed, good, small], key=lambda one: one.rank) is small

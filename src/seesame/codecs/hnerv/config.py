@@ -73,7 +73,7 @@ def design(clip: Clip, stack: Stack, settings: HnervSettings) -> Architecture:
     """Return the decoder's shape: render size from the stack, widths from the bytes to spend."""
     render = render_size(clip, stack)
     num_pairs = -(-clip.num_frames // 2)
-    wanted = settings.aim(target_bytes(num_pairs, clip.source_bytes))
+    wanted = settings.aim(round(settings.room * target_bytes(num_pairs, clip.source_bytes)))
     latent = settings.latent or latent_values(num_pairs, wanted)
     left = wanted - TUNING.latent_bytes * latent * num_pairs
     weights = max(TUNING.least_weights, left * 8 / SIZES.bits_a_weight)

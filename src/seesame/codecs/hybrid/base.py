@@ -15,34 +15,90 @@ from seesame.neural.weights.tensors import count
 from seesame.video.clip import Clip
 
 
-def encode_base(
-    clip: Clip, settings: HybridSettings, design: Design, context: EncodeContext
-) -> Container:
-    """Return the base's file.
+class Base:
+    """The base's encodes of a clip, at the user's quality or at qualities that are found.
 
-    Raises:
-        UserError: the encoder refuses the settings or the clip.
-        DamagedError: the clip ends early.
+    Args:
+        clip: the source.
+        settings: of the whole codec.
+        design: of the network over it.
+        context: of the encode.
     """
-    member = FAMILY[settings.base]
-    whole = {"scale": _scale(clip, design), **settings.base_settings}
-    quiet = replace(context, progress=no_progress, memory=EncodeMemory())
-    codec = AvCodec(member.name)
-    if whole.keys() & {"crf", "kbps"}:
-        context.progress(0.0, f"encoding the base, {member.name}")
-        return codec.encode(clip, whole, quiet)
-    wanted = wanted_bytes(clip, settings, design)
-    made: dict[int, tuple[float, Container]] = {}
-    crf = member.defaults.crf + 4
-    while crf not in made and len(made) < TUNING.encodes:
-        context.progress(0.0, f"encoding the base, {member.name}, crf {crf}")
-        file = codec.encode(clip, whole | {"crf": crf}, quiet)
-        beyond = math.log(len(file.sections[Section.STREAM]) / wanted)
-        made[crf] = beyond, file
-        if abs(beyond) < TUNING.near:
-            break
-        crf = _next(member, {crf: beyond for crf, (beyond, _) in made.items()})
-    return min(made.values(), key=lambda one: abs(one[0]))[1]
+
+    def __init__(
+        self, clip: Clip, settings: HybridSettings, design: Design, context: EncodeContext
+    ) -> None:
+        self.member = FAMILY[settings.base]
+        self.free = not settings.base_settings.keys() & {"crf", "kbps"}
+        """True where the user has not said which quality."""
+        self.crf = self.member.defaults.crf + 4
+        """The quality of the last encode, where it is free."""
+        self._clip, self._settings, self._design, self._context = clip, settings, design, context
+        self._whole = {"scale": _scale(clip, design), **settings.base_settings}
+        self._quiet = replace(context, progress=no_progress, memory=EncodeMemory())
+        self._reached: dict[int, float] = {}
+        self._made: dict[int, Container] = {}
+
+    def encode(self) -> Container:
+        """Return the base's first file.
+
+        Its quality is the user's, or the one that meets the size left for the base; where limits
+        choose the size, a usual one, as :meth:`again` comes to it.
+
+        Raises:
+            UserError: the encoder refuses the settings or the clip.
+            DamagedError: the clip ends early.
+        """
+        if not self.free:
+            self._context.progress(0.0, f"encoding the base, {self.member.name}")
+            return AvCodec(self.member.name).encode(self._clip, self._whole, self._quiet)
+        if self._settings.by_limits and self._settings.max_bytes is None:
+            return self._at(self.crf)
+        wanted = wanted_bytes(self._clip, self._settings, self._design)
+        made: dict[int, tuple[float, Container]] = {}
+        crf = self.crf
+        while crf not in made and len(made) < TUNING.encodes:
+            file = self._at(crf)
+            beyond = math.log(len(file.sections[Section.STREAM]) / wanted)
+            made[crf] = beyond, file
+            if abs(beyond) < TUNING.near:
+                break
+            crf = _next(self.member, {crf: beyond for crf, (beyond, _) in made.items()})
+        self.crf = min(made, key=lambda one: abs(made[one][0]))
+        return made[self.crf][1]
+
+    def again(self, reach: float, wanted: float) -> Container | None:
+        """Return the base at another quality; None where there is none that comes nearer.
+
+        Args:
+            reach: of the present file, as :meth:`.TrainedFile.resize` has it.
+            wanted: the reach that it should have.
+        """
+        if not self.free:
+            return None
+        allowed = self.member.own["crf"]
+        assert isinstance(allowed, Range)
+        self._reached[self.crf] = math.log(reach)
+        usual = -TUNING.reach_a_size * TUNING.slopes[int(allowed.most)]
+        others = [crf for crf in self._reached if crf != self.crf]
+        slope = usual
+        if others:
+            near = min(others, key=lambda crf: abs(crf - self.crf))
+            found = (self._reached[near] - self._reached[self.crf]) / (near - self.crf)
+            slope = min(max(found, usual / 3), usual * 3)
+        step = math.log(wanted / reach) / slope
+        # Away from the wanted reach by one at least, towards fewer distortions rather than more.
+        whole = min(-1, math.floor(step)) if step < 0 else math.floor(step)
+        crf = int(min(max(self.crf + whole, allowed.least), allowed.most))
+        return None if crf == self.crf else self._at(crf)
+
+    def _at(self, crf: int) -> Container:
+        self.crf = crf
+        if crf not in self._made:
+            self._context.progress(0.0, f"encoding the base, {self.member.name}, crf {crf}")
+            codec = AvCodec(self.member.name)
+            self._made[crf] = codec.encode(self._clip, self._whole | {"crf": crf}, self._quiet)
+        return self._made[crf]
 
 
 def wanted_bytes(clip: Clip, settings: HybridSettings, design: Design) -> int:

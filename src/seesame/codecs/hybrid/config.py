@@ -40,6 +40,7 @@ class HybridTuning:
         near: logarithm of a size's ratio to the wanted one that is near enough.
         slopes: change of a size's logarithm a step of quality, by the largest quality; only the
             first guess.
+        reach_a_size: power by which distortions fall as the base gets larger; only the first guess.
         first_codes: standard deviation of the codes at the start.
         least_network_bytes: bytes that a network aims at where the base leaves it none.
         correcting_first: share of the time for corrections of the base, over which the network is
@@ -54,6 +55,7 @@ class HybridTuning:
     encodes: int = 3
     near: float = 0.1
     slopes: Mapping[int, float] = field(default_factory=lambda: {51: -0.12, 63: -0.06})
+    reach_a_size: float = 0.42
     first_codes: float = 0.1
     least_network_bytes: int = 500
     correcting_first: float = 0.2

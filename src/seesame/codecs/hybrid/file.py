@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from seesame.bitstream.container import Container, Section, pack_config, unpack_config
-from seesame.codecs.hybrid.base import encode_base
+from seesame.codecs.hybrid.base import Base
 from seesame.codecs.hybrid.config import PREFIX, SCHEDULE, TUNING, HybridSettings, design
 from seesame.codecs.hybrid.decode import (
     Network,
@@ -63,6 +63,10 @@ class PostRepresentation(QuantisedNetwork):
         # Kept out of this module's state by the tuple.
         self._fixed = (PostNetwork(design, meta=True), pictures)
 
+    def stand_on(self, pictures: Tensor) -> None:
+        """Take other pictures of the base, of the same shape, and drop the corrections."""
+        self._fixed, self.corrections = (self._fixed[0], pictures), None
+
     def decode(self, parameters: Parameters, streams: Streams, pairs: Tensor) -> Tensor:
         """See :class:`~seesame.neural.weights.network.QuantisedNetwork`."""
         form, pictures = self._fixed
@@ -94,17 +98,21 @@ class HybridFile(TrainedFile):
         self.design = design(clip, stack, settings)
         self.trains = self.design.network
         log.stage("encoding the base")
-        base = encode_base(clip, settings, self.design, context)
-        config = settings.stored(context)
+        self.first_share = TUNING.correcting_first if self.trains else 1.0
+        self._base = Base(clip, settings, self.design, context)
+        self.resizable = self._base.free
+        self._use(self._base.encode())
+
+    def _use(self, base: Container) -> None:
+        """Take a base for that of the file."""
+        config = self.settings.stored(self.context)
         if Section.CONFIG in base.sections:
             made = unpack_config(base.sections[Section.CONFIG])
             config |= {PREFIX + name: value for name, value in made.items()}
         self.first = self.plain = with_base(base, pack_config(config))
-        self.first_share = TUNING.correcting_first if self.trains else 1.0
         self.fixed_bytes = len(self.plain.to_bytes())
         decoded = unpack_base(self.plain)
         self._pictures, self._kernel = torch.cat(list(base_pairs(decoded))), decoded.kernel
-        self._corrections: Tensor | None = None
 
     @property
     def train_settings(self) -> TrainSettings:
@@ -126,6 +134,19 @@ class HybridFile(TrainedFile):
         # Where nothing is trained, the smallest network stands in for none.
         shape = self.design if self.trains else replace(self.design, code=1, width=1)
         return PostRepresentation(shape, self._pictures, self._kernel)
+
+    def resize(self, network: QuantisedNetwork, reach: float, wanted: float) -> bool:
+        """Encode the base at another quality; its corrections, which fit it no more, are dropped.
+
+        See :class:`~seesame.neural.fitting.trained_file.TrainedFile`.
+        """
+        assert isinstance(network, PostRepresentation)
+        base = self._base.again(reach, wanted)
+        if base is None:
+            return False
+        self._use(base)
+        network.stand_on(self._pictures)
+        return True
 
     def train_over(self, corrected: Container, network: QuantisedNetwork) -> None:
         """Keep the base's corrections while the network is trained."""

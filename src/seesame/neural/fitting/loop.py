@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from seesame.context import EncodeContext
+from seesame.metric.limits import LEAST, Held
 from seesame.neural.fitting.checkpoint import Checkpoint
 from seesame.neural.fitting.divergence import Divergence
+from seesame.neural.fitting.limited import LimitTerm
 from seesame.neural.fitting.losses import Loss, LossOf, LossWeights, Material, Term
 from seesame.neural.fitting.optimiser import Optimiser
+from seesame.neural.fitting.rate import RateControl
 from seesame.neural.fitting.replay import Replay
 from seesame.neural.fitting.schedule import Schedule
 from seesame.neural.fitting.settings import TrainSettings
@@ -36,8 +39,6 @@ class LoopTuning:
         last_rate: learning rate at the end as a share of its peak.
         clip: longest gradient as a multiple of its usual length.
         usual: share of the usual length of a gradient that one step replaces.
-        pressure_gain: how fast the rate's weight answers a wrong size, a unit of training.
-        pressure_bounds: of the logarithm of the factor on the rate's weight.
     """
 
     checkpoint_s: float = 30.0
@@ -45,8 +46,6 @@ class LoopTuning:
     last_rate: float = 0.02
     clip: float = 2.0
     usual: float = 0.02
-    pressure_gain: float = 60.0
-    pressure_bounds: tuple[float, float] = (-3.0, 5.0)
 
 
 TUNING = LoopTuning()
@@ -61,6 +60,8 @@ class Candidate:
         data: its bytes.
         excess: how far beyond the user's limits it is.
         trained: bytes of everything in it that is trained.
+        held: what limits bind, beside the bounds.
+        cost: what decides among files that keep the limits; the score when None.
         number: in the log of the run.
     """
 
@@ -68,12 +69,27 @@ class Candidate:
     data: bytes
     excess: float = 0.0
     trained: int | None = None
+    held: tuple[Held, ...] = ()
+    cost: float | None = None
     number: int | None = None
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Less is better: the limits come first, then the score."""
-        return self.excess, self.score
+        """Less is better: the limits come first, then the score, or the cost if there is one."""
+        return self.excess, self.score if self.cost is None else self.cost
+
+    def reach(self, pose_gain: float = 1.0) -> float:
+        """Return the largest distortion that is bound as a multiple of its bound; 0 for none.
+
+        Args:
+            pose_gain: by which what is bound of the pose distortion is divided.
+        """
+        found = [0.0]
+        for name, value, bound in self.held:
+            if name.startswith(("seg", "pose")):
+                gain = pose_gain if name.startswith("pose") else 1.0
+                found.append(value / max(bound, LEAST) / gain)
+        return max(found)
 
 
 class Clock:
@@ -108,49 +124,6 @@ class Clock:
         self.start += time.monotonic() - before
 
 
-class RateControl:
-    """The rate's weight, raised or lowered until the size that the user asks for is met.
-
-    Args:
-        settings: the user's.
-    """
-
-    def __init__(self, settings: TrainSettings) -> None:
-        self._settings = settings
-        self.size = 0.0
-        """Bytes of what is trained, as the last step estimated them."""
-        self.coding = 1.0
-        """Bits that the coder writes for a bit of the estimate, found when a file was judged."""
-        self._pressure, self._pressed_at = 0.0, 0.0
-
-    def weight(self, scheduled: float, share: float) -> float:
-        """Return the weight at a share of the training; with a largest size it is only raised."""
-        settings = self._settings
-        passed, self._pressed_at = share - self._pressed_at, share
-        if (settings.bytes or settings.max_bytes) is None or not scheduled or not self.size:
-            return scheduled
-        wrong = float(np.log(self.size / settings.aim(10**9)))
-        least, most = TUNING.pressure_bounds
-        least = 0.0 if settings.bytes is None else least
-        pressure = self._pressure + TUNING.pressure_gain * passed * wrong
-        self._pressure = float(np.clip(pressure, least, most))
-        return scheduled * float(np.exp(self._pressure))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain numbers."""
-        return {
-            "size": self.size,
-            "coding": self.coding,
-            "pressure": self._pressure,
-            "pressed_at": self._pressed_at,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from an earlier state."""
-        self.size, self.coding = state["size"], state["coding"]
-        self._pressure, self._pressed_at = state["pressure"], state["pressed_at"]
-
-
 class Training:
     """One training run, with all of its state.
 
@@ -164,6 +137,8 @@ class Training:
         log: told of the steps.
         terms: of the loss, beside the usual ones.
         fixed_bytes: of the file, that training does not change.
+        limit: the term of what limits bind; given where they choose the size, which is then
+            controlled by it. It is one of the terms.
     """
 
     def __init__(
@@ -177,11 +152,13 @@ class Training:
         log: RunLog | None = None,
         terms: Sequence[Term] = (),
         fixed_bytes: int = 0,
+        limit: LimitTerm | None = None,
     ) -> None:
         self.network, self.settings, self.schedule = network, settings, schedule
         self.done = 0.0
         """Share of the training that is done."""
-        self.rate = RateControl(settings)
+        self.rate = RateControl(settings, limit is not None)
+        self._limit = limit
         self._context, self._log, self._fixed_bytes = context, log or RunLog(), fixed_bytes
         self._has_pose, self._pairs = stack.has_pose, len(material.frames)
         self._device = torch.device(context.device)
@@ -309,13 +286,19 @@ class Training:
         """Compare the bytes of a file with the rate that the loss saw; return the file."""
         if found.trained is not None:
             self.rate.coding = 8 * found.trained / float(self.network.quantised().bits)
+        if found.reach() and self.rate.reach:
+            self.rate.truth = found.reach() / self.rate.reach
         return found
 
     def start_quantising(self) -> None:
         """Make weights whole multiples of steps from now on, at first near the size to aim at."""
         settings = self.settings
         asked = settings.bytes or settings.max_bytes
-        self.network.start_quantising(asked and settings.aim(asked), largest=settings.bytes is None)
+        self.network.start_quantising(
+            asked and settings.aim(asked),
+            largest=settings.bytes is None,
+            fine=self._limit is not None,
+        )
         self._add_quantisers()
 
     def learning_rate(self, share: float) -> float:
@@ -334,7 +317,7 @@ class Training:
             lambda read: self._gradients(read, weights.reading(read["weights"])),
             batch | {"weights": numbers},
         )
-        total, bits, norm, pose = figures.tolist()
+        total, bits, norm, pose, self.rate.reach = figures.tolist()
         self.rate.size = bits / 8
         rate = self.learning_rate(share)
         if math.isfinite(norm):
@@ -363,16 +346,17 @@ class Training:
         return LossWeights(terms, hot + (cold - hot) * share, self.rate.coding, low)
 
     def _gradients(self, batch: Mapping[str, Tensor], weights: LossWeights) -> tuple[Loss, Tensor]:
-        """Return the loss, and beside it, its bits, the gradients' norm and the pose distortion."""
+        """Return the loss; its value, bits, the gradients' norm, pose, the reach of limits."""
         self._optimiser.zero_grad()
         loss = self._loss_of(batch, weights)
         loss.total.backward()  # type: ignore[no-untyped-call]
         loss = replace(loss, total=loss.total.detach())
         norm = torch.nn.utils.get_total_norm(self._optimiser.gradients)
         pose = self._loss_of.pose.root.mean
+        reach = norm.new_zeros(()) if self._limit is None else self._limit.reach(pose)
         if pose is None:  # the stack has none
             pose = norm.new_zeros(())
-        return loss, torch.stack([loss.total, loss.bits, norm, pose])
+        return loss, torch.stack([loss.total, loss.bits, norm, pose, reach])
 
     def _clipping(self, norm: float) -> float:
         """Return the factor on a gradient: one bad batch must not undo a thousand steps."""

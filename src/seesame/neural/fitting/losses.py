@@ -252,7 +252,7 @@ class LossOf:
         )
         outputs = material.outputs
         wanted = material.frames, outputs.classes, outputs.poses[:, : stack.judged]
-        self._frames, self._classes, self._poses = (_near(x, device) for x in wanted)
+        self._frames, self._classes, self._poses = (near(x, device) for x in wanted)
 
     @property
     def capturable(self) -> bool:
@@ -323,7 +323,7 @@ class LossOf:
             term.load_state_dict(state.get(term.name, {}))
 
 
-def _near(values: Tensor, device: torch.device) -> Tensor:
+def near(values: Tensor, device: torch.device) -> Tensor:
     """Return values on a GPU if there is room, else where they are."""
     if device.type != "cuda":
         return values

@@ -66,20 +66,37 @@ class RunningRoot:
 
 
 def seg_term(
-    logits: Tensor, classes: Tensor, weights: Mapping[str, Weight], temperature: Weight
+    logits: Tensor,
+    classes: Tensor,
+    weights: Mapping[str, Weight],
+    temperature: Weight,
+    emphasis: Tensor | None = None,
 ) -> Tensor:
-    """Return cross-entropy, missing margin and smooth disagreement, weighted by their names."""
+    """Return cross-entropy, missing margin and smooth disagreement, weighted by their names.
+
+    Args:
+        logits: ``(B, C, h, w)``.
+        classes: the reference's, ``(B, h, w)``.
+        weights: of the three parts: ``entropy``, ``margin``, ``smooth``.
+        temperature: of the smooth disagreement.
+        emphasis: weights of the pixels, which broadcast to ``(B, h, w)``; None where all weigh 1.
+    """
     logits = logits.float()
     entropy, margin, smooth = (weights.get(n, 0.0) for n in ("entropy", "margin", "smooth"))
     total = logits.new_zeros(())
+
+    def mean(values: Tensor) -> Tensor:
+        return values.mean() if emphasis is None else (emphasis * values).mean()
+
     if is_on(entropy):
-        total = total + entropy * F.cross_entropy(logits, classes.long())
+        how = "mean" if emphasis is None else "none"
+        total = total + entropy * mean(F.cross_entropy(logits, classes.long(), reduction=how))
     if is_on(margin) or is_on(smooth):
         lead = margins(logits, classes)
         if is_on(margin):
-            total = total + margin * F.softplus(1.0 - 2 * lead).mean()
+            total = total + margin * mean(F.softplus(1.0 - 2 * lead))
         if is_on(smooth):
-            total = total + smooth * torch.sigmoid(-lead / temperature).mean()
+            total = total + smooth * mean(torch.sigmoid(-lead / temperature))
     return total
 
 

@@ -21,6 +21,13 @@ class SizeTuning:
         factor: of :func:`target_bytes`; found with minutes of training on two clips.
         least: bytes aimed at for the smallest clips.
         most: bytes aimed at for the largest clips.
+        by_limits: multiple of that where a limit of ``usual_seg`` on the mean chooses the size.
+            More is taken than a long training needs: the rate takes away again what is too much,
+            but a network that is too small would have to be made anew.
+        usual_seg: the limit that ``by_limits`` is for; a stricter one takes more.
+        tail: a limit on a percentile, the worst frame or a class is as strict as one on the mean
+            of so much of it.
+        limit_bounds: least and most multiple.
     """
 
     under_cap: float = 0.97
@@ -28,6 +35,10 @@ class SizeTuning:
     factor: float = 2.3
     least: int = 4000
     most: int = 400_000
+    by_limits: float = 3.0
+    usual_seg: float = 0.01
+    tail: float = 0.4
+    limit_bounds: tuple[float, float] = (0.75, 8.0)
 
 
 TUNING = SizeTuning()
@@ -147,6 +158,22 @@ class TrainSettings:
     def limits(self) -> Limits:
         """The limits of the user, with which training may end early."""
         return Limits.from_settings(vars(self))
+
+    @property
+    def by_limits(self) -> bool:
+        """True where limits on distortion choose the size, as none was asked for."""
+        return self.bytes is None and replace(self.limits, score=None, bytes=None).given
+
+    @property
+    def room(self) -> float:
+        """What limits that choose the size make of the size that suits without; else 1."""
+        if not self.by_limits:
+            return 1.0
+        limits = self.limits
+        seg = [TUNING.tail * bound.most for bound in limits.more if bound.figure == "seg"]
+        strictest = min([*seg, TUNING.usual_seg if limits.seg is None else limits.seg])
+        least, most = TUNING.limit_bounds
+        return min(max(TUNING.by_limits * TUNING.usual_seg / max(strictest, 1e-9), least), most)
 
     def aim(self, free: int) -> int:
         """Return the size to aim at in bytes; ``free`` is the size that suits without any wish."""

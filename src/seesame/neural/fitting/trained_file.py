@@ -46,6 +46,8 @@ class TrainedFile(ABC):
     """Share of the time for corrections of that file."""
     trains: bool = True
     """False where nothing is trained."""
+    resizable: bool = False
+    """True where :meth:`resize` may be asked to change what is not trained."""
     fixed_bytes: int = 0
     """Bytes of the file that training does not change."""
 
@@ -105,6 +107,18 @@ class TrainedFile(ABC):
         Whether they pay is judged on the file that comes back.
         """
         return container
+
+    def resize(self, network: QuantisedNetwork, reach: float, wanted: float) -> bool:
+        """Make the part of the file that is not trained smaller or larger; return whether it could.
+
+        It is asked where limits choose the size. What the network has learned is kept.
+
+        Args:
+            network: the network in its present state.
+            reach: of the present file: the largest figure as a multiple of its bound.
+            wanted: the reach that the file should have.
+        """
+        return False
 
     def train_over(self, corrected: Container, network: QuantisedNetwork) -> None:  # noqa: B027
         """Take note of the corrected first file, over which ``network`` is then trained."""

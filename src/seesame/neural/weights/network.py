@@ -24,6 +24,8 @@ class QuantisingTuning:
     Args:
         first_step: first step of each row of weights, as a share of the row's root mean square;
             with 0.5 a weight costs about three bits at once.
+        fine_step: the same where limits choose the size: rounding must not be what misses them, and
+            the rate widens the steps where they are kept.
         first_stream_step: the same for streams, which carry far more for each value.
         step_bounds: smallest and largest share that may be chosen to meet a size.
         bisections: tries of that choice; 12 find the share to a part in a thousand.
@@ -31,6 +33,7 @@ class QuantisingTuning:
     """
 
     first_step: float = 0.5
+    fine_step: float = 0.25
     first_stream_step: float = 1 / 16
     step_bounds: tuple[float, float] = (0.05, 3.0)
     bisections: int = 12
@@ -114,21 +117,25 @@ class QuantisedNetwork(nn.Module, ABC):
         assert self.quantisers is not None, "quantisation has not started"
         return ParameterGroup(list(self.quantisers.parameters()), "adam", "quantisers")
 
-    def start_quantising(self, size: int | None = None, largest: bool = False) -> None:
+    def start_quantising(
+        self, size: int | None = None, largest: bool = False, fine: bool = False
+    ) -> None:
         """Create the quantisers from the present weights.
 
         Args:
             size: bytes that the whole should take; without it steps are the usual share of the
                 weights' spread.
             largest: the size is a bound, and not an aim: steps are never finer than usual.
+            fine: usual steps are the fine ones.
         """
         tuning = self.tuning
+        usual = tuning.fine_step if fine else tuning.first_step
         if size is None:
-            self._quantise(tuning.first_step)
+            self._quantise(usual)
             return
         low, high = tuning.step_bounds
         if largest:
-            low = tuning.first_step
+            low = usual
         for _ in range(tuning.bisections):
             middle = math.sqrt(low * high)
             self._quantise(middle)
