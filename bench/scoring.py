@@ -6,7 +6,7 @@ The nets have random weights. The straightforward loop (tests/helpers/literal_me
 both clips and runs both nets on both, in batches of 16 pairs. Beside it stand seesame's first
 score of a source and its next score of the same source, whose outputs are then in the cache. Every
 measurement is a process of its own, from loading the nets to the score, imports left out; they
-take turns. bench/cpu_runtime.py compares CPU runtimes on trained nets.
+take turns.
 """
 
 import argparse
