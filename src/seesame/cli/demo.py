@@ -99,15 +99,15 @@ def _folder(out: Path, overwrite: bool) -> Iterator[None]:
     """Make the output folder; remove it again when nothing was put into it."""
     from seesame.files import check_output
 
-    if out.exists():
+    there = out.exists()
+    if there:
         for name in ("demo.png", "demo.json", "source.mkv"):
             check_output(out / name, overwrite)
-    made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        if made and not any(out.iterdir()):
+        if not there and not any(out.iterdir()):
             out.rmdir()
 
 

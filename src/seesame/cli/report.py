@@ -1,7 +1,7 @@
 """``seesame report``: a page that compares a source and files of it, as the stack sees them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,17 +21,22 @@ from seesame.cli.options import (
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
+from seesame.cli.progress import stages
+from seesame.cli.report_run import PAGES
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.metric.evaluator import ReferenceOutputs
+    from collections.abc import Callable
+
+    from seesame.jobs.spec import Stages
+    from seesame.metric.evaluator import Evaluation, ReferenceOutputs
     from seesame.perception.stack import Stack
     from seesame.report.page import Shown
     from seesame.report.plan import Plan
     from seesame.report.subject import Subject
+    from seesame.report.tracks import Tracks
     from seesame.video.clip import Clip
 
-PAGES = (".html", ".htm")
 MOST_FILES = 12
 """Compared on one page."""
 
@@ -110,81 +115,97 @@ def report(
         return
     if watch:
         raise UserError("--watch is for a run.jsonl or a work folder, alone")
-    one_file = _one_file(files, out, overwrite)
-    stacks = [stack, *(transfer or [])]
-    page = _Page(reference, files, resolve_device(device), (size, fps), stacks, cache, quiet)
-    place, layout, shown = page.write(out, one_file, store, overwrite)
+    from seesame.files import replacing
+    from seesame.jobs.roundtrip import open_source, source_outputs
+    from seesame.metric.evaluator import check_alike
+    from seesame.metric.memory import keep_freed_memory
+    from seesame.perception.registry import load_stack
+    from seesame.report.page import write_page
+    from seesame.report.tracks import Tracks
+
+    one_file, where, told = _one_file(files, out, overwrite), resolve_device(device), stages(quiet)
+    keep_freed_memory()
+    source = open_source(reference, parse_size(size), parse_fps(fps))
+    subjects = [_subject(file, source, where) for file in files]
+    for subject in subjects:
+        check_alike(source, subject.clip)
+    judges = [load_stack(name, where) for name in (stack, *(transfer or []))]
+    tried = [] if store is None else _tried(store, reference, source, judges[0], where)
+    layout = _layout(source, len(files), judges[0], one_file, out)
+
+    def outputs(judge: "Stack") -> "Clip | ReferenceOutputs":
+        note = notes(quiet)
+        return source_outputs(reference, source, judge, where, cache=cache, stages=told, note=note)
+
+    place = out or Path(f"{reference.stem}.report{'.html' if layout.one_file else ''}")
+    with replacing(place, overwrite) as temporary:
+        if not layout.one_file:
+            temporary.mkdir()
+        tracks = Tracks(None if layout.one_file else temporary)
+        shown = _compared(source, subjects, judges, outputs, layout, tracks, where, told)
+        write_page(temporary, source, reference.name, judges[0], shown, layout, tracks, tried)
     _print(place, layout, shown, json)
 
 
 def _one_file(files: list[Path], out: Path | None, overwrite: bool) -> bool | None:
     """Return whether the page is to be one file, None for either; refuse what cannot be written."""
     from seesame.files import check_output
+    from seesame.report.tracks import FOLDER
 
     if len(files) > MOST_FILES:
         raise UserError(f"{len(files)} files; one page compares {MOST_FILES} at most")
     if out is None:
         return None
     one_file = out.suffix.lower() in PAGES
-    _check_folder(out, one_file)
+    if out.is_dir() and (one_file or not (out / FOLDER).is_dir()):  # something else may be in it
+        raise UserError(f"{out}: is a folder, and not that of a report; name another")
     check_output(out, overwrite)
     return one_file
 
 
-class _Page:
-    """A page's clips and stacks, opened and compared."""
+def _layout(
+    source: "Clip", files: int, judge: "Stack", one_file: bool | None, out: Path | None
+) -> "Plan":
+    """Return the plan of the page. Raises UserError where one file cannot hold it."""
+    from seesame.report.plan import plan
 
-    def __init__(
-        self,
-        reference: Path,
-        files: list[Path],
-        device: str,
-        shape: tuple[str | None, str | None],
-        stacks: list[str],
-        cache: bool,
-        quiet: bool,
-    ) -> None:
-        from seesame.jobs.roundtrip import open_source
-        from seesame.metric.evaluator import check_alike
-        from seesame.metric.memory import keep_freed_memory
-        from seesame.perception.registry import load_stack
+    layout = plan(source, files, judge, one_file)
+    if layout is None:
+        raise UserError(
+            f"{out}: {source.num_frames} frames of {files + 1} clips are too "
+            f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
+        )
+    return layout
 
-        keep_freed_memory()
-        size, fps = shape
-        self.reference, self.device = reference, device
-        self.source = open_source(reference, parse_size(size), parse_fps(fps))
-        self.subjects = [_subject(file, self.source, device) for file in files]
-        for subject in self.subjects:
-            check_alike(self.source, subject.clip)
-        self.judges = [load_stack(name, device) for name in stacks]
-        self.observer = _Observer(reference, self.source, device, cache, quiet)
 
-    def write(
-        self, out: Path | None, one_file: bool | None, store: Path | None, overwrite: bool
-    ) -> "tuple[Path, Plan, list[Shown]]":
-        """Judge all files and write the page; return where, its plan, and what it shows."""
-        from seesame.files import replacing
-        from seesame.report.page import write_page
-        from seesame.report.plan import plan
-        from seesame.report.tracks import Tracks
+def _compared(
+    source: "Clip",
+    subjects: "list[Subject]",
+    judges: "list[Stack]",
+    outputs: "Callable[[Stack], Clip | ReferenceOutputs]",
+    layout: "Plan",
+    tracks: "Tracks",
+    device: str,
+    told: "Stages",
+) -> "list[Shown]":
+    """Return what the page shows: the first stack's outputs and the other stacks' figures."""
+    from seesame.metric.evaluator import evaluate
+    from seesame.report.observe import observe
+    from seesame.report.page import Shown
 
-        source, judge = self.source, self.judges[0]
-        tried = [] if store is None else _tried(store, self.reference, source, judge, self.device)
-        layout = plan(source, len(self.subjects), judge, one_file)
-        if layout is None:
-            raise UserError(
-                f"{out}: {source.num_frames} frames of {len(self.subjects) + 1} clips are too "
-                f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
-            )
-        place = out or _default(self.reference, layout)
-        with replacing(place, overwrite) as temporary:
-            if not layout.one_file:
-                temporary.mkdir()
-            tracks = Tracks(None if layout.one_file else temporary)
-            shown = self.observer.observe(self.subjects, self.judges, layout, tracks)
-            name = self.reference.name
-            write_page(temporary, source, name, judge, shown, layout, tracks, tried)
-        return place, layout, shown
+    own, *others = judges
+    known, seen = outputs(own), []
+    for number, subject in enumerate(subjects, start=1):
+        with told(f"report {subject.name}") as bar:
+            seen.append(observe(source, known, subject, number, own, layout, tracks, device, bar))
+    transfers: list[list[Evaluation]] = [[] for _ in subjects]
+    for other in others:
+        known = outputs(other)
+        for subject, found in zip(subjects, transfers, strict=True):
+            clip, size = subject.clip, subject.bytes
+            with told(f"{other.name} {subject.name}") as bar:
+                found.append(evaluate(known, clip, other, size, device=device, progress=bar))
+    return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
 
 
 def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrite: bool) -> None:
@@ -200,20 +221,6 @@ def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrit
             "compare it with"
         )
     report_run(place, out, watch=watch, json=json, overwrite=overwrite)
-
-
-def _check_folder(out: Path, one_file: bool) -> None:
-    """Refuse to replace a folder that is no report: something else may be in it."""
-    from seesame.report.tracks import FOLDER
-
-    if out.is_dir() and (one_file or not (out / FOLDER).is_dir()):
-        raise UserError(f"{out}: is a folder, and not that of a report; name another")
-
-
-def _default(reference: Path, layout: "Plan") -> Path:
-    """Return the page's name in the current folder, when none is given."""
-    name = f"{reference.stem}.report"
-    return Path(f"{name}.html" if layout.one_file else name)
 
 
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
@@ -246,61 +253,6 @@ def _tried(
     if not trials:
         raise UserError(f"{store}: holds no trial of {reference.name} with stack {stack.name}")
     return [(trial.bytes, trial.distortion) for trial in trials]
-
-
-class _Observer:
-    """The run of every stack over every file, with progress."""
-
-    def __init__(
-        self, reference: Path, source: "Clip", device: str, cache: bool, quiet: bool
-    ) -> None:
-        self.reference, self.source, self.device = reference, source, device
-        self.cache, self.quiet = cache, quiet
-
-    def observe(
-        self, subjects: "list[Subject]", stacks: "list[Stack]", layout: "Plan", tracks: Any
-    ) -> "list[Shown]":
-        """Return what the page shows: the first stack's outputs and the other stacks' figures."""
-        from seesame.cli.progress import progress
-        from seesame.metric.evaluator import evaluate
-        from seesame.report.observe import observe
-        from seesame.report.page import Shown
-
-        own, *others = stacks
-        known = self._known(own)
-        seen = []
-        for number, subject in enumerate(subjects, start=1):
-            with progress(f"report {subject.name}", self.quiet) as bar:
-                seen.append(
-                    observe(
-                        self.source, known, subject, number, own, layout, tracks, self.device, bar
-                    )
-                )
-        transfers: list[list[Any]] = [[] for _ in subjects]
-        for other in others:
-            known = self._known(other)
-            for subject, found in zip(subjects, transfers, strict=True):
-                with progress(f"{other.name} {subject.name}", self.quiet) as bar:
-                    found.append(
-                        evaluate(
-                            known,
-                            subject.clip,
-                            other,
-                            subject.bytes,
-                            device=self.device,
-                            progress=bar,
-                        )
-                    )
-        return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
-
-    def _known(self, stack: "Stack") -> "Clip | ReferenceOutputs":
-        """Return a stack's outputs for the source."""
-        from seesame.cli.progress import stages
-        from seesame.jobs.roundtrip import source_outputs
-
-        where = self.reference, self.source, stack, self.device
-        told, note = stages(self.quiet), notes(self.quiet)
-        return source_outputs(*where, cache=self.cache, stages=told, note=note)
 
 
 def _print(place: Path, layout: "Plan", shown: "list[Shown]", json: bool) -> None:
