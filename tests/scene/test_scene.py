@@ -169,9 +169,7 @@ def test_clip_is_lazy_and_counts() -> None:
         {"fps": 0},
         {"seed": -1},
         {"light": "noon"},
-        {"focal": 0.0},
         {"speed": -1.0},
-        {"lanes": 6},
         {"traffic": 1.5},
     ],
 )

@@ -108,7 +108,7 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
     divided = out.kind in ("motorway", "highway")
     bounds = {"motorway": (2, 6), "highway": (2, 4), "street": (1, 3)}
     drawn = {kind: int(rng.integers(*bound)) for kind, bound in bounds.items()}
-    lanes = drawn.get(out.kind, 1) if config.lanes is None else config.lanes
+    lanes = drawn.get(out.kind, 1)
     wide = rng.uniform(3.3, 3.9) if divided else rng.uniform(2.7, 3.6)
     out.lane_width = wide
     own = int(rng.integers(0, lanes))
@@ -269,8 +269,7 @@ def _draw_picture(rng: np.random.Generator, out: Layout, config: SceneConfig) ->
     out.noise = {"day": 0.006, "dusk": 0.012, "night": 0.016}[out.light] * rng.uniform(0.5, 1.5)
     out.blur = rng.uniform(0.0, 0.6)
     usual = 910 / 1164 * config.width
-    drawn = usual if rng.random() < 0.6 else usual * rng.uniform(0.75, 1.3)
-    out.focal = drawn if config.focal is None else config.focal
+    out.focal = usual if rng.random() < 0.6 else usual * rng.uniform(0.75, 1.3)
 
 
 def _draw_motion(rng: np.random.Generator, out: Layout, config: SceneConfig) -> Drive:

@@ -187,4 +187,5 @@ def count_macs(net: nn.Module, shape: Sequence[int]) -> int:
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.eval()(torch.zeros(*shape))
-    return counter.get_total_flops() // 2
+    operations: int = counter.get_total_flops()
+    return operations // 2
