@@ -1,7 +1,7 @@
 """The hybrid codec against hand-made classical settings, and what each of its parts gains.
 
     python bench/hybrid.py --budget 330 --parallel 2 [--go-on] [--part ablation]
-    python bench/hybrid.py --table          # run nothing, print the tables
+    python bench/hybrid.py --table          # run nothing, print the table
 
 ``public``: settings that entries of the comma.ai challenge published, as near as the codecs here
 take them, on the same clips and stack. ``ablation``: the base alone, with corrections, with the
@@ -14,7 +14,8 @@ import argparse
 
 from common import Results
 from measure import encode_task, name_of
-from tasks import Row, Task, add_options, rows_of, run_tasks
+from readme_tables import hybrid_table
+from tasks import Row, Task, options, run_tasks
 
 PUBLIC: dict[str, tuple[str, Row]] = {
     "AV1 preset 0, CRF 33, 45 %, grain 22": (
@@ -58,37 +59,19 @@ def tasks_of(args: argparse.Namespace) -> list[Task]:
     return made
 
 
-def print_table(tasks: list[Task], results: Results) -> None:
-    """Print the latest row of each task."""
-    print("| clip | variant | bytes | 100·seg | √(10·pose) | 25·rate | score | encode s |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for one in tasks:
-        for row in rows_of(results, one.key):
-            terms = (100 * row["seg"], (10 * row["pose"]) ** 0.5, 25 * row["rate"], row["score"])
-            numbers = " | ".join(f"{term:.3f}" for term in terms)
-            name = f"{row['clip']} | {row['variant']}"
-            print(f"| {name} | {row['bytes']:,} | {numbers} | {row['encode_s']:.0f} |")
-
-
 def main() -> None:
-    """Run the tasks and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, "hybrid", ("highway.mp4", "dusk.mp4", "forest.mp4"))
+    """Run the tasks and print the table of docs/results.md."""
+    parser = options(__doc__, "hybrid", ("highway.mp4", "dusk.mp4", "forest.mp4"))
     parser.add_argument("--budget", type=float, default=330, help="seconds of each hybrid file")
     parser.add_argument("--steps", type=int, help="training steps instead")
     parser.add_argument("--part", choices=("public", "ablation"), help="only these tasks")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--stack", default="lite")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
-    tasks = tasks_of(args)
     if not args.table:
-        run_tasks(tasks, results, args)
-    print_table(tasks, results)
+        run_tasks(tasks_of(args), results, args)
+    print(hybrid_table(results.rows()))
 
 
 if __name__ == "__main__":

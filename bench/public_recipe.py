@@ -9,8 +9,7 @@ both count wall time. With ``--steps`` both take so many training steps instead.
 recipe's widths counts.
 
 Every file is read back from disk, decoded at source size to 8 bits and scored with the stack.
-Results are appended to ``bench/results/public_recipe.jsonl``: a row a task and, unless ``--only``
-was given, a summary row a clip.
+Results are appended to ``bench/results/public_recipe.jsonl``, a row a task.
 """
 
 import argparse
@@ -23,9 +22,10 @@ import torch
 
 from common import Results
 from measure import figures, measured, name_of, opened
+from readme_tables import recipe_table
 from recipe import Design, Model, Plan, RecipeClip, Trainer, clock, pack, small_pairs, timer
 from seesame.metric.evaluator import evaluate
-from tasks import Row, Spent, Task, add_options, rows_of, run_tasks
+from tasks import Row, Spent, Task, options, run_tasks
 
 OURS = "hnerv"
 RESERVE = 2.0
@@ -108,9 +108,9 @@ def tasks_of(args: argparse.Namespace) -> list[Task]:
     common = {k: getattr(args, k) for k in ("minutes", "steps", "device", "seed", "stack")}
     for clip in args.clips:
         for name in [f"recipe {width:g}" for width in args.widths] + [OURS]:
-            key = key_of(args, clip, name)
             if args.only and args.only not in name:
                 continue
+            key = {"clip": name_of(clip), "job": name, **common}
             if name == OURS:
                 made.append(Task(key, our_task, {"clip": clip, **common}))
             else:
@@ -122,58 +122,19 @@ def tasks_of(args: argparse.Namespace) -> list[Task]:
     return made
 
 
-def key_of(args: argparse.Namespace, clip: str, name: str) -> Row:
-    """Return what names a task in the results."""
-    key = {"clip": name_of(clip), "job": name, "minutes": args.minutes, "seed": args.seed}
-    return key | {"stack": args.stack, "device": args.device, "steps": args.steps}
-
-
-def summarise(args: argparse.Namespace, results: Results) -> None:
-    """Add a summary row for each clip whose tasks are all there."""
-    for clip in args.clips:
-        recipes = []
-        for width in args.widths:
-            recipes += rows_of(results, key_of(args, clip, f"recipe {width:g}"))
-        ours = rows_of(results, key_of(args, clip, OURS))
-        if len(recipes) < len(args.widths) or not ours:
-            print(f"{clip}: not all tasks are done", file=sys.stderr)
-            continue
-        best = min(recipes, key=lambda row: row["score"])
-        key = key_of(args, clip, best["job"])
-        key.pop("job")
-        results.add(
-            key
-            | {
-                "summary": True,
-                "best_recipe": best["score"],
-                "best_recipe_job": best["job"],
-                "best_recipe_cpu_s": best["cpu_s"],
-                "hnerv": ours[0]["score"],
-                "hnerv_cpu_s": ours[0]["cpu_s"],
-                "ratio": ours[0]["score"] / best["score"],
-            }
-        )
-
-
 def main() -> None:
-    """Run the tasks and sum up."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, "public_recipe", ("highway.mp4", "dusk.mp4", "comma_minute.mp4"))
+    """Run the tasks and print the table of docs/results.md."""
+    parser = options(__doc__, "public_recipe", ("highway.mp4", "dusk.mp4", "comma_minute.mp4"))
     parser.add_argument("--minutes", type=float, default=20, help="CPU minutes of each task")
     parser.add_argument("--steps", type=int, help="training steps instead")
     parser.add_argument("--widths", type=float, nargs="+", default=[0.45, 0.7, 1.0])
     parser.add_argument("--only", help="only tasks whose name contains this")
     parser.add_argument("--rate", type=float, help="the recipe's learning rate at full width")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--stack", default="lite")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     run_tasks(tasks_of(args), results, args)
-    if not args.only:
-        summarise(args, results)
+    print(recipe_table(results.rows()))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from common import HERE, Results
 from measure import measured, name_of, opened
+from seesame.metric.front import pareto_front
 from seesame.neural.fitting.settings import target_bytes
 from seesame.search.plot import iso_scores, rate_axis
 from seesame.video.reader import open_clip
-from tasks import Row, Task, add_options, find_clip, matches, run_tasks
+from tasks import Row, Task, find_clip, matches, options, run_tasks
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Sizes of hnerv, in units of what it would choose for the clip."""
@@ -98,14 +101,9 @@ def points(rows: list[Row], clip: str, kind: str) -> list[Row]:
     return sorted(latest.values(), key=lambda row: row["rate"])
 
 
-def front(rows: list[Row]) -> list[Row]:
-    """Return the Pareto front of points sorted by rate."""
-    best, kept = math.inf, []
-    for row in rows:
-        if distortion(row) < best:
-            best = distortion(row)
-            kept.append(row)
-    return kept
+def rate_and_distortion(row: Row) -> tuple[float, float]:
+    """Return a row's place in the plot."""
+    return row["rate"], distortion(row)
 
 
 def check(rows: list[Row], clip: str) -> bool:
@@ -139,20 +137,14 @@ def check(rows: list[Row], clip: str) -> bool:
 
 def draw(rows: list[Row], clips: Sequence[str], path: Path) -> None:
     """Draw a panel for each clip: distortion over rate."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    size = {"figsize": (4.6 * len(clips), 4.2), "layout": "constrained"}
-    figure, axes = plt.subplots(1, len(clips), squeeze=False, **size)
+    figure = Figure(figsize=(4.6 * len(clips), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(clips), squeeze=False)
     for axis, clip in zip(axes[0], clips, strict=True):
         panel(axis, points(rows, clip, "hnerv"), points(rows, clip, "av1"))
         axis.set_title(clip)
     axes[0][0].set_ylabel("distortion: 100·seg + √(10·pose)")
     axes[0][0].legend(loc="upper right", fontsize=8, framealpha=0.9)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
     print(f"wrote {path}")
 
 
@@ -162,9 +154,10 @@ def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
     rate_axis(axis, [row["rate"] for row in everything])
     axis.set_ylim(0, 1.08 * max(distortion(row) for row in everything))
     iso_scores(axis, min(row["score"] for row in everything))
+    best = pareto_front(av1, rate_and_distortion)
     for rows, label, style in (
         (av1, "AV1", {"linestyle": "none", "color": "#7aa6c2", "markersize": 3.5}),
-        (front(av1), "AV1, Pareto front", {"color": "#1f5f8b", "markersize": 3.5}),
+        (best, "AV1, Pareto front", {"color": "#1f5f8b", "markersize": 3.5}),
         (ours, "hnerv", {"color": "#c8442d", "markersize": 5.5, "linewidth": 1.8}),
     ):
         if rows:
@@ -175,10 +168,7 @@ def panel(axis: Any, ours: list[Row], av1: list[Row]) -> None:
 
 def main() -> None:
     """Run the tasks, then check and, if asked, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, "rate_distortion", ("highway.mp4", "dusk.mp4", "comma_minute.mp4"))
+    parser = options(__doc__, "rate_distortion", ("highway.mp4", "dusk.mp4", "comma_minute.mp4"))
     parser.add_argument("--budget", type=float, default=480, help="seconds of each hnerv file")
     parser.add_argument("--steps", type=int, help="training steps instead")
     parser.add_argument("--factors", type=float, nargs="+", default=list(FACTORS))
@@ -189,8 +179,6 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="run nothing; check")
     parser.add_argument("--out", type=Path, default=PLOT, help="file of the plot")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--stack", default="lite")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     if not args.plot and not args.check:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seesame.cli.demo import COLUMNS, cells
+
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
 """The fields of a row of ``first_light.jsonl`` that stands for a file."""
@@ -55,11 +57,6 @@ def figures(values: Values) -> Cells:
     )
 
 
-def optional(values: Values, name: str, digits: int) -> str:
-    """Return a figure that not every script measures, or an empty cell."""
-    return f"{values[name]:.{digits}f}" if values.get(name) is not None else ""
-
-
 def size_and_score(row: Values) -> str:
     """Return one cell with both."""
     return f"{row['bytes']:,} B, {row['score']:.3f}"
@@ -78,22 +75,12 @@ def processor(row: Values) -> str:
 
 def demo_table(rows: list[Values]) -> str:
     """Return the table that ``seesame demo`` prints."""
-    columns = ("codec", "bytes", "seg", "pose", "rate", "score", "encode s", "decode fps")
-    lines = [
-        (
-            row["label"],
-            *figures(row),
-            optional(row, "encode_s", 1),
-            optional(row, "decode_fps", 0),
-        )
-        for row in rows
-    ]
     first = rows[0]
     source = (
         f"{first['width']}x{first['height']}, {first['fps']:.6g} fps, "
         f"{first['num_frames']} frames, {first['source_bytes']:,} bytes; stack `{first['stack']}`."
     )
-    return f"{table(columns, lines)}\n\nSource: {source}"
+    return f"{table(COLUMNS, map(cells, rows))}\n\nSource: {source}"
 
 
 def overview_table(rows: list[Values]) -> str:
@@ -146,7 +133,7 @@ def first_light_table(rows: list[Values]) -> str:
             *key,
             f"best of {len(groups[key])}" if len(groups[key]) > 1 else "one",
             *figures(best[key]),
-            optional(best[key], "encode_s", 1),
+            f"{best[key]['encode_s']:.1f}" if "encode_s" in best[key] else "",
         )
         for key in sorted(best, key=lambda key: (key[0], key[1], best[key]["score"]))
     ]

@@ -6,16 +6,16 @@ The nets have random weights. The straightforward loop (tests/helpers/literal_me
 both clips and runs both nets on both, in batches of 16 pairs. Beside it stand seesame's first
 score of a source and its next score of the same source, whose outputs are then in the cache. Every
 measurement is a process of its own, from loading the nets to the score, imports left out; they
-take turns. bench/cpu_runtime.py compares CPU runtimes on trained nets.
+take turns.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from seesame.metric import cached_reference_outputs, evaluate, keep_freed_memory
 from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
 from seesame.scene import SceneClip, SceneConfig
-from seesame.video.clip import Clip, Frames
+from seesame.video.clip import Clip
 from seesame.video.reader import open_clip
 from seesame.video.resize import resize_frames
+from seesame.video.span import Span
 from seesame.video.writer import write_clip
 
 sys.path.append(str(HERE.parent / "tests" / "helpers"))
@@ -44,59 +45,44 @@ SOURCE_CRF, POOR_CRF = 16, 50
 KINDS = ("straightforward", "exact, first", "exact, again")
 
 
-def frames(clip: Clip, count: int, size: tuple[int, int] | None) -> Iterator[Frames]:
-    """Yield the first frames of a clip, resized."""
-    left = count
-    for batch in clip.batches(16):
-        batch = batch[:left]
-        left -= len(batch)
-        yield batch if size is None else resize_frames(batch, size)
-        if not left:
-            return
-
-
-def prepare(clip: Clip, count: int, size: tuple[int, int] | None, folder: Path) -> tuple[Path, int]:
-    """Write ``source.mp4`` and ``decoded.mkv`` into a folder; returns it and the bytes between."""
+def prepare(clip: Clip, count: int, folder: Path) -> int:
+    """Write ``source.mp4`` and ``decoded.mkv`` into a new folder; return the bytes between."""
     folder.mkdir()
-    height, width = size or (clip.height, clip.width)
-    source, poor = folder / "source.mp4", folder / "poor.ssm"
-    write_clip(source, frames(clip, count, size), fps=clip.fps, width=width, height=height,
-               crf=SOURCE_CRF)  # fmt: skip
+    height, width = SIZE
+    source = folder / "source.mp4"
+    frames = (resize_frames(batch, SIZE) for batch in Span(clip, 0, count).batches(16))
+    size = {"fps": clip.fps, "width": width, "height": height}
+    write_clip(source, frames, crf=SOURCE_CRF, **size)
     container = get_codec("svtav1").encode(open_clip(source), {"crf": POOR_CRF}, EncodeContext())
-    bytes_on_disk = container.write(poor)
     decoded = get_codec("svtav1").decode(container)
-    write_clip(folder / "decoded.mkv", decoded.batches(16), fps=clip.fps, width=width,
-               height=height, crf=0)  # fmt: skip
-    return folder, bytes_on_disk
+    write_clip(folder / "decoded.mkv", decoded.batches(16), crf=0, **size)
+    return container.write(folder / "poor.ssm")
 
 
 def measure(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> dict[str, Any]:
     """Score once in this process, and time it."""
     source, decoded = folder / "source.mp4", folder / "decoded.mkv"
+    start = time.perf_counter()
     if kind == "straightforward":
-        start = time.perf_counter()
         nets = comma.segment_net(), comma.PoseNet()
         for net, file in zip(nets, ("segnet", "posenet"), strict=True):
             comma.load_strictly(net, weights / f"{file}.safetensors")
             net.eval().requires_grad_(False)
         score = literal_score(source, decoded, nets, size).score
-        return {"seconds": time.perf_counter() - start, "score": score}
-    start = time.perf_counter()
-    keep_freed_memory()
-    stack = load_stack(f"comma:{weights}")
-    clip = open_clip(source)
-    if kind == "exact, first" and cache.exists():
-        for entry in cache.iterdir():
-            entry.unlink()
-    reference = cached_reference_outputs(source, clip, stack, folder=cache)
-    score = evaluate(reference, open_clip(decoded), stack, size).score.total
+    else:
+        keep_freed_memory()
+        stack = load_stack(f"comma:{weights}")
+        if kind == "exact, first":
+            shutil.rmtree(cache, ignore_errors=True)
+        reference = cached_reference_outputs(source, open_clip(source), stack, folder=cache)
+        score = evaluate(reference, open_clip(decoded), stack, size).score.total
     return {"seconds": time.perf_counter() - start, "score": score}
 
 
-def in_process(kind: str, folder: Path, weights: Path, size: int, cache: Path) -> dict[str, Any]:
+def in_process(kind: str, *values: object) -> dict[str, Any]:
     """Measure in a process of its own."""
-    words = [sys.executable, __file__, "--one", kind, str(folder), str(weights), str(size)]
-    ran = subprocess.run([*words, str(cache)], capture_output=True, text=True, check=True)
+    words = [sys.executable, __file__, "--one", kind, *map(str, values)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return found
 
@@ -109,8 +95,8 @@ def spread(values: list[float]) -> dict[str, float]:
 def timing(results: Results, runs: int, pairs: int, work: Path) -> None:
     """Measure in turns, then record the ratios and the differences in score."""
     clip: Clip = open_clip(CLIP) if CLIP.exists() else SceneClip(SceneConfig(seed=1), 2 * pairs)
-    folder, size = prepare(clip, 2 * pairs, SIZE, work / "timing")
-    weights = work / "noise"
+    folder, weights = work / "timing", work / "noise"
+    size = prepare(clip, 2 * pairs, folder)
     weights.mkdir()
     save_nets(*random_nets(), weights)
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}

@@ -27,6 +27,7 @@ from typing import Any
 
 from common import HERE, Results
 from measure import name_of
+from readme_tables import search_table
 from seesame.jobs.runner import Result, Runner
 from seesame.jobs.spec import Job, Source
 from seesame.jobs.store import Store
@@ -37,7 +38,7 @@ from seesame.search.goal import Goal
 from seesame.search.grid import grid
 from seesame.search.outcome import chosen_settings
 from seesame.search.space import SPACES, Axis, Space
-from tasks import Row, add_options, find_clip
+from tasks import Row, find_clip, options
 
 CODEC = "svtav1"
 CRFS = tuple(range(24, 64))
@@ -122,34 +123,13 @@ def command(*words: Any) -> Row:
     return row
 
 
-def print_table(args: argparse.Namespace, results: Results) -> None:
-    """Print the latest grid and auto of each clip."""
-    print("| clip | grid | its best score | auto | its best score | of the grid's | of its time |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for clip in args.clips:
-        rows = {row["method"]: row for row in results.rows() if row["clip"] == name_of(clip)}
-        if {"grid", "auto"} <= rows.keys():
-            whole, few = rows["grid"], rows["auto"]
-            share = few["best"][-1] / whole["best"][-1]
-            print(
-                f"| {name_of(clip)} | {whole['trials']} | {whole['best'][-1]:.4f} "
-                f"| {few['trials']} | {few['best'][-1]:.4f} | {share:.3f} "
-                f"| {few['trial_s'] / whole['trial_s']:.3f} |"
-            )
-
-
 def main() -> None:
-    """Search, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, "search", ("highway.mp4", "dusk.mp4", "forest.mp4"))
+    """Search, and print the table of docs/results.md."""
+    parser = options(__doc__, "search", ("highway.mp4", "dusk.mp4", "forest.mp4"))
     parser.add_argument("--part", choices=METHODS, help="only this method")
     parser.add_argument("--trials", type=int, default=40, help="encodes that auto may ask for")
     parser.add_argument("--store", type=Path, default=STORE)
-    parser.add_argument("--stack", default="lite")
     parser.add_argument("--transfer", help="a stack that the search does not see, as onnx:DIR")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
@@ -159,7 +139,7 @@ def main() -> None:
                 row = searched(find_clip(clip), args, method)
                 key = {"clip": name_of(clip), "method": method, "codec": CODEC}
                 results.add(key | {"stack": args.stack, "seed": args.seed, **row})
-    print_table(args, results)
+    print(search_table(results.rows()))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -43,32 +43,25 @@ class Task:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def add_options(
-    parser: argparse.ArgumentParser, name: str, clips: Sequence[str] = ("highway.mp4",)
-) -> None:
-    """Add the options that every benchmark with tasks has; ``name`` is that of its results file."""
+def options(description: str, name: str, clips: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser with the options of every benchmark; ``name`` is that of its results file."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", nargs="+", default=list(clips), help="names or paths")
     parser.add_argument("--parallel", type=int, default=1, help="tasks at once")
     parser.add_argument("--threads", type=int, default=1, help="threads of each task")
     parser.add_argument("--go-on", action="store_true", help="skip tasks that have results")
     parser.add_argument("--name", default=name, help="name of the results file")
     parser.add_argument("--folder", type=Path, help="folder of the results file")
+    parser.add_argument("--stack", default="lite")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
 
 
 def find_clip(name: str) -> Path:
     """Return the path of a clip beside the checkout by its name, or of any clip by its path."""
     return path if (path := CLIPS / name).exists() else Path(name)
-
-
-def rows_of(results: Results, key: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of one task's latest run, oldest first."""
-    return latest([row for row in results.rows() if not row.get("summary")], key)
-
-
-def latest(rows: Iterable[Row], key: Mapping[str, Any]) -> list[Row]:
-    """Return those rows of a key's latest run."""
-    found = [row for row in rows if matches(row, key)]
-    return [row for row in found if row["run"] == found[-1]["run"]]
 
 
 def matches(row: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
@@ -77,15 +70,15 @@ def matches(row: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
     return all(name in row and row[name] == value for name, value in plain.items())
 
 
-def run_tasks(tasks: Iterable[Task], results: Results, args: argparse.Namespace) -> None:
+def run_tasks(tasks: list[Task], results: Results, args: argparse.Namespace) -> None:
     """Run the tasks, several at once; each one's rows are appended when it ends.
 
     Raises:
         SystemExit: a task failed (the others were run), or Ctrl-C.
     """
-    tasks = list(tasks)
     if args.go_on:
-        tasks = [task for task in tasks if not rows_of(results, task.key)]
+        there = results.rows()
+        tasks = [task for task in tasks if not any(matches(row, task.key) for row in there)]
     print(f"{len(tasks)} tasks to do", file=sys.stderr)
     failed = []
     lock = threading.Lock()

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from common import HERE, Results, twinlitenet
 from measure import name_of, opened, row_of
+from readme_tables import transfer_table
 from seesame.codecs.registry import codec_by_id
 from seesame.metric.evaluator import evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.perception.registry import load_stack
 from seesame.video.clip import Clip
-from tasks import Row, Task, add_options, latest, run_tasks
+from tasks import Row, Task, matches, options, run_tasks
 
 AV1: Row = {"preset": 4, "scale": 0.5, "gop": 240, "up": "lanczos"}
 CRFS = (38, 44, 50, 55, 60)
@@ -81,47 +83,23 @@ def tasks_of(args: argparse.Namespace) -> list[Task]:
     return made
 
 
-def name(row: Row) -> str:
-    """Return what names a file beside its codec."""
-    if row["kind"] == "av1":
-        return f"CRF {row['crf']}"
-    return f"pixel weight {row['pixel_weight']:g}"
-
-
 def found_rows(tasks: list[Task], results: Results) -> list[Row]:
     """Return the latest row of each task that has one."""
-    every = [row for row in results.rows() if not row.get("augment")]
-    return [row for one in tasks for row in latest(every, one.key)]
-
-
-def print_table(rows: list[Row]) -> None:
-    """Print a line for each file."""
-    print("| clip | codec | settings | bytes | score | transfer | PSNR | MS-SSIM |")
-    print("|---|---|---|---:|---:|---:|---:|---:|")
-    for row in rows:
-        print(
-            f"| {row['clip']} | {row['kind']} | {name(row)} | {row['bytes']:,} "
-            f"| {row['score']:.3f} | {row['transfer']:.4f} | {row['psnr']:.1f} "
-            f"| {row['ms_ssim']:.3f} |"
-        )
+    every = [row for row in reversed(results.rows()) if not row.get("augment")]
+    found = (next((row for row in every if matches(row, one.key)), None) for one in tasks)
+    return [row for row in found if row is not None]
 
 
 def draw(rows: list[Row], clips: list[str], path: Path) -> None:
     """Draw score against transfer for each clip; each file has its CRF or weight, and its PSNR."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    size = {"figsize": (5.2 * len(clips), 4.4), "layout": "constrained"}
-    figure, axes = plt.subplots(1, len(clips), squeeze=False, **size)
+    figure = Figure(figsize=(5.2 * len(clips), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(clips), squeeze=False)
     for axis, clip in zip(axes[0], clips, strict=True):
         panel(axis, [row for row in rows if row["clip"] == clip])
         axis.set_title(clip)
     axes[0][0].set_ylabel("pixels whose class changes for TwinLiteNet")
     axes[0][0].legend(fontsize=8, framealpha=0.9)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
     print(f"wrote {path}")
 
 
@@ -154,26 +132,20 @@ def across(rows: list[Row]) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    """Run the tasks; print the table, or draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, "transfer", ("highway.mp4", "dusk.mp4"))
+    """Run the tasks, print the table of docs/transfer.md and, if asked, draw."""
+    parser = options(__doc__, "transfer", ("highway.mp4", "dusk.mp4"))
     parser.add_argument("--kinds", nargs="+", choices=list(COLOURS), default=list(COLOURS))
     parser.add_argument("--steps", type=int, help="training steps instead of a time")
     parser.add_argument("--table", action="store_true", help="run nothing; print the table")
     parser.add_argument("--plot", action="store_true", help="run nothing; draw")
-    parser.add_argument("--stack", default="lite")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     results = Results(args.name, append=True, folder=args.folder)
     tasks = tasks_of(args)
     if not args.table and not args.plot:
         run_tasks(tasks, results, args)
-    rows = found_rows(tasks, results)
-    print_table(rows)
+    print(transfer_table(results.rows()))
     if args.plot:
-        draw(rows, [name_of(clip) for clip in args.clips], PLOT)
+        draw(found_rows(tasks, results), [name_of(clip) for clip in args.clips], PLOT)
 
 
 if __name__ == "__main__":

@@ -200,13 +200,9 @@ def test_much_output(submit: Submit, judge: Judge, isolate: bool) -> None:
     assert "wrote more than 67,108,864 bytes" in verdict(judge(folder, QUICK, isolate))
 
 
-def test_much_output_in_many_files(submit: Submit, judge: Judge) -> None:
-    folder = submit('for i in {1..2000}; do head -c 10M /dev/zero > "$2/$i"; done')
-    assert "wrote more than 67,108,864 bytes" in verdict(judge(folder))
-
-
-def test_much_output_elsewhere(submit: Submit, judge: Judge) -> None:
-    folder = submit("for i in {1..2000}; do head -c 10M /dev/zero > /tmp/$i; done")
+@pytest.mark.parametrize("place", ['"$2/$i"', "/tmp/$i"], ids=["many-files", "elsewhere"])
+def test_much_output_in_many_files(submit: Submit, judge: Judge, place: str) -> None:
+    folder = submit(f"for i in {{1..2000}}; do head -c 10M /dev/zero > {place}; done")
     assert "wrote more than 67,108,864 bytes" in verdict(judge(folder))
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from leaderboard_reports import refused, report, write
+from pages import DESK, PHONE, fits, watched
 from PIL import Image
 
 from seesame.contest.entries import read_entries
 from seesame.contest.leaderboard import boards, published, render_page
 
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
-PHONE, DESK = (390, 844), (1280, 900)
 
 
 @pytest.fixture(scope="module")
@@ -43,26 +43,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Any, file: Path) -> Iterator[Callable[..., Any]]:
-    """Open the page; it must cause no message on the console, no error and no request."""
-    contexts, trouble = [], []
-
-    def opened(size: tuple[int, int] = DESK, scheme: str = "light") -> Any:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: trouble.append(request.url))
-        page.goto(file.as_uri())
-        trouble.remove(file.as_uri())
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert trouble == []
+    """Open the page."""
+    with watched(browser) as visit:
+        yield lambda size=DESK, scheme="light": visit(file, size, scheme)
 
 
 def order(page: Any) -> list[str]:
@@ -148,7 +131,7 @@ def test_nothing_runs_over_the_edge(opened: Callable[..., Any], width: int) -> N
     page = opened((width, 844))
     for button in page.locator("[aria-controls]").all():
         button.click()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(page)
     # Nor is anything clipped or squeezed inside.
     rights = "cells => cells.map(c => c.getBoundingClientRect().right).filter(x => x)"
     edges = page.locator(".entry > td").evaluate_all(rights)

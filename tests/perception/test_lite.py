@@ -22,12 +22,14 @@ from seesame.perception.lite.stack import WEIGHTS, LiteStack
 from seesame.perception.stack import Stack
 
 
+def random_tensors() -> dict[str, torch.Tensor]:
+    nets = {"seg": fold(SegNetLite()), "pose": fold(PoseNetLite())}
+    return {f"{n}.{k}": v for n, net in nets.items() for k, v in net.state_dict().items()}
+
+
 def random_weights(seed: int = 0) -> bytes:
     torch.manual_seed(seed)
-    nets = {"seg": fold(SegNetLite()), "pose": fold(PoseNetLite())}
-    return save(
-        {f"{n}.{k}": v.half() for n, net in nets.items() for k, v in net.state_dict().items()}
-    )
+    return save({name: tensor.half() for name, tensor in random_tensors().items()})
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +124,7 @@ def test_the_nets_are_small() -> None:
 
 @pytest.mark.parametrize("change", ["missing", "extra", "shape", "garbage", "empty"])
 def test_other_weights_are_refused(change: str) -> None:
-    nets = {"seg": fold(SegNetLite()), "pose": fold(PoseNetLite())}
-    tensors = {f"{n}.{k}": v for n, net in nets.items() for k, v in net.state_dict().items()}
+    tensors = random_tensors()
     if change == "missing":
         tensors.pop("pose.out.bias")
     elif change == "extra":

@@ -8,8 +8,8 @@ from typing import Any
 import marked
 import pytest
 from marked import COLOURS, FRAMES, WRONG_PAIR
+from pages import DESK, PHONE, fits, follows, watched
 
-PHONE, DESK = (390, 844), (1280, 900)
 NAMES = ["dark_" + "long_" * 30 + ".ssm", "<img src=x onerror=alert(1)>.ssm"]
 NEAR = 7
 """Levels that WebP may change a flat colour by."""
@@ -26,35 +26,16 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def opened(browser: Any, places: dict[str, Path]) -> Iterator[Callable[..., Any]]:
-    """Open the page; it must cause no message, no error, and no request but for its own chunks."""
-    contexts, trouble = [], []
+    """Open the page in one of its forms, at its first frame."""
+    own = places["folder"].parent.as_uri()
+    with watched(browser, reduced_motion="reduce") as visit:
 
-    def opened(form: str = "file", size: tuple[int, int] = DESK, scheme: str = "light") -> Any:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        own = places["folder"].parent.as_uri()
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("dialog", lambda dialog: trouble.append("dialog"))
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith(own) else trouble.append(r.url),
-        )
-        page.goto(places[form].as_uri())
-        if places[form].as_uri() in trouble:
-            trouble.remove(places[form].as_uri())
-        at(page, 0)
-        return page
+        def opened(form: str = "file", size: tuple[int, int] = DESK, scheme: str = "light") -> Any:
+            page = visit(places[form], size, scheme, own)
+            at(page, 0)
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert trouble == []
+        yield opened
 
 
 def at(page: Any, frame: int) -> None:
@@ -228,9 +209,7 @@ def test_a_hostile_name_is_inert(opened: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_nothing_runs_over_the_edge(opened: Callable[..., Any], size: Any, scheme: str) -> None:
     page = opened("file", size, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(page)
     page.locator("#view-beside").click()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    levels = [int(level) for level in background[4:-1].split(",")]
-    assert (min(levels) > 200) if scheme == "light" else (max(levels) < 60)
+    assert fits(page)
+    assert follows(page, scheme)

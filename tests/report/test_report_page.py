@@ -10,6 +10,7 @@ import marked
 import numpy as np
 import pytest
 from command import Ran
+from pages import data_of
 from PIL import Image
 
 from seesame.metric import evaluate
@@ -22,14 +23,6 @@ from seesame.video.reader import open_clip
 Run = Callable[..., Ran]
 HOSTILE = "<img src=x onerror=alert(1)>.ssm"
 SCRIPT = "</script><script>alert(1)</script>.mp4"
-
-
-def data_of(page: Path) -> dict:
-    """The block of data that the page's script reads."""
-    text = page.read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 @pytest.fixture(scope="module")

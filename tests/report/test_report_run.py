@@ -9,6 +9,7 @@ from typing import Any
 import logs
 import pytest
 from command import Ran
+from pages import data_of
 
 from seesame.cli import report_run
 from seesame.errors import UserError
@@ -24,14 +25,6 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 def parsed(lines: list[dict[str, Any]], extra: bytes = b"") -> reading.Run:
     return parse_run(logs.text(lines).encode() + extra, "run.jsonl")
-
-
-def data_of(page: Path) -> dict[str, Any]:
-    """The block of data that the page's script reads."""
-    text = page.read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 def test_a_log_is_read() -> None:

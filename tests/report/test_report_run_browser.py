@@ -6,11 +6,11 @@ from typing import Any
 
 import logs
 import pytest
+from pages import DESK, PHONE, fits, follows, watched
 
 from seesame.report.run import parse_run
 from seesame.report.run_page import write_run_page
 
-PHONE, DESK = (390, 844), (1280, 900)
 CURVES = 7
 
 
@@ -21,37 +21,23 @@ def write(path: Path, lines: list[dict[str, Any]], live: bool = False) -> None:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Open a page; it must cause no message, no error, and no request but for itself."""
-    contexts, trouble, path = [], [], tmp_path / "run page.html"
+    """Write a page and open it."""
+    path = tmp_path / "run page.html"
+    with watched(browser) as visit:
 
-    def opened(
-        lines: list[dict[str, Any]],
-        size: tuple[int, int] = DESK,
-        scheme: str = "light",
-        live: bool = False,
-    ) -> Any:
-        write(path, lines, live)
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("dialog", lambda dialog: trouble.append("dialog"))
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith(path.as_uri()) else trouble.append(r.url),
-        )
-        page.goto(path.as_uri())
-        page.wait_for_selector("#curve-bytes svg")
-        return page
+        def opened(
+            lines: list[dict[str, Any]],
+            size: tuple[int, int] = DESK,
+            scheme: str = "light",
+            live: bool = False,
+        ) -> Any:
+            write(path, lines, live)
+            page = visit(path, size, scheme)
+            page.wait_for_selector("#curve-bytes svg")
+            return page
 
-    opened.path = path  # type: ignore[attr-defined]
-    yield opened
-    for context in contexts:
-        context.close()
-    assert trouble == []
+        opened.path = path  # type: ignore[attr-defined]
+        yield opened
 
 
 def test_the_curves_are_drawn(opened: Callable[..., Any]) -> None:
@@ -118,7 +104,5 @@ def test_a_silent_run_says_so(opened: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_nothing_runs_over_the_edge(opened: Callable[..., Any], size: Any, scheme: str) -> None:
     page = opened(logs.run(), size, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    levels = [int(level) for level in background[4:-1].split(",")]
-    assert (min(levels) > 200) if scheme == "light" else (max(levels) < 60)
+    assert fits(page)
+    assert follows(page, scheme)

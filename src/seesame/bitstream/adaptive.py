@@ -67,9 +67,14 @@ class Learned(Adaptive):
     _lag = 32
 
     def __init__(self, counts: Counts, strength: int) -> None:
-        if not 0 <= strength <= MAX_STRENGTH:
-            raise ValueError(f"a strength of {strength} is not in 0..{MAX_STRENGTH}")
+        check_strength(strength)
         self._begin(counts.astype(np.int64), TOTAL >> strength, _HALVE_LEARNED_AT)
+
+
+def check_strength(strength: int) -> None:
+    """Raise ValueError for a strength that no table has."""
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise ValueError(f"a strength of {strength} is not in 0..{MAX_STRENGTH}")
 
 
 def learned_bits(symbols: NDArray[np.int32], counts: Counts, strength: int) -> float:

@@ -14,7 +14,7 @@ import constriction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seesame.bitstream.adaptive import MAX_STRENGTH, Adaptive, Learned
+from seesame.bitstream.adaptive import Adaptive, Learned, check_strength
 from seesame.bitstream.tables import (
     MAX_LIMIT,
     NUM_SCALES,
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 Symbols = NDArray[np.int32]
+Table = Callable[[int, int], Counts]
+"""Makes the counts of a symmetric alphabet from a scale index and a limit."""
 
 MAX_UNIFORM = TOTAL
 MAX_ADAPTIVE = 1 << 16
@@ -123,14 +125,9 @@ def _model(counts: Counts) -> Any:
     return constriction.stream.model.Categorical((counts - 1).astype(np.float64), perfect=False)
 
 
-@lru_cache(maxsize=1024)
-def _gaussian_model(scale: int, limit: int) -> Any:
-    return _model(gaussian_counts(scale, limit))
-
-
-@lru_cache(maxsize=1024)
-def _laplace_model(scale: int, limit: int) -> Any:
-    return _model(laplace_counts(scale, limit))
+@lru_cache(maxsize=2048)
+def _symmetric_model(table: Table, scale: int, limit: int) -> Any:
+    return _model(table(scale, limit))
 
 
 @lru_cache(maxsize=1024)
@@ -155,19 +152,17 @@ class SymbolEncoder:
 
     def gaussian(self, symbols: ArrayLike, scale: int, limit: int) -> None:
         """Code symbols in -limit..limit with :func:`gaussian_counts`."""
-        self._symmetric(symbols, limit, _gaussian_model, scale)
+        self._symmetric(symbols, limit, gaussian_counts, scale)
 
     def laplace(self, symbols: ArrayLike, scale: int, limit: int) -> None:
         """Code symbols in -limit..limit with :func:`laplace_counts`."""
-        self._symmetric(symbols, limit, _laplace_model, scale)
+        self._symmetric(symbols, limit, laplace_counts, scale)
 
-    def _symmetric(
-        self, symbols: ArrayLike, limit: int, model: Callable[[int, int], Any], scale: int
-    ) -> None:
+    def _symmetric(self, symbols: ArrayLike, limit: int, table: Table, scale: int) -> None:
         values = _checked(symbols, -limit, limit)
         _check_scale_limit(scale, limit)
         if limit:
-            self._encode(values + np.int32(limit), model(scale, limit))
+            self._encode(values + np.int32(limit), _symmetric_model(table, scale, limit))
 
     def uniform(self, symbols: ArrayLike, size: int) -> None:
         """Code symbols in 0..size-1, all equally likely; size 1..2**24."""
@@ -187,9 +182,8 @@ class SymbolEncoder:
         """
         _check_size(size, MAX_ADAPTIVE)
         values = _checked(symbols, 0, size - 1)
-        if size == 1:
-            return
-        self._learn(values, Adaptive(size))
+        if size > 1:
+            self._learn(values, Adaptive(size))
 
     def learned(self, symbols: ArrayLike, counts: Counts, strength: int) -> None:
         """Code symbols in 0..len(counts)-1 with a table that starts as ``counts`` and learns.
@@ -263,19 +257,17 @@ class SymbolDecoder:
 
     def gaussian(self, count: int, scale: int, limit: int) -> Symbols:
         """Decode ``count`` symbols of :meth:`SymbolEncoder.gaussian`."""
-        return self._symmetric(count, limit, _gaussian_model, scale)
+        return self._symmetric(count, limit, gaussian_counts, scale)
 
     def laplace(self, count: int, scale: int, limit: int) -> Symbols:
         """Decode ``count`` symbols of :meth:`SymbolEncoder.laplace`."""
-        return self._symmetric(count, limit, _laplace_model, scale)
+        return self._symmetric(count, limit, laplace_counts, scale)
 
-    def _symmetric(
-        self, count: int, limit: int, model: Callable[[int, int], Any], scale: int
-    ) -> Symbols:
+    def _symmetric(self, count: int, limit: int, table: Table, scale: int) -> Symbols:
         self._check(count, lambda: _check_scale_limit(scale, limit))
         if not limit:
             return np.zeros(count, np.int32)
-        return self._decode(count, model(scale, limit)) - np.int32(limit)
+        return self._decode(count, _symmetric_model(table, scale, limit)) - np.int32(limit)
 
     def uniform(self, count: int, size: int) -> Symbols:
         """Decode ``count`` symbols of :meth:`SymbolEncoder.uniform`."""
@@ -301,7 +293,7 @@ class SymbolDecoder:
     def learned(self, count: int, counts: Counts, strength: int) -> Symbols:
         """Decode ``count`` symbols of :meth:`SymbolEncoder.learned`."""
         self._check(count, lambda: _check_counts(counts))
-        self._check(count, lambda: _check_strength(strength))
+        self._check(count, lambda: check_strength(strength))
         if len(counts) == 1:
             return np.zeros(count, np.int32)
         return self._learn(count, Learned(counts, strength))
@@ -374,11 +366,6 @@ def _checked(symbols: ArrayLike, least: int, most: int) -> Symbols:
 def _check_scale_limit(scale: int, limit: int) -> None:
     if not 0 <= scale < NUM_SCALES or not 0 <= limit <= MAX_LIMIT:
         raise ValueError(f"scale {scale} or limit {limit} is out of range")
-
-
-def _check_strength(strength: int) -> None:
-    if not 0 <= strength <= MAX_STRENGTH:
-        raise ValueError(f"a strength of {strength} is not in 0..{MAX_STRENGTH}")
 
 
 def _check_size(size: int, most: int) -> None:

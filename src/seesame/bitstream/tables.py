@@ -34,7 +34,7 @@ def sigma(scale: int) -> float:
     It is a Gaussian's sigma or a Laplace's b, in symbol steps. For people only: tables are made
     from the index itself.
     """
-    return float(2.0 ** (_checked_scale(scale) / 8 - 4))
+    return float(2.0 ** (_checked("scale", scale, NUM_SCALES - 1) / 8 - 4))
 
 
 @lru_cache(maxsize=4096)
@@ -53,8 +53,8 @@ def gaussian_counts(scale: int, limit: int) -> Counts:
         ValueError: scale or limit out of range.
     """
     # 1 / (2 sigma**2) = 2 ** (7 - scale / 4); the ratio of neighbours falls geometrically.
-    ratio = exp_of_power(56 - 2 * _checked_scale(scale))
-    return _symmetric(ratio, ratio * ratio >> _BITS, _checked_limit(limit))
+    ratio = exp_of_power(56 - 2 * _checked("scale", scale, NUM_SCALES - 1))
+    return _symmetric(ratio, ratio * ratio >> _BITS, _checked("limit", limit, MAX_LIMIT))
 
 
 @lru_cache(maxsize=4096)
@@ -63,8 +63,8 @@ def laplace_counts(scale: int, limit: int) -> Counts:
 
     Arguments, result and errors are those of :func:`gaussian_counts`.
     """
-    ratio = exp_of_power(32 - _checked_scale(scale))
-    return _symmetric(ratio, 1 << _BITS, _checked_limit(limit))
+    ratio = exp_of_power(32 - _checked("scale", scale, NUM_SCALES - 1))
+    return _symmetric(ratio, 1 << _BITS, _checked("limit", limit, MAX_LIMIT))
 
 
 def exp_of_power(eighths: int) -> int:
@@ -133,13 +133,7 @@ def counts_from_weights(weights: NDArray[np.int64], remainder: int) -> Counts:
     return counts
 
 
-def _checked_scale(scale: int) -> int:
-    if not 0 <= scale < NUM_SCALES:
-        raise ValueError(f"scale {scale} is not in 0..{NUM_SCALES - 1}")
-    return operator.index(scale)  # a numpy integer would overflow in the integer arithmetic
-
-
-def _checked_limit(limit: int) -> int:
-    if not 0 <= limit <= MAX_LIMIT:
-        raise ValueError(f"limit {limit} is not in 0..{MAX_LIMIT}")
-    return operator.index(limit)
+def _checked(name: str, value: int, most: int) -> int:
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} {value} is not in 0..{most}")
+    return operator.index(value)  # a numpy integer would overflow in the integer arithmetic

@@ -116,7 +116,7 @@ def _folder(
     from seesame.files import check_output, reserved
     from seesame.jobs.demo import file_names
 
-    made = not out.exists()
+    there = out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
         with reserved(out / "demo.json", overwrite, inputs=inputs):
@@ -125,7 +125,7 @@ def _folder(
                 check_output(out / name, overwrite, inputs=inputs)
             yield
     finally:
-        if made and not any(out.iterdir()):
+        if not there and not any(out.iterdir()):
             out.rmdir()
 
 

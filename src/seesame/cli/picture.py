@@ -1,6 +1,5 @@
 """The demo's picture: source and decoded frames, their classes, and where these differ."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 
 SHADE = 0.35
 """Brightness of the frame behind the marked differences, 0..1."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One decoded clip in the picture."""
-
-    label: str
-    figures: str
-    clip: "Clip"
 
 
 def frame_at(clip: "Clip", index: int) -> "Frames":
@@ -63,71 +53,50 @@ def differences(frame: "Frames", differs: NDArray[np.bool_]) -> "Frames":
 
 def draw_rows(path: Path, bench: "Workbench", rows: "list[Row]") -> None:
     """Draw a frame a quarter into the clip, and the same of every row's file, into a PNG."""
+    from matplotlib.figure import Figure
+
     from seesame.decoders import decode_file
     from seesame.jobs.roundtrip import describe
 
     assert bench.stack is not None
     assert bench.path is not None
-    index = bench.clip.num_frames // 4 * 2 + 1
-    shown = []
-    for row in rows:
-        score = row.outcome.score
-        figures = f"{row.outcome.bytes:,} bytes · seg {score.seg:.2%} · score {score.total:.3f}"
-        shown.append(Shown(row.label, figures, decode_file(row.path, bench.device)))
-    title = f"{bench.path.name}, {describe(bench.clip)}; frame {index}, stack {bench.stack.name}"
-    draw(path, title, bench.clip, shown, index, bench.stack, bench.device)
-
-
-def draw(
-    path: Path,
-    title: str,
-    source: "Clip",
-    shown: list[Shown],
-    index: int,
-    stack: "Stack",
-    device: str,
-) -> None:
-    """Draw one frame of the source and of each decoded clip into a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    source, stack, device = bench.clip, bench.stack, bench.device
+    index = source.num_frames // 4 * 2 + 1
     frame = frame_at(source, index)
     seen = classes_of(frame, stack, device)
     aspect = source.height / source.width
-    rows = 1 + len(shown)
-    figure = Figure(
-        figsize=(13.5, rows * (4.4 * aspect + 0.42) + 0.5), dpi=100, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    size = (13.5, (1 + len(rows)) * (4.4 * aspect + 0.42) + 0.5)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    title = f"{bench.path.name}, {describe(source)}; frame {index}, stack {stack.name}"
     figure.suptitle(title, fontsize=12)
-    axes = figure.subplots(rows, 3, squeeze=False)
-    _show(axes[0, 0], frame, "source")
-    _show_classes(axes[0, 1], seen, aspect, "classes that the stack finds")
-    _legend(axes[0, 2], stack.classes)
-    for row, item in zip(axes[1:], shown, strict=True):
-        decoded = frame_at(item.clip, index)
+    (first, *others) = figure.subplots(1 + len(rows), 3, squeeze=False)
+    _show(first[0], frame, "source")
+    _show_classes(first[1], seen, aspect)
+    _legend(first[2], stack.classes)
+    for axes, row in zip(others, rows, strict=True):
+        decoded = frame_at(decode_file(row.path, device), index)
         again = classes_of(decoded, stack, device)
         differs = seen != again
-        _show(row[0], decoded, f"{item.label}\n{item.figures}")
-        _show_classes(row[1], again, aspect, "classes that the stack finds")
-        _show(row[2], differences(frame, differs), f"differs here: {differs.mean():.2%} of pixels")
+        score = row.outcome.score
+        figures = f"{row.outcome.bytes:,} bytes · seg {score.seg:.2%} · score {score.total:.3f}"
+        _show(axes[0], decoded, f"{row.label}\n{figures}")
+        _show_classes(axes[1], again, aspect)
+        marked = differences(frame, differs)
+        _show(axes[2], marked, f"differs here: {differs.mean():.2%} of pixels")
     figure.savefig(path, format="png")
 
 
-def _show(axis: Any, image: "Frames", title: str) -> None:
-    axis.imshow(image, interpolation="antialiased")
+def _show(axis: Any, image: "Frames", title: str, **style: Any) -> None:
+    axis.imshow(image, **{"interpolation": "antialiased"} | style)
     axis.set_title(title, fontsize=10)
     axis.axis("off")
 
 
-def _show_classes(axis: Any, classes: NDArray[np.int64], aspect: float, title: str) -> None:
-    axis.imshow(
-        PALETTE[classes % len(PALETTE)],
-        interpolation="nearest",
-        aspect=aspect * classes.shape[1] / classes.shape[0],
-    )
-    axis.set_title(title, fontsize=10)
-    axis.axis("off")
+def _show_classes(axis: Any, classes: NDArray[np.int64], aspect: float) -> None:
+    colours = PALETTE[classes % len(PALETTE)]
+    shape = aspect * classes.shape[1] / classes.shape[0]
+    style = {"interpolation": "nearest", "aspect": shape}
+    _show(axis, colours, "classes that the stack finds", **style)
 
 
 def _legend(axis: Any, classes: tuple[str, ...]) -> None:

@@ -38,16 +38,16 @@ def report_run(place: Path, out: Path | None, *, watch: bool, json: bool, overwr
         raise UserError(f"{place}: holds no run.jsonl; a training encode keeps one while it runs")
     if out is not None and (out.suffix.lower() not in PAGES or out.is_dir()):
         raise UserError(f"{out}: the page of a run is one file; name it {out.stem}.html")
-    page = out or default_page(place, log)
+    page = out or _default_page(place, log)
     with reserved(page, overwrite, inputs=[log]):
         if watch:
             _watch(log, page, json)
             return
-        with opened(log) as file:
+        with _opened(log) as file:
             _print(_write(page, _read(file, log), log, live=False), page, json)
 
 
-def default_page(place: Path, log: Path) -> Path:
+def _default_page(place: Path, log: Path) -> Path:
     """Return the page's name in the current folder, after that of the encode."""
     from seesame.files import beside
     from seesame.runlog import RUN_FILE
@@ -57,7 +57,7 @@ def default_page(place: Path, log: Path) -> Path:
     return Path(beside(folder if inside else log, ".run.html").name)
 
 
-def opened(log: Path) -> BinaryIO:
+def _opened(log: Path) -> BinaryIO:
     """Open the log for reading. Raises UserError."""
     try:
         return log.open("rb")
@@ -77,7 +77,7 @@ def _watch(log: Path, page: Path, json: bool) -> None:
     run: Run | None = None
     told = False
     try:
-        for run in followed(log):
+        for run in _followed(log):
             summary = _write(page, run, log, live=not run.ended)
             if json:
                 _print(summary, page, json)
@@ -91,13 +91,13 @@ def _watch(log: Path, page: Path, json: bool) -> None:
         _print(summary, page, json)
 
 
-def followed(log: Path) -> Iterator["Run"]:
+def _followed(log: Path) -> Iterator["Run"]:
     """Yield the run of a log, again whenever it has grown, until it has ended.
 
     The file is kept open: a work folder is removed when its encode is done, and the last lines are
     still to be read. A run that begins anew in its place is followed as well.
     """
-    file, size = opened(log), -1
+    file, size = _opened(log), -1
     try:
         while True:
             status = os.fstat(file.fileno())
@@ -111,7 +111,7 @@ def followed(log: Path) -> Iterator["Run"]:
                 return
             elif log.exists() and not os.path.samestat(status, log.stat()):
                 file.close()
-                file, size = opened(log), -1
+                file, size = _opened(log), -1
                 continue
             time.sleep(LOOK_EVERY)
     finally:

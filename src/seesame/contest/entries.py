@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from math import isclose, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seesame.contest.limits import ReportLimits
 from seesame.contest.submission import FORMAT, REPORT_JSON, Uncounted
@@ -19,6 +19,8 @@ MAX_WHOLE = 1 << 53
 """The largest count: above it, not every whole number is a float or a number of JavaScript."""
 DECIMALS = 6
 """Decimals of a score, at least; as many more as tell apart the scores of a board."""
+_TEXTS = ("bench", "stack", "fingerprint", "axis", "device", "decoder", "network", "seesame")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _entry(folder: Path, raw: dict[str, Any], limits: ReportLimits) -> Entry:
     if (verdict == "scored") != scored:
         raise _Wrong("verdict and scored contradict each other")
     # A submission that was refused may have come to an end before these were known.
-    text: Callable[..., str] = _text if scored else _text_or_none
+    known = [key for key in _TEXTS if scored or raw.get(key) is not None]
     videos, uncounted = (_items(raw, key, scored, limits.items) for key in ("videos", "uncounted"))
     entry = Entry(
         folder=folder,
@@ -166,24 +168,17 @@ def _entry(folder: Path, raw: dict[str, Any], limits: ReportLimits) -> Entry:
         verdict=verdict,
         figures=_figures(raw) if scored else None,
         videos=tuple((_text(v, "name"), _figures(v)) for v in videos),
-        compressed_bytes=_whole_or_none(raw, "compressed_bytes"),
-        source_bytes=_whole_or_none(raw, "source_bytes"),
-        bench=text(raw, "bench"),
-        stack=text(raw, "stack"),
-        fingerprint=text(raw, "fingerprint"),
+        compressed_bytes=_optional(_whole, raw, "compressed_bytes"),
+        source_bytes=_optional(_whole, raw, "source_bytes"),
         official=_flag(raw, "official") if scored else raw.get("official") is True,
-        axis=text(raw, "axis"),
-        device=text(raw, "device"),
-        decoder=text(raw, "decoder"),
-        network=text(raw, "network"),
-        inflate_seconds=_number_or_none(raw, "inflate_seconds"),
-        uncounted_bytes=_whole_or_none(raw, "uncounted_bytes") or 0,
+        inflate_seconds=_optional(_number, raw, "inflate_seconds"),
+        uncounted_bytes=_optional(_whole, raw, "uncounted_bytes") or 0,
         uncounted=tuple(
             Uncounted(_text(item, "path"), _whole(item, "bytes"), _text(item, "why"))
             for item in uncounted
         ),
         date=_date(raw),
-        seesame=text(raw, "seesame"),
+        **dict.fromkeys(_TEXTS, "") | {key: _text(raw, key) for key in known},
     )
     if entry.figures:
         _agree(entry, entry.figures, limits.tolerance)
@@ -212,15 +207,15 @@ def _figures(raw: dict[str, Any]) -> Figures:
     )
 
 
+def _optional(read: Callable[[dict[str, Any], str], T], raw: dict[str, Any], key: str) -> T | None:
+    return None if raw.get(key) is None else read(raw, key)
+
+
 def _text(raw: dict[str, Any], key: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str):
         raise _Wrong(f"{key} must be text")
     return printable(value)
-
-
-def _text_or_none(raw: dict[str, Any], key: str) -> str:
-    return "" if raw.get(key) is None else _text(raw, key)
 
 
 def _date(raw: dict[str, Any]) -> str:
@@ -247,19 +242,11 @@ def _number(raw: dict[str, Any], key: str, most: float = 1e12) -> float:
     return float(value)
 
 
-def _number_or_none(raw: dict[str, Any], key: str) -> float | None:
-    return None if raw.get(key) is None else _number(raw, key)
-
-
 def _whole(raw: dict[str, Any], key: str, least: int = 0) -> int:
     value = raw.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_WHOLE:
         raise _Wrong(f"{key} must be a whole number, {least} or more")
     return value
-
-
-def _whole_or_none(raw: dict[str, Any], key: str) -> int | None:
-    return None if raw.get(key) is None else _whole(raw, key)
 
 
 def _items(raw: dict[str, Any], key: str, needed: bool, most: int) -> list[dict[str, Any]]:

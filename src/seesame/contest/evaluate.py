@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -33,6 +33,7 @@ from seesame.contest.submission import (
 )
 from seesame.contest.videos import Video, inflated_name
 from seesame.contest.watch import Outcome
+from seesame.context import Progress, no_progress
 from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs, holdable
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
@@ -43,8 +44,6 @@ from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 from seesame.video.raw import RawClip
 from seesame.video.reader import open_clip
-
-Progress = Callable[[float, str], None]
 
 
 class DiskSpaceError(UserError):
@@ -102,7 +101,7 @@ def evaluate_submission(
     *,
     isolate: bool = True,
     work: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Result:
     """Judge one submission; nothing of it is left but the result.
 
@@ -120,7 +119,6 @@ def evaluate_submission(
         DiskSpaceError: the disk has no space for the raw videos.
         UserError: no such folder, or a source video that cannot be read.
     """
-    tell = progress or (lambda share, text: None)
     submission: Submission | None = None
     outcome: Outcome | None = None
     try:
@@ -130,17 +128,12 @@ def evaluate_submission(
         ) as temporary:
             workspace = _lay_out(Path(temporary) / "contest", submission, bench)
             limits = _limits(limits or Limits(), bench, workspace)
-            tell(0.0, "inflate.sh")
-            outcome = run_inflate(
-                workspace,
-                limits,
-                isolate=isolate,
-                hidden=(bench.folder, folder),
-                gpu=bench.device.startswith("cuda"),
-            )
+            progress(0.0, "inflate.sh")
+            hidden, gpu = (bench.folder, folder), bench.device.startswith("cuda")
+            outcome = run_inflate(workspace, limits, isolate=isolate, hidden=hidden, gpu=gpu)
             _check_outcome(outcome)
             raws = [_check_raw(workspace, video) for video in bench.videos]
-            videos = _score(raws, submission, bench, tell)
+            videos = _score(raws, submission, bench, progress)
     except SubmissionError as error:
         return Result(folder.resolve().name, str(error), submission, outcome)
     total = combine([evaluation for _, evaluation in videos])
@@ -162,11 +155,8 @@ def combine(evaluations: list[Evaluation]) -> Evaluation:
     first = evaluations[0]
     seg = np.concatenate([evaluation.seg for evaluation in evaluations])
     pose = np.concatenate([evaluation.pose for evaluation in evaluations])
-    score = Score(
-        seg=float(seg.mean(dtype=np.float64)),
-        pose=float(pose.mean(dtype=np.float64)),
-        rate=first.score.rate,
-    )
+    means = [float(values.mean(dtype=np.float64)) for values in (seg, pose)]
+    score = Score(means[0], means[1], first.score.rate)
     return replace(first, score=score, seg=seg, pose=pose)
 
 
@@ -186,9 +176,8 @@ def _lay_out(folder: Path, submission: Submission, bench: Bench) -> Workspace:
     for place in (workspace.archive, workspace.out, workspace.tmp):
         place.mkdir(parents=True)
     copy_scripts(submission, workspace.scripts)
-    unpack(
-        submission.folder / ARCHIVE, workspace.archive, ArchiveLimits().bytes(bench.source_bytes)
-    )
+    most = ArchiveLimits().bytes(bench.source_bytes)
+    unpack(submission.folder / ARCHIVE, workspace.archive, most)
     names = "".join(f"{video.name}\n" for video in bench.videos)
     workspace.names.write_text(names, encoding="utf-8", errors="surrogateescape")
     module = files("seesame.contest").joinpath("frame_utils.py").read_text(encoding="utf-8")
@@ -258,15 +247,15 @@ def _score(
         for raw, video in zip(raws, bench.videos, strict=True)
     ]
     found = []
+    results: Iterator[Evaluation]
     with ExitStack() as exits:
         if jobs == 1:
-            results = (
-                _score_one(task, _part(tell, i, len(tasks), f"video {i + 1} of {len(tasks)}, "))
-                for i, task in enumerate(tasks)
-            )
+            count = len(tasks)
+            parts = [_part(tell, i, count, f"video {i + 1} of {count}, ") for i in range(count)]
+            results = map(_score_one, tasks, parts)
         else:
             pool = exits.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
-            results = (result for result in pool.map(_score_in_process, tasks))
+            results = pool.map(_score_in_process, tasks)
         for task, result in zip(tasks, results, strict=True):
             found.append((task.video.name, result))
             tell(len(found) / len(tasks), f"video {len(found)} of {len(tasks)}")
@@ -281,19 +270,16 @@ def _part(tell: Progress, index: int, count: int, label: str) -> Progress:
 def _score_in_process(task: _Task) -> Evaluation:
     torch.set_num_threads(task.threads)
     keep_freed_memory()
-    return _score_one(task, None)
+    return _score_one(task, no_progress)
 
 
-def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
+def _score_one(task: _Task, progress: Progress) -> Evaluation:
     bench, video = task.bench, task.video
     stack = loaded_stack(bench.stack, bench.device)
     source = open_clip(video.path)
     reference: Clip | ReferenceOutputs = source
-    scoring = progress
     if bench.cached and holdable(source, stack):
-        reading = None
-        if progress is not None:
-            reading, scoring = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
+        reading, progress = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
         reference = cached_reference_outputs(
             video.path, source, stack, device=bench.device, progress=reading
         )
@@ -305,5 +291,5 @@ def _score_one(task: _Task, progress: Progress | None) -> Evaluation:
         task.compressed_bytes,
         source_bytes=bench.source_bytes,
         device=bench.device,
-        progress=scoring,
+        progress=progress,
     )

@@ -38,12 +38,10 @@ def yuv420_to_rgb(frame: av.VideoFrame) -> Tensor:
     """
     if frame.format.name not in ("yuv420p", "yuvj420p"):
         raise ValueError(f"yuv420_to_rgb needs a yuv420p frame, not {frame.format.name}")
-    planes = [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
-            :, : plane.width
-        ]
-        for plane in frame.planes
-    ]
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        planes.append(rows[:, : plane.width])
     return torch.from_numpy(colour.yuv420_to_rgb(*planes))
 
 
@@ -92,9 +90,8 @@ class VideoDataset(IterableDataset[tuple[str, int, Tensor]]):
     ) -> None:
         super().__init__()
         if format is not None:
-            file_names = [
-                str(Path(name).with_suffix(f".{format.lstrip('.')}")) for name in file_names
-            ]
+            suffix = f".{format.lstrip('.')}"
+            file_names = [str(Path(name).with_suffix(suffix)) for name in file_names]
         self.all_file_names = list(file_names)
         self.data_dir, self.batch_size, self.device = Path(data_dir), batch_size, device
         self.num_threads, self.seed = num_threads, seed

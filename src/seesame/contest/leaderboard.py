@@ -1,6 +1,7 @@
 """The leaderboard: submissions measured on the same bench, ranked, as data and as an HTML page."""
 
 import tomllib
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,13 +106,8 @@ def _board(bench: str, entries: list[Entry]) -> Board:
         score = entry.figures.score if entry.figures else inf
         return score, entry.name, str(entry.folder)
 
-    rows: list[Row] = []
-    for place, entry in enumerate(sorted(entries, key=order), start=1):
-        before = rows[-1] if rows else None
-        if entry.figures is None:
-            rows.append(Row(None, entry))
-        elif before and before.entry.figures and before.entry.figures.score == entry.figures.score:
-            rows.append(Row(before.rank, entry))
-        else:
-            rows.append(Row(place, entry))
-    return Board(bench, tuple(rows))
+    def rank(entry: Entry) -> int | None:
+        return bisect_left(scores, entry.figures.score) + 1 if entry.figures else None
+
+    scores = sorted(entry.figures.score for entry in entries if entry.figures)
+    return Board(bench, tuple(Row(rank(entry), entry) for entry in sorted(entries, key=order)))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -17,10 +17,9 @@ from seesame.bitstream.container import Container
 from seesame.contest.archive import pack_files
 from seesame.contest.inflate import entry_name
 from seesame.contest.submission import ARCHIVE, SCRIPT
+from seesame.context import Progress, no_progress
 from seesame.errors import UserError
 from seesame.files import SUBMISSION_FOLDER, replacing, reserved
-
-Progress = Callable[[float, str], None]
 
 _GIVEN = ("torch", "numpy", "av")
 """Modules that the challenge's own environment has, and that are never installed."""
@@ -96,10 +95,7 @@ class Packed:
 
 
 def pack(
-    files: Sequence[Path],
-    folder: Path,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    files: Sequence[Path], folder: Path, overwrite: bool = False, progress: Progress = no_progress
 ) -> Packed:
     """Make a submission's folder of one .ssm file a video, in the order of the names' file.
 
@@ -135,9 +131,7 @@ def pack(
     return Packed(folder, size, sum(map(len, payloads.values())))
 
 
-def _copy_decoder(
-    target: Path, payloads: Mapping[str, bytes], progress: Progress | None
-) -> set[str]:
+def _copy_decoder(target: Path, payloads: Mapping[str, bytes], progress: Progress) -> set[str]:
     """Copy the modules that decoding the payloads imports.
 
     Returns:
@@ -164,7 +158,7 @@ def _copy_decoder(
     return found - {_SPEED_ONLY}
 
 
-def _imported(root: Path, files: Sequence[Path], progress: Progress | None) -> set[str]:
+def _imported(root: Path, files: Sequence[Path], progress: Progress) -> set[str]:
     """Return the modules that decoding the files with the package in ``root`` imports.
 
     Raises:
@@ -185,7 +179,7 @@ def _imported(root: Path, files: Sequence[Path], progress: Progress | None) -> s
         for line in process.stdout:
             values = json.loads(line)
             modules |= set(values.get("modules", ()))
-            if progress is not None and "share" in values:
+            if "share" in values:
                 progress(values["share"], "decoding with the packed decoder")
         code = process.wait()
         errors.seek(0)
@@ -217,8 +211,6 @@ def _script(modules: set[str]) -> str:
     """Return ``inflate.sh`` of a decoder that imports these modules of other packages."""
     given = [f"{name}={name}" for name in _GIVEN if name in modules]
     where = packages_distributions()
-    pins = [
-        f"{name}={where[name][0]}=={version(where[name][0])}"
-        for name in sorted(modules - set(_GIVEN))
-    ]
+    needed = [(name, where[name][0]) for name in sorted(modules - set(_GIVEN))]
+    pins = [f"{name}={package}=={version(package)}" for name, package in needed]
     return _SCRIPT.replace("@GIVEN@", " ".join(given)).replace("@PINS@", " ".join(pins))

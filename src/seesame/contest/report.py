@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import av
 from seesame import __version__
 from seesame.contest.entries import printable
 from seesame.contest.evaluate import Bench, Result, bench_digest
-from seesame.contest.submission import FORMAT, REPORT, REPORT_JSON, Submission
+from seesame.contest.submission import FORMAT, REPORT, REPORT_JSON
 from seesame.files import replacing, write_text
 from seesame.metric.evaluator import BATCH_PAIRS
 from seesame.metric.report import report_values, text_report
@@ -23,9 +24,8 @@ AXIS = "cpu"
 
 def decoder() -> str:
     """Return the name of the reference frames' decoder, on which every score depends."""
-    return (
-        f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
-    )
+    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {libavcodec}"
 
 
 def contest_text(result: Result, config: Mapping[str, object]) -> str:
@@ -36,9 +36,9 @@ def contest_text(result: Result, config: Mapping[str, object]) -> str:
         config: the first block's lines, which are sorted by key.
     """
     if result.total is None:
-        head = ["=== Evaluation config ===", *(f"  {key}: {config[key]}" for key in sorted(config))]
-        lines = [*head, "=== Evaluation results ===", f"  Not scored: {result.verdict}"]
-        text = "\n".join(lines) + "\n"
+        lines = [f"  {key}: {config[key]}" for key in sorted(config)]
+        results = f"=== Evaluation results ===\n  Not scored: {result.verdict}"
+        text = "\n".join(["=== Evaluation config ===", *lines, results]) + "\n"
     else:
         text = text_report(result.total, config)
     submission = result.submission
@@ -55,9 +55,8 @@ def counted_score(result: Result) -> float | None:
     """Return the score with every byte counted that could be payload; None without a score."""
     if result.total is None or result.submission is None:
         return None
-    return result.total.score.total + 25 * (
-        result.submission.uncounted_bytes / result.total.source_bytes
-    )
+    more = result.submission.uncounted_bytes / result.total.source_bytes
+    return result.total.score.total + 25 * more
 
 
 def contest_values(
@@ -68,6 +67,7 @@ def contest_values(
     figures = ("score", "seg", "pose", "rate", "samples")
     values = {} if total is None else report_values(total)
     submission = result.submission
+    files = submission.uncounted if submission else ()
     return {
         "format": FORMAT,
         "name": result.name,
@@ -83,7 +83,8 @@ def contest_values(
         "device": bench.device,
         "axis": AXIS,
         "bench": bench_digest(bench, fingerprint, decoder()),
-        **_uncounted(submission),
+        "uncounted_bytes": sum(file.bytes for file in files),
+        "uncounted": [asdict(file) for file in files],
         "score_with_uncounted": counted_score(result),
         "inflate_seconds": outcome and outcome.seconds,
         "inflate_peak_memory": outcome and outcome.peak_memory,
@@ -153,11 +154,3 @@ def write_reports(
 def json_text(values: Mapping[str, Any]) -> str:
     """Return one JSON object on one line."""
     return json.dumps(values, allow_nan=False, default=str) + "\n"
-
-
-def _uncounted(submission: Submission | None) -> dict[str, Any]:
-    files = submission.uncounted if submission else ()
-    return {
-        "uncounted_bytes": sum(file.bytes for file in files),
-        "uncounted": [{"path": f.path, "bytes": f.bytes, "why": f.why} for f in files],
-    }

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from seesame.contest.interpreter import interpreter, is_below
@@ -37,7 +36,6 @@ class IsolationError(UserError):
     """This machine cannot isolate a script."""
 
 
-@dataclass(frozen=True)
 class Workspace:
     """The folder that a script runs in, laid out as the challenge's repository.
 
@@ -48,38 +46,20 @@ class Workspace:
         name: the submission's.
     """
 
-    folder: Path
-    name: str
-
-    @property
-    def scripts(self) -> Path:
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.scripts = folder / "submissions" / name
         """The copy of the submission's folder."""
-        return self.folder / "submissions" / self.name
-
-    @property
-    def script(self) -> Path:
+        self.script = self.scripts / SCRIPT
         """The script that is run."""
-        return self.scripts / SCRIPT
-
-    @property
-    def archive(self) -> Path:
+        self.archive = self.scripts / UNPACKED
         """The contents of ``archive.zip``."""
-        return self.scripts / UNPACKED
-
-    @property
-    def out(self) -> Path:
+        self.out = self.scripts / INFLATED
         """The folder into which the script puts the raw videos."""
-        return self.scripts / INFLATED
-
-    @property
-    def names(self) -> Path:
+        self.names = folder / "public_test_video_names.txt"
         """The videos to make, one name a line."""
-        return self.folder / "public_test_video_names.txt"
-
-    @property
-    def tmp(self) -> Path:
+        self.tmp = folder / "tmp"
         """The script's ``/tmp``."""
-        return self.folder / "tmp"
 
 
 def why_not_isolated() -> str | None:

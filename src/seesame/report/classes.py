@@ -72,17 +72,13 @@ class Confusion:
             shown = int(self.counts[:, index].sum())
             worst = int(lost[:, index].argmax())
             either = own + shown - kept
-            found.append(
-                ClassLoss(
-                    name,
-                    own,
-                    own / whole,
-                    (own - kept) / own if own else None,
-                    (shown - kept) / own if own else None,
-                    kept / either if either else None,
-                    (worst if self.every_frame else 2 * worst + 1) if lost[worst, index] else None,
-                    int(lost[worst, index]),
-                    int(pixels[worst, index]),
-                )
+            shares = (
+                (own - kept) / own if own else None,
+                (shown - kept) / own if own else None,
+                kept / either if either else None,
             )
+            there = int(lost[worst, index]), int(pixels[worst, index])
+            frame = worst if self.every_frame else 2 * worst + 1
+            place = frame if there[0] else None
+            found.append(ClassLoss(name, own, own / whole, *shares, place, *there))
         return found

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seesame import __version__
 from seesame.metric.evaluator import Evaluation
 from seesame.metric.front import pareto_front
 from seesame.metric.report import report_values
@@ -18,7 +17,7 @@ from seesame.perception.stack import Stack
 from seesame.report.observe import Observed
 from seesame.report.palette import hex_colours
 from seesame.report.plan import Plan
-from seesame.report.render import environment, script_json
+from seesame.report.render import rendered
 from seesame.report.tracks import FOLDER, PER_CHUNK, Tracks
 from seesame.video.clip import Clip
 
@@ -80,7 +79,21 @@ def write_page(
     """
     sizes = tracks.close()
     data = page_data(source, source_name, stack, shown, plan, sizes, tried)
-    text = _render(data, source_name, shown, tracks)
+    confusions = [one.observed.confusion for one in shown]
+    text = rendered(
+        "report.html",
+        data,
+        chunks=tracks.chunks,
+        source_name=source_name,
+        best=min(range(len(shown)), key=lambda i: shown[i].observed.evaluation.score.total),
+        transfers=[
+            (number, other.stack, any(one.transfer[number].score.pose for one in shown))
+            for number, other in enumerate(shown[0].transfer)
+        ],
+        subjects=[one.observed.subject for one in shown],
+        losses=[[asdict(loss) for loss in confusion.losses()] for confusion in confusions],
+        confusions=[confusion.rows() for confusion in confusions],
+    )
     # Half a surrogate pair, from a file's name or its settings, has no form in UTF-8.
     page = place if plan.one_file else place / INDEX
     page.write_text(text, encoding="utf-8", errors="replace")
@@ -165,32 +178,3 @@ def worst_pairs(evaluation: Evaluation, count: int = WORST) -> list[int]:
     """Return the pairs with the highest ``100 seg + sqrt(10 pose)`` of their own, worst first."""
     pairs = 100 * evaluation.seg.astype(np.float64) + np.sqrt(10 * evaluation.pose)
     return [int(index) for index in np.argsort(-pairs, kind="stable")[:count]]
-
-
-def best(shown: Sequence[Shown]) -> int:
-    """Return the number, from 0, of the file with the lowest score."""
-    return min(range(len(shown)), key=lambda i: shown[i].observed.evaluation.score.total)
-
-
-def _render(
-    data: Mapping[str, Any], source_name: str, shown: Sequence[Shown], tracks: Tracks
-) -> str:
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            data=data,
-            json=script_json(data),
-            chunks=tracks.chunks,
-            source_name=source_name,
-            best=best(shown),
-            transfers=[
-                (number, other.stack, any(one.transfer[number].score.pose for one in shown))
-                for number, other in enumerate(shown[0].transfer)
-            ],
-            subjects=[one.observed.subject for one in shown],
-            losses=[[asdict(loss) for loss in one.observed.confusion.losses()] for one in shown],
-            confusions=[one.observed.confusion.rows() for one in shown],
-            version=__version__,
-        )
-    )

@@ -67,9 +67,8 @@ def plan(clip: Clip, files: int, stack: Stack, one_file: bool | None = None) -> 
     Returns:
         None where one file is asked for, but the clip is too long for it.
     """
-    folder = Plan(
-        fitted(clip, SETTINGS.widths[0]), fitted(clip, SETTINGS.difference_width), None, None, False
-    )
+    largest = fitted(clip, SETTINGS.widths[0])
+    folder = Plan(largest, fitted(clip, SETTINGS.difference_width), None, None, False)
     if one_file is False:
         return folder
     height, width = stack.input_size

@@ -59,9 +59,8 @@ class Pictures:
         self._left -= 1
         self._budget -= size
         if size > target:
-            self.quality = max(
-                SETTINGS.least_quality, self.quality - min(16.0, 12 * (size / target - 1))
-            )
+            lower = self.quality - min(16.0, 12 * (size / target - 1))
+            self.quality = max(SETTINGS.least_quality, lower)
         elif size < 0.9 * target:
             self.quality = min(SETTINGS.most_quality, self.quality + 1.0)
 

@@ -3,17 +3,22 @@
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from seesame import __version__
 
 DASH = "\u2013"
 """The text in place of a figure that is absent."""
 
 
-def environment() -> "Environment":
-    """Return the templates, which escape every value that they are given."""
+def rendered(template: str, data: Mapping[str, Any], **values: Any) -> str:
+    """Return a page.
+
+    Args:
+        template: its name; it escapes every value that it is given.
+        data: that the page's script reads.
+        **values: that the template reads beside ``data``.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -23,11 +28,10 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["figure"] = figure
-    made.filters["share"] = share
-    made.filters["clock"] = clock
+    made.filters |= {"figure": figure, "share": share, "clock": clock}
     made.globals["asset"] = asset
-    return made
+    page = made.get_template(template)
+    return page.render(data=data, json=script_json(data), version=__version__, **values)
 
 
 def asset(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -237,15 +236,17 @@ class _Reader:
 
     def _candidate(self, values: dict[str, Any]) -> bool:
         names = ("number", "bytes", "seg", "pose", "rate", "score", "excess")
-        figures = dict(_numbers(values, names))
-        if len(figures) < len(names) or len(self.run.candidates) >= BOUNDS.candidates:
+        found = {name: _number(values.get(name)) for name in names}
+        figures = {name: one for name, one in found.items() if one is not None and one >= 0}
+        run = self.run
+        if len(figures) < len(names) or len(run.candidates) >= BOUNDS.candidates:
             return False
-        self.run.candidates.append(
+        run.candidates.append(
             CandidateLine(
-                t=self.run.t,
+                t=run.t,
                 step=self.step,
-                stage=self.run.stages[-1].name if self.run.stages else "",
-                start=len(self.run.starts),
+                stage=run.stages[-1].name if run.stages else "",
+                start=len(run.starts),
                 number=int(figures.pop("number")),
                 bytes=int(figures.pop("bytes")),
                 best=values.get("best") is True,
@@ -262,14 +263,6 @@ class _Reader:
 
 
 _KINDS = ("begin", "stage", "step", "candidate", "end")
-
-
-def _numbers(values: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    """Yield those of the named values that are numbers, none of them below 0."""
-    for name in names:
-        value = _number(values.get(name))
-        if value is not None and value >= 0:
-            yield name, value
 
 
 def _number(value: Any) -> float | None:

@@ -1,14 +1,13 @@
 """The page of a training run: its curves, its candidates, how far it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seesame import __version__
-from seesame.report.render import environment, script_json
+from seesame.report.render import rendered
 from seesame.report.run import CandidateLine, Run
 
 
@@ -72,7 +71,7 @@ def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
         "learning": [one.learning_rate for one in run.steps],
         **_estimates(run),
     }
-    end = {"t": run.t, "step": run.steps[-1].step if run.steps else 0}
+    summary = run_values(run, name, now)
     return {
         "name": name,
         "live": live,
@@ -84,8 +83,8 @@ def page_data(run: Run, name: str, now: float, live: bool) -> dict[str, Any]:
         "best": None if best is None else run.candidates.index(best),
         "stages": [{"name": one.name, "t": one.t, "step": one.step} for one in run.stages],
         "resumed": [{"t": one.t, "step": one.step} for one in run.starts[1:]],
-        "end": end,
-        "summary": run_values(run, name, now),
+        "end": {"t": run.t, "step": summary["steps"]},
+        "summary": summary,
     }
 
 
@@ -100,18 +99,8 @@ def write_run_page(place: Path, run: Run, name: str, now: float, live: bool = Fa
         live: the page will be replaced, and loads itself again.
     """
     data = page_data(run, name, now, live)
-    text = (
-        environment()
-        .get_template("run.html")
-        .render(
-            data=data,
-            json=script_json(data),
-            run=run,
-            summary=data["summary"],
-            best=run.best,
-            facts=_facts(run),
-            version=__version__,
-        )
+    text = rendered(
+        "run.html", data, run=run, summary=data["summary"], best=run.best, facts=_facts(run)
     )
     place.write_text(text, encoding="utf-8", errors="replace")
 
@@ -174,18 +163,16 @@ def _thinned(count: int) -> list[int]:
 
 def _facts(run: Run) -> list[str]:
     """Return the facts of the run, in short pieces."""
-    about: Mapping[str, Any] = run.about
-    facts = [about.get("codec") or "unknown codec"]
+    about, facts = run.about, [run.about.get("codec") or "unknown codec"]
     if about.get("width") and about.get("height"):
         facts.append(f"{about['width']:.0f}\u00d7{about['height']:.0f}")
-    if about.get("frames"):
-        facts.append(f"{about['frames']:,.0f} frames")
-    if run.source_bytes:
-        facts.append(f"{run.source_bytes:,.0f} bytes")
-    if about.get("stack"):
-        facts.append(f"stack {about['stack']}")
-    if about.get("device"):
-        facts.append(f"on {about['device']}")
-    if about.get("seesame"):
-        facts.append(f"seesame {about['seesame']}")
+    for value, text in (
+        (about.get("frames"), "{:,.0f} frames"),
+        (run.source_bytes, "{:,.0f} bytes"),
+        (about.get("stack"), "stack {}"),
+        (about.get("device"), "on {}"),
+        (about.get("seesame"), "seesame {}"),
+    ):
+        if value:
+            facts.append(text.format(value))
     return facts

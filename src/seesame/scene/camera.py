@@ -28,9 +28,8 @@ class Waves:
         """Return ``count`` waves with lengths between two bounds; ``total`` is the maximum."""
         share = rng.uniform(0.3, 1.0, count)
         length = np.exp(rng.uniform(math.log(shortest), math.log(longest), count))
-        return cls(
-            total * share / share.sum(), 2 * np.pi / length, rng.uniform(0, 2 * np.pi, count)
-        )
+        phase = rng.uniform(0, 2 * np.pi, count)
+        return cls(total * share / share.sum(), 2 * np.pi / length, phase)
 
     def _angle(self, x: Array64 | float) -> Array64:
         return np.asarray(np.multiply.outer(np.asarray(x, np.float64), self.rate) + self.phase)
@@ -125,11 +124,8 @@ class Drive:
         if stop_and_go:  # ((1 - cos)/2)^2 over its mean, written out as two harmonics
             rate = 2 * np.pi / rng.uniform(18, 45)
             phase = rng.uniform(0, 2 * np.pi)
-            self.change = Waves(
-                np.array([-4 / 3, 1 / 3]),
-                np.array([rate, 2 * rate]),
-                np.array([phase + np.pi / 2, 2 * phase + np.pi / 2]),
-            )
+            phases = np.array([phase + np.pi / 2, 2 * phase + np.pi / 2])
+            self.change = Waves(np.array([-4 / 3, 1 / 3]), np.array([rate, 2 * rate]), phases)
         else:
             self.change = Waves.drawn(rng, float(rng.uniform(0.05, 0.45)), 8, 60)
         self.wander = Waves.drawn(rng, room, 6, 40)
@@ -184,14 +180,9 @@ class Drive:
         frame = before.matrix()
         move = frame.T @ np.array([float(north), float(east), -rise])
         turn = frame.T @ after.matrix()
-        return np.array(
-            [
-                *move,
-                math.atan2(turn[2, 1], turn[2, 2]),
-                -math.asin(min(1.0, max(-1.0, turn[2, 0]))),
-                math.atan2(turn[1, 0], turn[0, 0]),
-            ]
-        )
+        roll = math.atan2(turn[2, 1], turn[2, 2])
+        pitch = -math.asin(min(1.0, max(-1.0, turn[2, 0])))
+        return np.array([*move, roll, pitch, math.atan2(turn[1, 0], turn[0, 0])])
 
 
 class View:

@@ -23,9 +23,7 @@ class SceneConfig:
         seed: 0 or more; the same seed gives the same drive at every size.
         light: ``"day"``, ``"dusk"`` or ``"night"``.
         hood: whether the own car is seen at the bottom.
-        focal: focal length in pixels at this width.
         speed: mean speed in m/s, 0 to 60.
-        lanes: lanes in the own direction, 1 to 5.
         traffic: how dense the other cars are, 0 (none) to 1.
         noise: whether the sensor's noise is added.
 
@@ -39,9 +37,7 @@ class SceneConfig:
     seed: int = 0
     light: str | None = None
     hood: bool | None = None
-    focal: float | None = None
     speed: float | None = None
-    lanes: int | None = None
     traffic: float | None = None
     noise: bool = True
 
@@ -52,12 +48,8 @@ class SceneConfig:
             raise ValueError("fps must be 1 or more and seed 0 or more")
         if self.light is not None and self.light not in LIGHTS:
             raise ValueError(f"light must be one of {', '.join(LIGHTS)}, not {self.light!r}")
-        if self.focal is not None and not self.focal > 0:
-            raise ValueError(f"focal must be above 0, not {self.focal}")
         if self.speed is not None and not 0 <= self.speed <= 60:
             raise ValueError(f"speed must be 0 to 60 m/s, not {self.speed}")
-        if self.lanes is not None and not 1 <= self.lanes <= 5:
-            raise ValueError(f"lanes must be 1 to 5, not {self.lanes}")
         if self.traffic is not None and not 0 <= self.traffic <= 1:
             raise ValueError(f"traffic must be 0 to 1, not {self.traffic}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seesame.scene.camera import Course, Drive, Waves
-from seesame.scene.config import SceneConfig
+from seesame.scene.config import LIGHTS, SceneConfig
 
 Colour = tuple[float, float, float]
 WHITE: Colour = (0.88, 0.88, 0.86)
@@ -84,47 +84,39 @@ class Layout:
     focal: float = 910.0
 
 
-def _mix(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
-
-
 def _colour(rng: np.random.Generator, base: Colour, spread: float) -> Colour:
     level = 1 + rng.normal(0, spread)
     r, g, b = (max(0.01, c * level * (1 + rng.normal(0, spread * 0.4))) for c in base)
     return r, g, b
 
 
-def draw(config: SceneConfig) -> tuple[Layout, Course, Drive]:
-    """Draw the layout, the road's course and the drive of a seed."""
+def draw(config: SceneConfig) -> tuple[Layout, Drive]:
+    """Draw the layout and the drive of a seed."""
     rng = np.random.default_rng([config.seed, 11])
     out = Layout()
     out.kind = str(rng.choice(KINDS, p=[0.34, 0.24, 0.18, 0.12, 0.12]))
-    light = str(rng.choice(["day", "dusk", "night"], p=[0.68, 0.14, 0.18]))
+    light = str(rng.choice(LIGHTS, p=[0.68, 0.14, 0.18]))
     out.light = light if config.light is None else config.light
     _draw_road(rng, out, config)
     _draw_sides(rng, out)
     _draw_colours(rng, out)
     _draw_picture(rng, out, config)
-    course, drive = _draw_motion(rng, out, config)
-    return out, course, drive
+    return out, _draw_motion(rng, out, config)
 
 
 def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> None:
     divided = out.kind in ("motorway", "highway")
-    lanes = {
-        "motorway": int(rng.integers(2, 6)),
-        "highway": int(rng.integers(2, 4)),
-        "street": int(rng.integers(1, 3)),
-    }.get(out.kind, 1)
-    lanes = lanes if config.lanes is None else config.lanes
-    wide = _mix(rng, 3.3, 3.9) if divided else _mix(rng, 2.7, 3.6)
+    bounds = {"motorway": (2, 6), "highway": (2, 4), "street": (1, 3)}
+    drawn = {kind: int(rng.integers(*bound)) for kind, bound in bounds.items()}
+    lanes = drawn.get(out.kind, 1)
+    wide = rng.uniform(3.3, 3.9) if divided else rng.uniform(2.7, 3.6)
     out.lane_width = wide
     own = int(rng.integers(0, lanes))
     out.own = (own + 0.5) * wide
-    left, right = _mix(rng, 0.6, 3.0), _mix(rng, 1.0, 3.6)
+    left, right = rng.uniform(0.6, 3.0), rng.uniform(1.0, 3.6)
     if not divided:
-        left, right = 0.3, _mix(rng, 0.2, 1.2)
-    line = _mix(rng, 0.1, 0.2)
+        left, right = 0.3, rng.uniform(0.2, 1.2)
+    line = rng.uniform(0.1, 0.2)
     dash = float(rng.choice([3.0, 3.05, 6.0, 2.5]))
     period = dash * float(rng.choice([2.0, 3.0, 4.0]))
     yellow = rng.random() < 0.75
@@ -133,20 +125,20 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
     gap = 14 + 220 * (1 - traffic) ** 2 + (1000 * (0.03 - traffic) / 0.03 if traffic < 0.03 else 0)
     for lane in range(1, lanes):
         out.markings.append(
-            Marking(lane * wide, line * _mix(rng, 0.8, 1.1), WHITE, dash, period, dash * lane)
+            Marking(lane * wide, line * rng.uniform(0.8, 1.1), WHITE, dash, period, dash * lane)
         )
     if white_edges:
         out.markings.append(Marking(lanes * wide - 0.05, line * 1.1, WHITE))
     for lane in range(lanes):
         mine = lane == own
         if traffic > 0:
-            pace = 1.0 if mine else _mix(rng, 0.85, 1.12)
-            spacing = gap * _mix(rng, 0.8, 1.6)
-            out.lanes.append(Lane((lane + 0.5) * wide, 1, spacing, pace, _mix(rng, 0, 1), mine))
+            pace = 1.0 if mine else rng.uniform(0.85, 1.12)
+            spacing = gap * rng.uniform(0.8, 1.6)
+            out.lanes.append(Lane((lane + 0.5) * wide, 1, spacing, pace, rng.uniform(0, 1), mine))
     if divided:
         out.markings.append(Marking(0.05, line * 1.1, YELLOW if yellow else WHITE))
         out.roads.append((-left, lanes * wide + right))
-        median = _mix(rng, 1.0, 14.0)
+        median = rng.uniform(1.0, 14.0)
         start = -left - median
         out.roads.append((start - lanes * wide - left - right, start))
         for lane in range(lanes + 1):
@@ -175,15 +167,9 @@ def _draw_road(rng: np.random.Generator, out: Layout, config: SceneConfig) -> No
         far = 0.0
     for lane in range(lanes):
         if traffic > 0:
-            out.lanes.append(
-                Lane(
-                    across=far - (lane + 0.5) * wide,
-                    direction=-1,
-                    spacing=1.6 * gap * _mix(rng, 0.8, 1.6),
-                    pace=_mix(rng, 0.9, 1.15),
-                    phase=_mix(rng, 0, 1),
-                )
-            )
+            spacing = 1.6 * gap * rng.uniform(0.8, 1.6)
+            pace = rng.uniform(0.9, 1.15)
+            out.lanes.append(Lane(far - (lane + 0.5) * wide, -1, spacing, pace, rng.uniform(0, 1)))
 
 
 def _draw_sides(rng: np.random.Generator, out: Layout) -> None:
@@ -191,43 +177,43 @@ def _draw_sides(rng: np.random.Generator, out: Layout) -> None:
     right = max(high for _, high in out.roads)
     for side, edge in ((-1, left), (1, right)):
         if out.kind == "street" and rng.random() < 0.75:
-            out.barriers.append(("houses", edge + side * _mix(rng, 5, 11), _mix(rng, 6, 11)))
+            out.barriers.append(("houses", edge + side * rng.uniform(5, 11), rng.uniform(6, 11)))
         chance = rng.random()
         limits = {"motorway": (0.35, 0.5, 0.68), "highway": (0.35, 0.4, 0.46)}
         rail, low, wall = limits.get(out.kind, (0.12, 0.14, 0.18))
-        at = edge + side * _mix(rng, 0.3, 1.5)
+        at = edge + side * rng.uniform(0.3, 1.5)
         if chance < rail:
             out.barriers.append(("rail", at, 0.75))
         elif chance < low:
             out.barriers.append(("concrete", at, 0.85))
         elif chance < wall:
-            out.barriers.append(("wall", at + side * _mix(rng, 0.2, 2.5), _mix(rng, 2.5, 5.5)))
+            out.barriers.append(("wall", at + side * rng.uniform(0.2, 2.5), rng.uniform(2.5, 5.5)))
         elif chance < wall + 0.12 and out.kind != "forest":
-            out.barriers.append(("fence", at + side * _mix(rng, 2, 5), _mix(rng, 1.2, 2.2)))
+            out.barriers.append(("fence", at + side * rng.uniform(2, 5), rng.uniform(1.2, 2.2)))
         if out.kind == "forest":
-            out.forests.append((edge + side * _mix(rng, 5, 8), _mix(rng, 11, 18)))
-            out.forests.append((edge + side * _mix(rng, 2.5, 4), _mix(rng, 1.5, 3.5)))
+            out.forests.append((edge + side * rng.uniform(5, 8), rng.uniform(11, 18)))
+            out.forests.append((edge + side * rng.uniform(2.5, 4), rng.uniform(1.5, 3.5)))
         elif rng.random() < 0.75:
-            out.forests.append((edge + side * _mix(rng, 12, 40), _mix(rng, 5, 13)))
+            out.forests.append((edge + side * rng.uniform(12, 40), rng.uniform(5, 13)))
         if rng.random() < 0.3:
-            out.forests.append((edge + side * _mix(rng, 5, 12), _mix(rng, 1, 2.5)))
+            out.forests.append((edge + side * rng.uniform(5, 12), rng.uniform(1, 2.5)))
     usual = {"forest": 0.9, "street": 0.5, "country": 0.45}.get(out.kind, 0.3)
-    out.trees = usual * _mix(rng, 0.2, 1.3)
-    out.bushes = _mix(rng, 0.0, 0.8)
-    out.posts = _mix(rng, 0.0, 0.8)
-    out.signs = _mix(rng, 0.0, 0.6)
+    out.trees = usual * rng.uniform(0.2, 1.3)
+    out.bushes = rng.uniform(0.0, 0.8)
+    out.posts = rng.uniform(0.0, 0.8)
+    out.signs = rng.uniform(0.0, 0.6)
     out.overpass = out.kind in ("motorway", "highway") and bool(rng.random() < 0.3)
-    out.shade = out.trees * _mix(rng, 0.2, 1.0) if rng.random() < 0.7 else 0.0
-    out.hills = _mix(rng, 0.0, 0.09) if rng.random() < 0.6 else 0.01
+    out.shade = out.trees * rng.uniform(0.2, 1.0) if rng.random() < 0.7 else 0.0
+    out.hills = rng.uniform(0.0, 0.09) if rng.random() < 0.6 else 0.01
 
 
 def _draw_colours(rng: np.random.Generator, out: Layout) -> None:
-    grey = _mix(rng, 0.24, 0.56)
+    grey = rng.uniform(0.24, 0.56)
     out.seams = 1.0 if grey > 0.44 and out.kind != "forest" and rng.random() < 0.7 else 0.0
     warm = rng.normal(0, 0.02)
     out.asphalt = (grey * (1.0 + warm), grey * 1.0, grey * (1.01 - warm))
-    out.rough = _mix(rng, 0.04, 0.10)
-    out.ragged = _mix(rng, 0.01, 0.03) if out.kind in ("motorway", "highway") else 0.09
+    out.rough = rng.uniform(0.04, 0.10)
+    out.ragged = rng.uniform(0.01, 0.03) if out.kind in ("motorway", "highway") else 0.09
     verges: list[tuple[Colour, Colour]] = [
         ((0.22, 0.31, 0.13), (0.36, 0.42, 0.20)),
         ((0.26, 0.34, 0.15), (0.44, 0.45, 0.26)),
@@ -243,78 +229,74 @@ def _draw_colours(rng: np.random.Generator, out: Layout) -> None:
     clear = rng.random()
     if out.light == "day":
         if clear < 0.5:
-            deep = _mix(rng, 0.7, 1.1)
+            deep = rng.uniform(0.7, 1.1)
             out.zenith = (0.26 * deep, 0.45 * deep, 0.74 * deep)
             out.horizon = _colour(rng, (0.70, 0.80, 0.90), 0.05)
-            out.cloud = _mix(rng, 0.0, 0.5)
+            out.cloud = rng.uniform(0.0, 0.5)
         else:
-            grey = _mix(rng, 0.6, 0.85)
+            grey = rng.uniform(0.6, 0.85)
             out.zenith = (grey * 0.86, grey * 0.92, grey)
             out.horizon = (grey * 1.06, grey * 1.08, grey * 1.1)
-            out.cloud = _mix(rng, 0.3, 1.0)
+            out.cloud = rng.uniform(0.3, 1.0)
             out.shade *= 0.2
     elif out.light == "dusk":
         out.zenith = _colour(rng, (0.16, 0.24, 0.46), 0.15)
         out.horizon = _colour(rng, (0.80, 0.55, 0.42) if clear < 0.5 else (0.5, 0.52, 0.62), 0.1)
-        out.cloud, out.shade = _mix(rng, 0.2, 0.9), 0.0
+        out.cloud, out.shade = rng.uniform(0.2, 0.9), 0.0
     else:
-        glow = _mix(rng, 0.3, 1.5)
-        amber, power = _mix(rng, 0.0, 0.45), _mix(rng, 0.6, 1.3)
+        glow = rng.uniform(0.3, 1.5)
+        amber, power = rng.uniform(0.0, 0.45), rng.uniform(0.6, 1.3)
         out.lamp = (power, power * (1 - 0.5 * amber), power * (1 - amber))
         out.zenith, out.horizon = (0.012, 0.012, 0.02), (0.05 * glow, 0.04 * glow, 0.045 * glow)
         out.cloud, out.shade = 0.2, 0.0
-    out.haze = math.exp(_mix(rng, math.log(400), math.log(4000)))
+    out.haze = math.exp(rng.uniform(math.log(400), math.log(4000)))
 
 
 def _draw_picture(rng: np.random.Generator, out: Layout, config: SceneConfig) -> None:
     out.hood = bool(rng.random() < 0.7)
     if config.hood is not None:
         out.hood = config.hood
-    out.hood_top = _mix(rng, 0.70, 0.80)
-    out.hood_shine = _mix(rng, 0.0, 0.5)
-    tone = _mix(rng, 0.03, 0.16)
+    out.hood_top = rng.uniform(0.70, 0.80)
+    out.hood_shine = rng.uniform(0.0, 0.5)
+    tone = rng.uniform(0.03, 0.16)
     out.hood_colour = (tone * 0.85, tone * 0.95, tone * 1.15)
     warm = rng.normal(0, 0.05)
-    expose = {"day": _mix(rng, 0.65, 1.2), "dusk": _mix(rng, 0.6, 1.1), "night": 1.0}[out.light]
+    expose = {"day": rng.uniform(0.65, 1.2), "dusk": rng.uniform(0.6, 1.1), "night": 1.0}[out.light]
     out.gain = (expose * (1 + warm), expose, expose * (1 - warm))
-    out.contrast = _mix(rng, 0.9, 1.25)
-    out.saturation = _mix(rng, 0.6, 1.15)
-    out.vignette = _mix(rng, 0.1, 0.45)
-    out.noise = {"day": 0.006, "dusk": 0.012, "night": 0.016}[out.light] * _mix(rng, 0.5, 1.5)
-    out.blur = _mix(rng, 0.0, 0.6)
+    out.contrast = rng.uniform(0.9, 1.25)
+    out.saturation = rng.uniform(0.6, 1.15)
+    out.vignette = rng.uniform(0.1, 0.45)
+    out.noise = {"day": 0.006, "dusk": 0.012, "night": 0.016}[out.light] * rng.uniform(0.5, 1.5)
+    out.blur = rng.uniform(0.0, 0.6)
     usual = 910 / 1164 * config.width
-    drawn = usual if rng.random() < 0.6 else usual * _mix(rng, 0.75, 1.3)
-    out.focal = drawn if config.focal is None else config.focal
+    out.focal = usual if rng.random() < 0.6 else usual * rng.uniform(0.75, 1.3)
 
 
-def _draw_motion(
-    rng: np.random.Generator, out: Layout, config: SceneConfig
-) -> tuple[Course, Drive]:
+def _draw_motion(rng: np.random.Generator, out: Layout, config: SceneConfig) -> Drive:
     bends = {"motorway": 1 / 600, "highway": 1 / 450, "country": 1 / 160, "street": 1 / 300}
     hills = {"motorway": 0.03, "highway": 0.04, "street": 0.03}
-    curve = Waves.drawn(rng, bends.get(out.kind, 1 / 130) * _mix(rng, 0.05, 1.0), 220, 1400)
-    grade = hills.get(out.kind, 0.06) * _mix(rng, 0.0, 1.0)
+    curve = Waves.drawn(rng, bends.get(out.kind, 1 / 130) * rng.uniform(0.05, 1.0), 220, 1400)
+    grade = hills.get(out.kind, 0.06) * rng.uniform(0.0, 1.0)
     hill = Waves.drawn(rng, 1.0, 350, 1500)
     steep = float(np.sum(np.abs(hill.amplitude * hill.rate)))
     hill = Waves(hill.amplitude * grade / steep, hill.rate, hill.phase)
     usual = {"motorway": 28, "highway": 25, "country": 18, "street": 10, "forest": 13}[out.kind]
-    speed = usual * _mix(rng, 0.6, 1.2)
+    speed = usual * rng.uniform(0.6, 1.2)
     halts = rng.random() < (0.35 if out.kind == "street" else 0.1)
     if halts:
         speed *= 0.5
     if config.speed is not None:
         speed, halts = config.speed, False
-    level = _mix(rng, 0.36, 0.60) if not out.hood else _mix(rng, 0.36, 0.56)
+    level = rng.uniform(0.36, 0.60) if not out.hood else rng.uniform(0.36, 0.56)
     tall = config.height / config.width  # the horizon's place holds at every shape of picture
     pitch = math.atan((level - 0.5) * tall * config.width / out.focal)
-    drive = Drive(
+    return Drive(
         rng,
         Course(curve, hill),
         speed,
         halts,
         across=out.own + float(rng.normal(0, 0.15)),
         room=0.35,
-        up=_mix(rng, 1.2, 1.5),
+        up=rng.uniform(1.2, 1.5),
         pitch=pitch,
     )
-    return drive.course, drive

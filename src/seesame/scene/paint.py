@@ -5,20 +5,30 @@ import math
 import numpy as np
 
 from seesame.scene.camera import View
-from seesame.scene.config import Array
+from seesame.scene.config import UNDRIVABLE, Array
 from seesame.scene.texture import Ripmap
 
 NEAR = 0.8  # metres before the camera where pictures are cut off
+FAR = 1200.0  # metres ahead where strips end
+
+Point = tuple[float, float, float]
 
 
 class Frame:
-    """A frame being painted: colours, classes and depths."""
+    """A frame being painted: colours, classes and depths.
 
-    def __init__(self, width: int, height: int) -> None:
-        self.image = np.zeros((height, width, 3), np.float32)
-        self.mask = np.full((height, width), 2, np.uint8)
-        self.depth = np.full((height, width), 1e6, np.float32)
-        self.width, self.height = width, height
+    Args:
+        view: the camera.
+        haze: the haze's colour and its length in metres.
+        stop: rows from here on are not painted.
+    """
+
+    def __init__(self, view: View, haze: tuple[Array, float], stop: int) -> None:
+        self.view, self.haze, self.stop = view, haze, stop
+        self.width, self.height = view.width, view.height
+        self.image = np.zeros((self.height, self.width, 3), np.float32)
+        self.mask = np.full((self.height, self.width), UNDRIVABLE, np.uint8)
+        self.depth = np.full((self.height, self.width), 1e6, np.float32)
 
 
 def _blend(frame: Frame, rows: slice, cols: slice, rgba: Array, depth: Array, kind: int) -> None:
@@ -49,31 +59,25 @@ def _lerp(grid: Array, at: Array, axis: int) -> Array:
 
 def upright(
     frame: Frame,
-    view: View,
-    corners: tuple[tuple[float, float, float], tuple[float, float, float]],
+    corners: tuple[Point, Point],
     heights: tuple[float, float],
     texture: Ripmap,
     kind: int,
-    haze: tuple[Array, float],
-    tone: Array | float = 1.0,
-    stop: int | None = None,
+    tone: float,
     mirror: bool = False,
 ) -> None:
     """Paint ``texture`` on the upright rectangle between two foot points.
 
     Args:
         frame: what is painted.
-        view: the camera.
         corners: the left and the right foot as ``(x, y, z)``, see :meth:`View.place`.
         heights: metres of the lower and upper edge above the feet.
         texture: a picture that does not tile.
         kind: its class in the mask.
-        haze: the haze's colour and its length in metres.
         tone: what the colours are multiplied with.
-        stop: rows from here on are not painted.
         mirror: whether the picture is turned left to right.
     """
-    ends = [_foot(view, corner, heights) for corner in corners]
+    ends = [_foot(frame.view, corner, heights) for corner in corners]
     share = [1.0, 0.0] if mirror else [0.0, 1.0]
     for k in (0, 1):
         if ends[k][3] >= NEAR:
@@ -83,15 +87,15 @@ def upright(
         # Cut off what is beside or behind the camera.
         cut = (NEAR - ends[k][3]) / (ends[1 - k][3] - ends[k][3]) + 1e-6
         here, there = corners[k], corners[1 - k]
-        moved = tuple(h + cut * (o - h) for h, o in zip(here, there, strict=True))
-        ends[k] = _foot(view, (moved[0], moved[1], moved[2]), heights)
+        x, y, z = (h + cut * (o - h) for h, o in zip(here, there, strict=True))
+        ends[k] = _foot(frame.view, (x, y, z), heights)
         share[k] += cut * (share[1 - k] - share[k])
     (u0, high0, low0, near0), (u1, high1, low1, near1) = ends
     if u1 - u0 < 0.05 or max(low0 - high0, low1 - high1) < 0.7:
         return
     c0, c1 = max(0, math.floor(u0)), min(frame.width, math.ceil(u1))
     r0 = max(0, math.floor(min(high0, high1)))
-    r1 = min(frame.height if stop is None else stop, math.ceil(max(low0, low1)))
+    r1 = min(frame.stop, math.ceil(max(low0, low1)))
     if c0 >= c1 or r0 >= r1:
         return
     tall = max(low0 - high0, low1 - high1)
@@ -125,12 +129,12 @@ def upright(
         both = np.clip(cover, 0, 1) * edge
         far = (1 / inverse).astype(np.float32)
     rgba *= both.astype(np.float32)[..., None]
-    _tint(rgba, tone, far, haze)
+    _tint(rgba, tone, far, frame.haze)
     _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far, kind)
 
 
 def _foot(
-    view: View, place: tuple[float, float, float], heights: tuple[float, float]
+    view: View, place: Point, heights: tuple[float, float]
 ) -> tuple[float, float, float, float]:
     """Return column, upper and lower row and depth of one upright edge."""
     x, y, z = place
@@ -145,13 +149,11 @@ def _foot(
     return column, view.cos_roll * high + turn, view.cos_roll * low + turn, depth
 
 
-def shadow(
-    frame: Frame, view: View, corners: list[tuple[float, float]], dark: float, stop: int
-) -> None:
+def shadow(frame: Frame, corners: list[tuple[float, float]], dark: float) -> None:
     """Darken the road inside a convex polygon of pixel corners (clockwise), softly."""
     xs, ys = [c[0] for c in corners], [c[1] for c in corners]
     c0, c1 = max(0, math.floor(min(xs))), min(frame.width, math.ceil(max(xs)) + 1)
-    r0, r1 = max(0, math.floor(min(ys))), min(stop, math.ceil(max(ys)) + 1)
+    r0, r1 = max(0, math.floor(min(ys))), min(frame.stop, math.ceil(max(ys)) + 1)
     if c0 >= c1 or r0 >= r1 or max(ys) - min(ys) < 0.5:
         return
     x = np.arange(c0, c1, dtype=np.float32)[None, :] + 0.5
@@ -166,14 +168,12 @@ def shadow(
     frame.image[r0:r1, c0:c1] *= (1 - dark * np.clip(inside / soft, 0, 1))[..., None]
 
 
-def glow(
-    frame: Frame, place: tuple[float, float, float], radius: float, colour: Array, stop: int
-) -> None:
+def glow(frame: Frame, place: Point, radius: float, colour: Array) -> None:
     """Add a round light at column, row, depth, hidden by what stands before it."""
     u, v, depth = place
     reach = 3 * radius + 1
     c0, c1 = max(0, math.floor(u - reach)), min(frame.width, math.ceil(u + reach))
-    r0, r1 = max(0, math.floor(v - reach)), min(stop, math.ceil(v + reach))
+    r0, r1 = max(0, math.floor(v - reach)), min(frame.stop, math.ceil(v + reach))
     if c0 >= c1 or r0 >= r1 or depth < NEAR:
         return
     i, k = min(max(int(v), 0), frame.height - 1), min(max(int(u), 0), frame.width - 1)
@@ -187,40 +187,31 @@ def glow(
     frame.image[r0:r1, c0:c1] += light[..., None] * colour
 
 
-def _tint(rgba: Array, tone: Array | float, far: Array, haze: tuple[Array, float]) -> None:
+def _tint(rgba: Array, tone: float, far: Array, haze: tuple[Array, float]) -> None:
     """Shade the colours and mix the haze in, by each column's distance."""
     keep = np.exp(-far / np.float32(haze[1]))[None, :, None]
-    rgba[..., :3] *= np.asarray(tone, np.float32) * keep
+    rgba[..., :3] *= np.float32(tone) * keep
     rgba[..., :3] += rgba[..., 3:] * (1 - keep) * haze[0]
 
 
 def strip(
-    frame: Frame,
-    view: View,
-    across: float,
-    heights: tuple[float, float],
-    texture: Ripmap,
-    span: float,
-    kind: int,
-    haze: tuple[Array, float],
-    tone: Array | float = 1.0,
-    stop: int | None = None,
-    reach: float = 1200.0,
+    frame: Frame, across: float, height: float, texture: Ripmap, span: float, tone: float
 ) -> None:
     """Paint a tiled picture along the whole road at one distance ``across`` it.
 
     Args:
+        frame: what is painted.
         across: metres from the road's zero line.
-        heights: metres of the lower and upper edge above the ground.
+        height: metres of the upper edge above the ground.
+        texture: a picture that tiles along its width.
         span: metres after which the picture repeats.
-        reach: metres ahead where it ends.
-
-    The other arguments are those of :func:`upright`.
+        tone: what the colours are multiplied with.
     """
-    ahead = view.ahead[view.ahead < reach]
+    view = frame.view
+    ahead = view.ahead[view.ahead < FAR]
     x, y, z = view.place(ahead, np.full(ahead.shape, across))
-    u, low, depth = view.project(x, y, z + heights[0])
-    _, high, _ = view.project(x, y, z + heights[1])
+    u, low, depth = view.project(x, y, z)
+    _, high, _ = view.project(x, y, z + height)
     good = depth > 0.4
     side = 1.0 if across > view.pose.across else -1.0
     out = np.where(good, u * side, np.inf)
@@ -242,13 +233,9 @@ def strip(
     top, base = np.interp(col, u, high), np.interp(col, u, low)
     inverse = np.interp(col, u, 1 / depth)
     far = 1 / inverse
-    s = np.interp(
-        far,
-        depth[:: -1 if depth[0] > depth[-1] else 1],
-        far_s[:: -1 if depth[0] > depth[-1] else 1],
-    )
-    bottom = frame.height if stop is None else stop
-    r0, r1 = max(0, math.floor(top.min())), min(bottom, math.ceil(base.max()))
+    rising = slice(None, None, -1 if depth[0] > depth[-1] else 1)
+    s = np.interp(far, depth[rising], far_s[rising])
+    r0, r1 = max(0, math.floor(top.min())), min(frame.stop, math.ceil(base.max()))
     if r0 >= r1:
         return
     start = view.pose.along % span
@@ -265,5 +252,5 @@ def strip(
     cover = np.minimum(row + 0.5, top32 + tall) - np.maximum(row - 0.5, top32)
     rgba *= np.clip(cover, 0, 1)[..., None]
     far32 = far.astype(np.float32)
-    _tint(rgba, tone, far32, haze)
-    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far32, kind)
+    _tint(rgba, tone, far32, frame.haze)
+    _blend(frame, slice(r0, r1), slice(c0, c1), rgba, far32, UNDRIVABLE)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seesame.scene import layout as layouts
 from seesame.scene import sprites
@@ -29,7 +28,7 @@ class Scene:
 
     def __init__(self, config: SceneConfig) -> None:
         self.config = config
-        self.layout, self.course, self.drive = layouts.draw(config)
+        self.layout, self.drive = layouts.draw(config)
         self.ground = Ground(self.layout, config.seed)
         self.stock = Stock(self.layout, self.drive, config.seed)
         self.sky = Sky(self.layout, config.seed)
@@ -60,8 +59,8 @@ class Scene:
 
     def view(self, index: int) -> View:
         """Return the projection of frame ``index``."""
-        config = self.config
-        return View(self.course, self.pose(index), config.width, config.height, self.layout.focal)
+        config, course = self.config, self.drive.course
+        return View(course, self.pose(index), config.width, config.height, self.layout.focal)
 
     def frame(self, index: int) -> SceneFrame:
         """Render frame ``index`` (0 or more)."""
@@ -70,39 +69,26 @@ class Scene:
 
     def paint(self, index: int) -> Frame:
         """Return frame ``index`` before exposure and noise, with each pixel's depth in metres."""
-        view = self.view(index)
-        frame = Frame(view.width, view.height)
-        stop = self.lens.stop
-        self.sky.render(view, frame.image, stop)
-        self.ground.render(view, frame.image, frame.mask, frame.depth, stop)
-        self._strips(frame, view, stop)
-        self._things(frame, view, index, stop)
+        frame = Frame(self.view(index), self.haze, self.lens.stop)
+        self.sky.render(frame)
+        self.ground.render(frame)
+        self._strips(frame)
+        self._things(frame, index)
         self.lens.finish(frame)
         return frame
 
-    def _strips(self, frame: Frame, view: View, stop: int) -> None:
-        here = view.pose.across
+    def _strips(self, frame: Frame) -> None:
+        here = frame.view.pose.across
         todo = [(abs(a - here), t, 64.0, a, h) for t, a, h in self.forests]
         todo += [(abs(a - here), t, span, a, h) for (t, span), a, h in self.barriers]
-        for _, texture, span, across, height in sorted(todo, key=lambda item: -item[0]):
-            strip(
-                frame,
-                view,
-                across,
-                (0.0, height),
-                texture,
-                span,
-                UNDRIVABLE,
-                self.haze,
-                self._lit(8 + 4 * abs(across - here)),
-                stop,
-            )
+        for away, texture, span, across, height in sorted(todo, key=lambda item: -item[0]):
+            strip(frame, across, height, texture, span, self._lit(8 + 4 * away))
 
-    def _things(self, frame: Frame, view: View, index: int, stop: int) -> None:
+    def _things(self, frame: Frame, index: int) -> None:
+        view = frame.view
         along = view.pose.along
-        time = index / self.config.fps
         things = list(self.stock.things(along, REACH))
-        cars = list(self.stock.vehicles(time, along, REACH))
+        cars = list(self.stock.vehicles(index / self.config.fps, along, REACH))
         ahead = np.array([t.ahead for t in things] + [0.0])
         across = np.array([t.across for t in things] + [0.0])
         x, y, z = (p.tolist() for p in view.place(ahead, across))
@@ -110,35 +96,20 @@ class Scene:
         order += [(c.ahead, k, False) for k, c in enumerate(cars)]
         for where, k, still in sorted(order, reverse=True):
             if not still:
-                self._vehicle(frame, view, cars[k], stop)
+                self._vehicle(frame, cars[k])
                 continue
             thing = things[k]
             if view.focal * thing.high < 1.5 * where:  # about a pixel high
                 continue
-            half = thing.wide / 2
-            upright(
-                frame,
-                view,
-                ((x[k], y[k] - half, z[k]), (x[k], y[k] + half, z[k])),
-                (thing.low, thing.high),
-                thing.texture,
-                UNDRIVABLE,
-                self.haze,
-                self._lit(where),
-                stop,
-            )
+            half, heights = thing.wide / 2, (thing.low, thing.high)
+            feet = (x[k], y[k] - half, z[k]), (x[k], y[k] + half, z[k])
+            upright(frame, feet, heights, thing.texture, UNDRIVABLE, self._lit(where))
             if self.night and thing.texture is self.stock.lamp:
-                u, v, depth = view.project(
-                    np.array(x[k]), np.array(y[k] + 0.9), np.array(z[k] + 8.8)
-                )
-                glow(
-                    frame,
-                    (float(u), float(v), float(depth)),
-                    view.focal * 0.25 / where,
-                    np.array([1.5, 1.2, 0.8], np.float32),
-                    stop,
-                )
-        self._lights(frame, view, cars, stop)
+                bulb = view.project(np.array(x[k]), np.array(y[k] + 0.9), np.array(z[k] + 8.8))
+                u, v, depth = map(float, bulb)
+                colour = np.array([1.5, 1.2, 0.8], np.float32)
+                glow(frame, (u, v, depth), view.focal * 0.25 / where, colour)
+        self._lights(frame, cars)
 
     def _lit(self, ahead: float) -> float:
         """Return how bright a thing at this distance is: the headlights' reach at night."""
@@ -146,81 +117,50 @@ class Scene:
             return 0.025 + 0.4 / (1 + (ahead / 16) ** 2)
         return 0.55 if self.layout.light == "dusk" else 1.0
 
-    def _vehicle(self, frame: Frame, view: View, car: Vehicle, stop: int) -> None:
+    def _vehicle(self, frame: Frame, car: Vehicle) -> None:
+        view = frame.view
         long, wide, tall = car.size
         a, b = car.ahead, car.ahead + long
         left, right = car.across - wide / 2, car.across + wide / 2
         x, y, z = view.place(np.array([a, a, b, b]), np.array([left, right, left, right]))
         corner = [(float(x[k]), float(y[k]), float(z[k])) for k in range(4)]
         same = car.direction > 0
-        lit = self._lit(max(a, 0.0))
-        small = view.focal * tall < 4 * a  # its side and its shadow would not be seen
-        if a > 1.0 and not small:
-            u, v, _ = view.project(x, y, z)
-            spread = 0.08 * (u[1] - u[0])
-            shadow(
-                frame,
-                view,
-                [
-                    (u[2], v[2]),
-                    (u[3], v[3]),
-                    (u[1] + spread, v[1] + spread / 2),
-                    (u[0] - spread, v[0] + spread / 2),
-                ],
-                0.65,
-                stop,
-            )
-        if small:
-            pass
-        elif left > view.pose.across:  # its left side is seen, its near end to the right
-            upright(
-                frame,
-                view,
-                (corner[2], corner[0]),
-                (0.0, tall),
-                car.side,
-                MOVABLE,
-                self.haze,
-                lit * 0.8,
-                stop,
-                mirror=same,
-            )
-        elif right < view.pose.across:
-            upright(
-                frame,
-                view,
-                (corner[1], corner[3]),
-                (0.0, tall),
-                car.side,
-                MOVABLE,
-                self.haze,
-                lit * 0.8,
-                stop,
-                mirror=not same,
-            )
+        lit, heights = self._lit(max(a, 0.0)), (0.0, tall)
+        # Of a car that is far away, neither the shadow nor the side would be seen.
+        if view.focal * tall >= 4 * a:
+            if a > 1.0:
+                u, v, _ = view.project(x, y, z)
+                spread = 0.08 * (u[1] - u[0])
+                near_right = u[1] + spread, v[1] + spread / 2
+                near_left = u[0] - spread, v[0] + spread / 2
+                shadow(frame, [(u[2], v[2]), (u[3], v[3]), near_right, near_left], 0.65)
+            if left > view.pose.across:  # its left side is seen, its near end to the right
+                feet = corner[2], corner[0]
+                upright(frame, feet, heights, car.side, MOVABLE, lit * 0.8, mirror=same)
+            elif right < view.pose.across:
+                feet = corner[1], corner[3]
+                upright(frame, feet, heights, car.side, MOVABLE, lit * 0.8, mirror=not same)
         near = car.rear if same else car.front
-        upright(
-            frame, view, (corner[0], corner[1]), (0.0, tall), near, MOVABLE, self.haze, lit, stop
-        )
+        upright(frame, (corner[0], corner[1]), heights, near, MOVABLE, lit)
 
-    def _lights(self, frame: Frame, view: View, cars: list[Vehicle], stop: int) -> None:
-        """Return head and tail lights of the other cars, in the dark."""
+    def _lights(self, frame: Frame, cars: list[Vehicle]) -> None:
+        """Paint head and tail lights of the other cars, in the dark."""
         if self.layout.light == "day":
             return
+        view = frame.view
         strength = 1.0 if self.night else 0.5
         for car in cars:
             if car.ahead < 2:
                 continue
             same = car.direction > 0
-            off = 0.38 * car.size[0 + 1]
+            off = 0.38 * car.size[1]
             x, y, z = view.place(np.array([car.ahead] * 2), car.across + np.array([-off, off]))
-            u, v, depth = view.project(x, y, z + (0.85 if same else 0.68))
+            lamps = view.project(x, y, z + (0.85 if same else 0.68))
             radius = view.focal * (0.09 if same else 0.16) / car.ahead
             colour = np.array([1.2, 0.14, 0.08] if same else [1.6, 1.5, 1.3], np.float32)
-            for k in (0, 1):
-                place = (float(u[k]), float(v[k]), float(depth[k]))
-                glow(frame, place, radius, strength * colour, stop)
-                glow(frame, place, 3 * radius, 0.18 * strength * colour, stop)
+            for u, v, depth in np.stack(lamps, axis=1).tolist():
+                glow(frame, (u, v, depth), radius, strength * colour)
+                glow(frame, (u, v, depth), 3 * radius, 0.18 * strength * colour)
 
 
 class SceneClip:
@@ -229,20 +169,16 @@ class SceneClip:
     Args:
         config: the drive.
         num_frames: how many frames it has.
-        source_bytes: what counts as the source's size; the raw size when None.
     """
 
-    def __init__(
-        self, config: SceneConfig, num_frames: int, source_bytes: int | None = None
-    ) -> None:
+    def __init__(self, config: SceneConfig, num_frames: int) -> None:
         if num_frames < 1:
             raise ValueError(f"a clip needs 1 frame or more, not {num_frames}")
         self.scene = Scene(config)
         self.width, self.height = config.width, config.height
         self.fps = Fraction(config.fps)
         self.num_frames = num_frames
-        raw = num_frames * config.width * config.height * 3
-        self.source_bytes = raw if source_bytes is None else source_bytes
+        self.source_bytes = num_frames * config.width * config.height * 3
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order."""
@@ -251,12 +187,3 @@ class SceneClip:
         for start in range(0, self.num_frames, batch_size):
             stop = min(start + batch_size, self.num_frames)
             yield np.stack([self.scene.frame(k).rgb for k in range(start, stop)])
-
-    def masks(self, batch_size: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the exact masks in order, ``uint8 (B, H, W)``."""
-        for start in range(0, self.num_frames, batch_size):
-            stop = min(start + batch_size, self.num_frames)
-            yield np.stack([self.scene.frame(k).mask for k in range(start, stop)])
-
-
-__all__ = ["Scene", "SceneClip"]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from seesame.scene.camera import View
 from seesame.scene.config import MARKING, ROAD, UNDRIVABLE, Array, Array64
 from seesame.scene.layout import Layout
+from seesame.scene.paint import Frame
 from seesame.scene.texture import Ripmap, fractal, smooth_noise
 
 PERIOD = 128.0  # metres along the road after which every ground texture repeats
@@ -91,9 +92,8 @@ class Ground:
         rows, ahead = row[k], view.ahead[first:][k]
         step = max(0.05, min(0.5, view.height / 1200))
         top = float(rows[0])
-        bottom = 0.5 * math.hypot(view.width * view.sin_roll, view.height) + view.width * abs(
-            view.sin_roll
-        )
+        turned = view.width * abs(view.sin_roll)
+        bottom = 0.5 * math.hypot(turned, view.height) + turned
         n = max(2, math.ceil((bottom - top) / step) + 3)
         at = top + step * np.arange(n)
         # Over a flat piece 1/depth is linear in the row, so this is exact between the samples.
@@ -110,11 +110,9 @@ class Ground:
         table[:, 6] = np.maximum(-np.gradient(dist) / step, 1e-4)
         return table, top, step, n
 
-    def render(
-        self, view: View, image: Array, mask: NDArray[np.uint8], depth: Array, stop: int
-    ) -> None:
-        """Paint the ground into ``image``, ``mask`` and ``depth`` down to row ``stop``."""
-        layout = self.layout
+    def render(self, frame: Frame) -> None:
+        """Paint the ground into a frame."""
+        layout, view, stop = self.layout, frame.view, frame.stop
         table, top, step, n = self.table(view)
         u = (np.arange(view.width, dtype=np.float32) + 0.5 - view.width / 2)[None, :]
         v = np.arange(view.height, dtype=np.float32) + 0.5 - view.height / 2
@@ -164,12 +162,12 @@ class Ground:
         colour += (1 - keep) * np.asarray(layout.horizon, np.float32)
         rows = slice(first, stop)
         seen = ramp(level - np.float32(top) + 0.5)
-        image[rows] += seen[..., None] * (colour - image[rows])
+        frame.image[rows] += seen[..., None] * (colour - frame.image[rows])
         kind = np.where(cover > 0.5, ROAD, UNDRIVABLE)
         kind[painted & (cover > 0.5)] = MARKING
         there = seen > 0.5
-        mask[rows] = np.where(there, kind, UNDRIVABLE)
-        depth[rows] = np.where(there, far, np.float32(1e6))
+        frame.mask[rows] = np.where(there, kind, UNDRIVABLE)
+        frame.depth[rows] = np.where(there, far, np.float32(1e6))
 
     def _surface(self, s: Array, d: Array, foot: Array, foot_d: Array) -> tuple[Array, Array]:
         layout = self.layout

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from seesame.scene.camera import View
-from seesame.scene.config import Array
 from seesame.scene.layout import Layout
+from seesame.scene.paint import Frame
 from seesame.scene.texture import Ripmap, smooth_noise
 
 HIGH = math.radians(64)  # the panorama's upper end
@@ -50,13 +49,14 @@ class Sky:
             sky += cover[..., None] * (colour - sky)
         self.texture = Ripmap(sky)
 
-    def render(self, view: View, image: Array, stop: int) -> None:
+    def render(self, frame: Frame) -> None:
         """Paint the sky into the rows above the ground (and a little below the horizon)."""
+        view = frame.view
         u = (np.arange(view.width, dtype=np.float32) + 0.5 - view.width / 2)[None, :]
         v = np.arange(view.height, dtype=np.float32) + 0.5 - view.height / 2
         reach = view.focal * math.tan(view.pose.pitch + math.radians(4)) + view.height / 2
         reach += abs(view.sin_roll) * view.width
-        stop = int(min(max(0, reach + 2), stop))
+        stop = int(min(max(0, reach + 2), frame.stop))
         if stop == 0:
             return
         right = np.float32(view.cos_roll) * u - np.float32(view.sin_roll) * v[:stop, None]
@@ -71,4 +71,4 @@ class Sky:
         x = turn * np.float32(self.COLUMNS / (2 * math.pi))
         foot = np.full((1, 1), self.ROWS / (HIGH - LOW) / view.focal, np.float32)
         wide = np.full((1, 1), self.COLUMNS / (2 * math.pi) / view.focal, np.float32)
-        image[:stop] = self.texture.look(y, x, foot, wide)
+        frame.image[:stop] = self.texture.look(y, x, foot, wide)

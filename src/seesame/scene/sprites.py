@@ -50,9 +50,8 @@ class Canvas:
         """Return cover of an ellipse."""
         height, width = self.size
         dist = np.hypot((self.x - x) / rx, (self.y - y) / ry)
-        return np.asarray(
-            np.clip((1 - dist) * min(rx * width, ry * height) + 0.5, 0, 1), np.float32
-        )
+        cover = np.clip((1 - dist) * min(rx * width, ry * height) + 0.5, 0, 1)
+        return np.asarray(cover, np.float32)
 
     def done(self) -> Ripmap:
         """Return the finished texture."""
@@ -64,11 +63,9 @@ def tree(rng: Generator, leaf: Colour) -> Ripmap:
     pic = Canvas(128, 128)
     kind = rng.random()
     rough = fractal(rng, 128, 128, (24, 10, 5, 3), 0.8)
-    trunk = 0.02 if kind > 0.3 else 0.015
-    pic.put(
-        pic.shape([(0.5 - trunk, 0.3), (0.5 + trunk, 0.3), (0.52 + trunk, 1), (0.48 - trunk, 1)]),
-        (0.16, 0.13, 0.10),
-    )
+    half = 0.02 if kind > 0.3 else 0.015
+    trunk = [(0.5 - half, 0.3), (0.5 + half, 0.3), (0.52 + half, 1), (0.48 - half, 1)]
+    pic.put(pic.shape(trunk), (0.16, 0.13, 0.10))
     if kind < 0.3:
         wide = 0.05 + 0.32 * (pic.y / 0.95)
         body = 1 - np.abs(pic.x - 0.5) / wide - np.where(pic.y > 0.93, 3.0, 0.0)
@@ -123,12 +120,9 @@ def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
     if kind == "rail":
         pic = Canvas(64, 128)
         pic.put(pic.box(0.45, 0.2, 0.50, 1.0, 0.0), (0.30, 0.28, 0.26))
-        grey = _level(rng, 0.45, 0.66)
+        grey = np.asarray([rng.uniform(0.45, 0.66)] * 3, np.float32)
         beam = 0.75 + 0.35 * np.sin((pic.y - 0.02) * 2 * np.pi / 0.21)
-        pic.put(
-            pic.box(-0.5, 0.02, 1.5, 0.46, 0.0),
-            np.asarray([grey] * 3, np.float32) * beam[..., None],
-        )
+        pic.put(pic.box(-0.5, 0.02, 1.5, 0.46, 0.0), grey * beam[..., None])
         span = 4.0
     elif kind == "fence":
         pic = Canvas(64, 128)
@@ -149,8 +143,8 @@ def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
         span = 50.0
     else:
         pic = Canvas(64, 256)
-        base = _level(rng, 0.38, 0.64)
-        colour = (base, base * _level(rng, 0.93, 1.0), base * _level(rng, 0.82, 0.97))
+        base = rng.uniform(0.38, 0.64)
+        colour = (base, base * rng.uniform(0.93, 1.0), base * rng.uniform(0.82, 0.97))
         rough = fractal(rng, 64, 256, (20, 8, 3), 0.7)
         drip = smooth_noise(rng, 64, 256, 40, 4)
         tone = (1 + 0.05 * rough + 0.06 * drip - 0.10 * (pic.y - 0.5))[..., None]
@@ -165,10 +159,6 @@ def barrier(rng: Generator, kind: str) -> tuple[Ripmap, float]:
             pic.put(0.5 * pic.box(0.5, 0, 0.505, 1, 0.0), (0.1, 0.1, 0.1))
             span = 8.0
     return Ripmap(pic.rgba), span
-
-
-def _level(rng: Generator, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
 
 
 def car(rng: Generator, truck: bool) -> tuple[Ripmap, Ripmap, Ripmap, tuple[float, float, float]]:
@@ -186,15 +176,12 @@ def car(rng: Generator, truck: bool) -> tuple[Ripmap, Ripmap, Ripmap, tuple[floa
     paint = np.asarray(paints[int(rng.integers(0, len(paints)))], np.float32)
     paint = paint * rng.uniform(0.8, 1.15)
     if truck:
-        size = (_level(rng, 8, 15), 2.5, _level(rng, 3.3, 4.0))
+        size = (rng.uniform(8, 15), 2.5, rng.uniform(3.3, 4.0))
         return _truck(rng, paint, True), _truck(rng, paint, False), _truck_side(rng, paint), size
     tall = rng.random() < 0.45
-    size = (
-        _level(rng, 4.2, 5.0),
-        _level(rng, 1.75, 1.95),
-        _level(rng, 1.65, 1.85) if tall else 1.45,
-    )
-    return _face(rng, paint, tall, True), _face(rng, paint, tall, False), _side(paint, tall), size
+    long, wide = rng.uniform(4.2, 5.0), rng.uniform(1.75, 1.95)
+    size = (long, wide, rng.uniform(1.65, 1.85) if tall else 1.45)
+    return _face(paint, tall, True), _face(paint, tall, False), _side(paint, tall), size
 
 
 def _body(pic: Canvas, cover: Array, paint: Array) -> None:
@@ -202,7 +189,7 @@ def _body(pic: Canvas, cover: Array, paint: Array) -> None:
     pic.put(cover, paint * tone + 0.03)
 
 
-def _face(rng: Generator, paint: Array, tall: bool, rear: bool) -> Ripmap:
+def _face(paint: Array, tall: bool, rear: bool) -> Ripmap:
     pic = Canvas(64, 64)
     waist = 0.44 if tall else 0.46
     pic.put(pic.box(0.06, 0.70, 0.24, 1.0, 0.03), (0.03, 0.03, 0.03))
@@ -211,17 +198,8 @@ def _face(rng: Generator, paint: Array, tall: bool, rear: bool) -> Ripmap:
     _body(pic, pic.shape([(narrow, 0.03), (1 - narrow, 0.03), (0.97, waist), (0.03, waist)]), paint)
     _body(pic, pic.box(0.02, waist - 0.04, 0.98, 0.86, 0.07), paint)
     glass = (0.10, 0.12, 0.14) if rear else (0.16, 0.20, 0.24)
-    pic.put(
-        pic.shape(
-            [
-                (narrow + 0.06, 0.08),
-                (0.94 - narrow, 0.08),
-                (0.87, waist - 0.03),
-                (0.13, waist - 0.03),
-            ]
-        ),
-        glass,
-    )
+    top = [(narrow + 0.06, 0.08), (0.94 - narrow, 0.08)]
+    pic.put(pic.shape([*top, (0.87, waist - 0.03), (0.13, waist - 0.03)]), glass)
     pic.put(pic.box(0.05, 0.80, 0.95, 0.90, 0.03), (0.07, 0.07, 0.07))
     if rear:
         for x in (0.04, 0.78):
@@ -231,27 +209,20 @@ def _face(rng: Generator, paint: Array, tall: bool, rear: bool) -> Ripmap:
         for x in (0.05, 0.75):
             pic.put(pic.box(x, 0.50, x + 0.20, 0.60, 0.04), (0.85, 0.86, 0.88))
         pic.put(pic.box(0.30, 0.52, 0.70, 0.70, 0.03), (0.06, 0.06, 0.07))
-    del rng
     return pic.done()
 
 
 def _side(paint: Array, tall: bool) -> Ripmap:
     """Return the side, front end to the right."""
     pic = Canvas(64, 128)
-    waist = 0.45
+    waist, sill = 0.45, 0.43
     back = 0.03 if tall else 0.14
     _body(pic, pic.shape([(back + 0.05, 0.03), (0.62, 0.03), (0.76, waist), (back, waist)]), paint)
     _body(pic, pic.box(0.005, waist - 0.03, 0.995, 0.84, 0.05), paint)
     glass = (0.11, 0.13, 0.15)
-    pic.put(
-        pic.shape(
-            [(back + 0.09, 0.10), (0.38, 0.10), (0.38, waist - 0.02), (back + 0.05, waist - 0.02)]
-        ),
-        glass,
-    )
-    pic.put(
-        pic.shape([(0.41, 0.10), (0.60, 0.10), (0.71, waist - 0.02), (0.41, waist - 0.02)]), glass
-    )
+    rear_window = [(back + 0.09, 0.10), (0.38, 0.10), (0.38, sill), (back + 0.05, sill)]
+    pic.put(pic.shape(rear_window), glass)
+    pic.put(pic.shape([(0.41, 0.10), (0.60, 0.10), (0.71, sill), (0.41, sill)]), glass)
     for x in (0.19, 0.81):
         pic.put(pic.disc(x, 0.79, 0.085, 0.21), (0.03, 0.03, 0.03))
         pic.put(pic.disc(x, 0.79, 0.05, 0.12), (0.32, 0.32, 0.33))
@@ -264,7 +235,7 @@ def _truck(rng: Generator, paint: Array, rear: bool) -> Ripmap:
     for x in (0.06, 0.72):
         pic.put(pic.box(x, 0.80, x + 0.22, 1.0, 0.03), (0.03, 0.03, 0.03))
     if rear:
-        box = np.asarray([_level(rng, 0.45, 0.8)] * 3, np.float32)
+        box = np.asarray([rng.uniform(0.45, 0.8)] * 3, np.float32)
         _body(pic, pic.box(0.01, 0.01, 0.99, 0.80, 0.02), box)
         pic.put(pic.box(0.495, 0.04, 0.505, 0.78, 0.0), (0.2, 0.2, 0.2))
         pic.put(pic.box(0.02, 0.80, 0.98, 0.87, 0.01), (0.12, 0.12, 0.12))
@@ -281,7 +252,7 @@ def _truck(rng: Generator, paint: Array, rear: bool) -> Ripmap:
 
 def _truck_side(rng: Generator, paint: Array) -> Ripmap:
     pic = Canvas(64, 256)
-    box = np.asarray([_level(rng, 0.45, 0.8)] * 3, np.float32)
+    box = np.asarray([rng.uniform(0.45, 0.8)] * 3, np.float32)
     _body(pic, pic.box(0.0, 0.01, 0.80, 0.80, 0.005), box)
     _body(pic, pic.box(0.83, 0.15, 0.998, 0.86, 0.02), paint)
     pic.put(pic.box(0.91, 0.25, 0.985, 0.48, 0.01), (0.1, 0.12, 0.14))

@@ -37,7 +37,7 @@ def _compiled(*signature: Any) -> Callable[[_Loop], _Loop]:
     """Compile a loop for one signature, or load it where it was compiled before."""
 
     def decorate(loop: _Loop) -> _Loop:
-        options = {"nogil": True, "error_model": "numpy"}
+        options: Any = {"nogil": True, "error_model": "numpy"}
         try:
             done: _Loop = njit(types.void(*signature), cache=True, **options)(loop)
         except RuntimeError:  # neither the package's folder nor the user's cache can be written
@@ -47,7 +47,7 @@ def _compiled(*signature: Any) -> Callable[[_Loop], _Loop]:
     return decorate
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _byte(value: Any) -> Any:
     """Clamp to 0..255 and round half to even."""
     return np.uint8(np.int32((min(max(value, F(0.0)), F(255.0)) + _MAGIC) - _MAGIC))

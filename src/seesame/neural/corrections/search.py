@@ -283,15 +283,11 @@ class _Search:
         """Keep other numbers where they lower the score; return for which pairs, ``(B,)``."""
         gains, seg, pose = self._compare(batch, values, symbols, rendered)
         better = gains > 0
-        pairs, distortions = batch[better], (seg[better], pose[better])
-        self._keep(pairs, values[better], symbols[better], distortions)
+        self._keep(batch[better], values[better], symbols[better], seg[better], pose[better])
         return better
 
-    def _keep(
-        self, pairs: Ints, values: Values, symbols: Ints, distortions: tuple[Floats, Floats]
-    ) -> None:
-        self.values[pairs], self.symbols[pairs] = values, symbols
-        self.seg[pairs], self.pose[pairs] = distortions
+    def _keep(self, at: Ints, values: Values, symbols: Ints, seg: Floats, pose: Floats) -> None:
+        self.values[at], self.symbols[at], self.seg[at], self.pose[at] = values, symbols, seg, pose
 
     def _compare(
         self, batch: Ints, values: Values, symbols: Ints, rendered: Tensor | None = None
@@ -309,11 +305,8 @@ class _Search:
         second = moved | (values[:, 1] != self.values[batch, 1]).any(1)
         new = np.flatnonzero(second | (values[:, 0] != self.values[batch, 0]).any(1))
         if len(new):
-            base = (
-                self._render(batch[new], symbols[new])
-                if rendered is None
-                else rendered[_index(new)]
-            )
+            known = None if rendered is None else rendered[torch.from_numpy(new)]
+            base = self._render(batch[new], symbols[new]) if known is None else known
             frames = apply(base, torch.from_numpy(values[new]))
             seg[new], pose[new] = self._measure(batch[new], frames, second[new])
         bits = self.prices.change(batch, (self.values, self.symbols), (values, symbols))
@@ -363,9 +356,7 @@ class _Search:
         """Take back corrections that do not pay: of single pairs, then of a whole kind."""
         self.weights = self._weights()
         self.prices = Prices(self.values, self.symbols, True)
-        gain = 0.0
-        for kind in self.plan.kinds:
-            gain += self._prune_kind(KINDS[kind])
+        gain = sum(self._prune_kind(KINDS[kind]) for kind in self.plan.kinds)
         size = len(pack_sidecar(Corrections(self.values))) + TUNING.section_bytes
         if not self._late() and gain <= 8 * self.price * size:
             self.values[:] = 0
@@ -383,17 +374,13 @@ class _Search:
             drop = gains >= 0
             gained -= float((gains + self.price * bits)[~drop].sum())
             at = batch[drop]
-            self._keep(at, bare[drop], symbols[drop], (seg[at], pose[at]))
+            self._keep(at, bare[drop], symbols[drop], seg[at], pose[at])
         bare = without(self.values, fields)
         size = len(pack_sidecar(Corrections(self.values))) - len(pack_sidecar(Corrections(bare)))
         if gained > 8 * self.price * size:
             return gained
         self.values, self.seg, self.pose = bare, seg, pose
         return 0.0
-
-
-def _index(pairs: Ints) -> Tensor:
-    return torch.from_numpy(pairs)
 
 
 def _batches(pairs: Ints) -> list[Ints]:

@@ -99,10 +99,8 @@ def _lengths(limit: int, shape: int) -> Floats:
     density /= 2 * density.sum(1, keepdims=True) - density[:, :1]
     if shape not in (0, LAPLACE):
         places = np.arange(256)
-        density = sum(
-            share / 16 * density[(places + (i - 2) * SPREADS[shape]).clip(0, 255)]
-            for i, share in enumerate(SHARES)
-        )
+        near = [(places + (i - 2) * SPREADS[shape]).clip(0, 255) for i in range(len(SHARES))]
+        density = sum(share / 16 * density[i] for share, i in zip(SHARES, near, strict=True))
     counts = 1 + np.floor(density * (TOTAL - 2 * limit - 1))
     lengths: Floats = np.log2(TOTAL / counts)
     return lengths
@@ -146,11 +144,8 @@ def _fit_axes(sizes: Ints, coding: Coding) -> Coding:
     best = replace(coding, base=base)
     best = replace(best, estimate=float(totals[base]) + _side_bits(best))
     while True:
-        tries = [
-            _with_axis(sizes, best, axis, lengths)
-            for axis in scaled_axes(_axes(sizes))
-            if best.offsets[axis] is None
-        ]
+        free = [axis for axis in scaled_axes(_axes(sizes)) if best.offsets[axis] is None]
+        tries = [_with_axis(sizes, best, axis, lengths) for axis in free]
         found = min(tries, key=lambda c: c.estimate, default=best)
         if found.estimate >= best.estimate:
             return best
@@ -160,10 +155,8 @@ def _fit_axes(sizes: Ints, coding: Coding) -> Coding:
 def _with_axis(sizes: Ints, coding: Coding, axis: int, lengths: Floats) -> Coding:
     """Return the coding with offsets along one axis more, all offsets fitted in turn."""
     chosen = [i for i in range(3) if i == axis or coding.offsets[i] is not None]
-    offsets = [
-        np.zeros(n, np.int64) if o is None else o
-        for n, o in zip(sizes.shape, coding.offsets, strict=True)
-    ]
+    pairs = zip(sizes.shape, coding.offsets, strict=True)
+    offsets = [np.zeros(n, np.int64) if o is None else o for n, o in pairs]
     others = tuple(i for i in range(3) if i != axis)
     power = np.square(sizes).mean(axis=others) + 1e-3
     offsets[axis] = np.round(4 * np.log2(power / power.mean())).astype(np.int64)

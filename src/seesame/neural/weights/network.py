@@ -89,12 +89,9 @@ class QuantisedNetwork(nn.Module, ABC):
         if len({len(values) for values in streams.values()}) > 1:
             raise ValueError("the streams are (N, d) each, for the same number N of pairs")
         self.specs = specs
-        self.rows = nn.ParameterDict(
-            {
-                _key(name): parameters[name].detach().reshape(spec.row_shape).clone()
-                for name, spec in specs.items()
-            }
-        )
+        self.rows = nn.ParameterDict()
+        for name, spec in specs.items():
+            self.rows[_key(name)] = parameters[name].detach().reshape(spec.row_shape).clone()
         self.streams = nn.ParameterDict({name: nn.Parameter(x) for name, x in streams.items()})
         self.quantisers: nn.ModuleDict | None = None
 
@@ -144,12 +141,10 @@ class QuantisedNetwork(nn.Module, ABC):
             low, high = (middle, high) if too_large else (low, middle)
 
     def _quantise(self, share: float) -> None:
-        weights = {f"row {key}": RowQuantiser(rows, share) for key, rows in self.rows.items()}
-        streams = {
-            f"stream {name}": RowQuantiser(values.T, self.tuning.first_stream_step)
-            for name, values in self.streams.items()
-        }
-        self.quantisers = nn.ModuleDict({**weights, **streams})
+        fine, streams = self.tuning.first_stream_step, self.streams.items()
+        made = {f"row {key}": RowQuantiser(rows, share) for key, rows in self.rows.items()}
+        made |= {f"stream {name}": RowQuantiser(values.T, fine) for name, values in streams}
+        self.quantisers = nn.ModuleDict(made)
 
     def quantised(self) -> Quantised:
         """Return the dequantised parameters and streams and their estimated bits.
@@ -203,14 +198,9 @@ class QuantisedNetwork(nn.Module, ABC):
     def symbols(self) -> tuple[dict[str, Rows], dict[str, Rows]]:
         """Return symbols and exponents of the network's tensors and of the streams ``(d, N)``."""
         assert self.quantisers is not None, "quantisation has not started"
-        weights = {
-            name: _symbols(self.quantisers[f"row {_key(name)}"], self.rows[_key(name)])
-            for name in self.specs
-        }
-        streams = {
-            name: _symbols(self.quantisers[f"stream {name}"], values.T)
-            for name, values in self.streams.items()
-        }
+        made, keys = self.quantisers, {name: _key(name) for name in self.specs}
+        weights = {n: _symbols(made[f"row {key}"], self.rows[key]) for n, key in keys.items()}
+        streams = {n: _symbols(made[f"stream {n}"], x.T) for n, x in self.streams.items()}
         return weights, streams
 
 

@@ -44,10 +44,8 @@ def restored(rest: Ints, weights: Ints, name: str) -> Ints:
     Raises:
         DamagedError: a symbol beyond ±32767.
     """
-    rows = [
-        _restored(row.tolist(), int(first), int(second), name)
-        for row, (first, second) in zip(rest, weights, strict=True)
-    ]
+    pairs = zip(rest.tolist(), weights.tolist(), strict=True)
+    rows = [_restored(row, first, second, name) for row, (first, second) in pairs]
     return np.array(rows, np.int64).reshape(rest.shape)
 
 
@@ -82,12 +80,8 @@ def _best(symbols: Ints, seconds: Ints) -> Ints:
     """Return the weights of each row with the least code length, that of the weights included."""
     pairs = np.array([(a, b) for a in FIRSTS for b in seconds])
     last, before = _before(symbols)
-    bits = np.stack(
-        [
-            _row_bits((symbols - (a * last + b * before + ONE // 2 >> SHIFT))[:, 1:])
-            for a, b in pairs
-        ]
-    )
+    rests = (symbols - (a * last + b * before + ONE // 2 >> SHIFT) for a, b in pairs)
+    bits = np.stack([_row_bits(rest[:, 1:]) for rest in rests])
     weights = pairs[np.argmin(bits, axis=0)]
     # Weights are coded with a Gaussian: those far from the others must save more.
     spread = np.maximum(weights.std(axis=0), 0.7)

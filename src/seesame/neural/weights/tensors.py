@@ -86,10 +86,8 @@ def linear_to_grid(name: str, inputs: int, channels: int, cells: int) -> dict[st
     """
     outputs = channels * cells
     weight = TensorSpec((outputs, inputs), channels, (channels, cells, inputs))
-    return {
-        f"{name}.weight": weight,
-        f"{name}.bias": TensorSpec((outputs,), 1, (channels, cells, 1)),
-    }
+    offset = TensorSpec((outputs,), 1, (channels, cells, 1))
+    return {f"{name}.weight": weight, f"{name}.bias": offset}
 
 
 def count(specs: Specs) -> int:

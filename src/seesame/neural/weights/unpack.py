@@ -73,8 +73,7 @@ def unpack_stream(payload: bytes, shape: tuple[int, int], name: str, layout: int
         raise Reader(b"", name).fail("a latent's prediction is out of range")
     rest = decode_list(coder, shape[0])[:, None]
     if shape[1] > 1:
-        rest = np.concatenate(
-            [rest, decode_array(coder, (shape[0], shape[1] - 1, 1), name)[:, :, 0]], axis=1
-        )
+        later = decode_array(coder, (shape[0], shape[1] - 1, 1), name)[:, :, 0]
+        rest = np.concatenate([rest, later], axis=1)
     coder.finish()
     return Rows(restored(rest, weights, name), exponents)

@@ -53,14 +53,8 @@ class SharedNorm(nn.Module):
 
 def _widening(features: int) -> list[nn.Module]:
     """Return linear layers to twice the features and back, each followed by the shared norm."""
-    wide = 2 * features
-    return [
-        nn.Linear(features, wide),
-        SharedNorm(),
-        nn.ReLU(),
-        nn.Linear(wide, features),
-        SharedNorm(),
-    ]
+    wider, back = nn.Linear(features, 2 * features), nn.Linear(2 * features, features)
+    return [wider, SharedNorm(), nn.ReLU(), back, SharedNorm()]
 
 
 class ResidualBlock(nn.Module):
@@ -252,9 +246,8 @@ def load_strictly(net: nn.Module, path: Path) -> None:
 def _check_names(path: Path, state: Mapping[str, Tensor], names: set[str]) -> None:
     needed = {name for name in state if not name.endswith(COUNTER)}
     missing, extra = sorted(needed - names), sorted(names - set(state))
-    problems = [
-        f"{word} {_few(some)}" for word, some in (("lacks", missing), ("has extra", extra)) if some
-    ]
+    found = {"lacks": missing, "has extra": extra}
+    problems = [f"{word} {_few(some)}" for word, some in found.items() if some]
     if problems:
         raise UserError(f"{path}: {' and '.join(problems)}; not the expected net")
 

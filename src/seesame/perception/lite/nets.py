@@ -183,18 +183,9 @@ def fold(net: nn.Module) -> nn.Module:
 
 def count_macs(net: nn.Module, shape: Sequence[int]) -> int:
     """Return multiply-accumulates of one forward pass over an input of ``shape``."""
-    total = 0
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += output[0].numel() * module.weight[0].numel()
-        elif isinstance(module, nn.Linear):
-            total += output[0].numel() * module.in_features
-
-    hooks = [m.register_forward_hook(count) for m in net.modules()]
-    with torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.eval()(torch.zeros(*shape))
-    for hook in hooks:
-        hook.remove()
-    return total
+    operations: int = counter.get_total_flops()
+    return operations // 2
