@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def _time_notes(container: "Container", name: str) -> dict[str, str]:
     """Return lines about the timestamps and the other tracks, where the file has some."""
     from seesame.bitstream.container import Section
-    from seesame.bitstream.times import unpack_times
+    from seesame.bitstream.stamps import unpack_times
 
     lines = {}
     section = container.sections.get(Section.TIMES)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seesame.bitstream.container import MAGIC, Container, Section
-from seesame.bitstream.times import unpack_times
+from seesame.bitstream.stamps import unpack_times
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress
 from seesame.errors import DamagedError, UserError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seesame.bitstream.container import Section
-from seesame.bitstream.times import pack_times
+from seesame.bitstream.stamps import pack_times
 from seesame.context import Note
 from seesame.errors import UserError
 from seesame.video.clip import Clip

@@ -154,9 +154,11 @@ def find_portable(
     plan_portable(bench, codec, {"scale": tuning.scales[0], **settings})
     bench.reference()
     with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-        search = _Search(bench, codec, settings, limits, Path(folder), progress, tuning)
+        search = _Search(
+            bench, codec, settings, limits, Path(folder), progress, tuning, closed_loop
+        )
         forecast = search.choose_size(sampled)
-        made = search.whole(out.suffix.lower(), tracks, closed_loop)
+        made = search.whole(out.suffix.lower(), tracks)
         best = min(made, key=lambda one: search.goal.rank(Trial.of(one.file)))
         file = place_portable(bench, best.file, out, overwrite=overwrite, max_share=max_share)
     seconds = time.monotonic() - started
@@ -226,6 +228,7 @@ class _Search:
         folder: for files on trial.
         progress: called with the share done and a short text.
         tuning: of the search.
+        closed_loop: correct the source by earlier encodes, where that is possible.
     """
 
     def __init__(
@@ -237,6 +240,7 @@ class _Search:
         folder: Path,
         progress: Progress,
         tuning: PortableTuning,
+        closed_loop: bool,
     ) -> None:
         name = codec_name(codec)
         self.bench = replace(bench, memory=EncodeMemory(), stages=silent)
@@ -247,6 +251,7 @@ class _Search:
         self.crfs: Sequence[int] = SPACES[name].axis("crf").values
         self.crf: int = complete(name, {})["crf"]
         self.spent = 0.0
+        self.loop = closed_loop and self._can_correct()
         self._files = 0
 
     def choose_size(self, sampled: float | None) -> Forecast:
@@ -265,6 +270,9 @@ class _Search:
         )
         share = piece.frames / clip.num_frames
         limits = scaled(self.goal, share).limits
+        if self.loop:
+            # Without corrections, the sample may miss by what they are expected to gain.
+            limits = _relaxed(limits, math.exp(tuning.gains[0]))
         scales = self._scales()
         looks = [self._look(part, scale, limits, share) for scale in scales[:2]]
         if len(scales) > 2:
@@ -305,7 +313,7 @@ class _Search:
         self.crf = look.crf(self.crfs)
         return look
 
-    def whole(self, suffix: str, tracks: bool, closed_loop: bool) -> list[_Made]:
+    def whole(self, suffix: str, tracks: bool) -> list[_Made]:
         """Encode the whole clip, and return the files in the order in which they were made."""
         made: list[_Made] = []
 
@@ -316,17 +324,13 @@ class _Search:
             made.append(_Made(file, len(paths)))
             return Trial.of(file)
 
-        loop = closed_loop and self._can_correct()
         start = self.crf
-        if loop:
-            # The first file misses the limits by what corrections are expected to gain.
+        if self.loop:
             one, two = self.tuning.gains
-            slope = CheapestTuning().slope
-            start = min(self.crfs[-1], self.crf + math.floor(one / slope))
             measure(start)
             second = measure(start, [made[0].file])
             seen = level(self.limits, second) - (two - one)
-            start = self._inside(start - math.ceil(seen / slope))
+            start = self._inside(start - math.ceil(seen / CheapestTuning().slope))
         earlier = [one.file for one in made]
         left = CheapestTuning(most=max(1, math.floor(self.tuning.most - self.spent)))
         if self.limits.given:
@@ -342,7 +346,8 @@ class _Search:
         """Return whether limits bind outputs that corrections can bring back."""
         stack, limits = self.bench.stack, self.limits
         able = stack is not None and stack.differentiable and limits.on_distortion
-        return able and not plan_portable(self.bench, self.codec, self.settings).turned
+        usual = {"scale": self.tuning.scales[0], **self.settings}
+        return able and not plan_portable(self.bench, self.codec, usual).turned
 
     @property
     def _aim(self) -> Aim:
@@ -391,3 +396,14 @@ class _Search:
         )
         self.spent += share
         return file
+
+
+def _relaxed(limits: Limits, factor: float) -> Limits:
+    """Return limits whose bounds on distortions are larger by a factor."""
+    means = {
+        name: factor * bound
+        for name in ("seg", "pose")
+        if (bound := getattr(limits, name)) is not None
+    }
+    more = tuple(bound._replace(most=factor * bound.most) for bound in limits.more)
+    return replace(limits, **means, more=more)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesame.bitstream.times import MOST_FRAMES, pack_times, unpack_times
+from seesame.bitstream.stamps import MOST_FRAMES, pack_times, unpack_times
 from seesame.bitstream.varint import pack_varint
 from seesame.errors import DamagedError
 
