@@ -160,6 +160,7 @@ def find_portable(
         forecast = search.choose_size(sampled)
         made = search.whole(out.suffix.lower(), tracks)
         best = min(made, key=lambda one: search.goal.rank(Trial.of(one.file)))
+        best = replace(best, file=replace(best.file, advice=search.advice(best.file)))
         file = place_portable(bench, best.file, out, overwrite=overwrite, max_share=max_share)
     seconds = time.monotonic() - started
     return FoundPortable(file, forecast, made[0].file.bytes, search.spent, best.rounds, seconds)
@@ -338,6 +339,17 @@ class _Search:
         else:
             measure(start)
         return made
+
+    def advice(self, file: Portable) -> str:
+        """Return what would help where a file misses a limit; empty where it keeps them."""
+        distortion = [held for held in file.missed if held.name != "bytes"]
+        if not file.missed:
+            return ""
+        if not distortion:
+            return f"--max-bytes {file.bytes}"
+        if self.limits.bytes is not None:
+            return "without --max-bytes, or with higher limits"
+        return "--set scale=1" if self.settings["scale"] < 1 else "higher limits"
 
     def _inside(self, crf: int) -> int:
         return min(max(crf, self.crfs[0]), self.crfs[-1])
