@@ -241,7 +241,6 @@ BAD_WORDS = {
     "no such compressed": ("score", "CLIP", "CLIP", "--compressed", "nowhere.ssm"),
     "report exists": ("score", "CLIP", "CLIP", "--report", "there.txt"),
     "report in no folder": ("score", "CLIP", "CLIP", "--report", "nowhere/r.txt"),
-    "other sizes": ("score", "CLIP", "OTHER"),
     "demo over a demo": ("demo", "--out", "demo"),
     "demo under a file": ("demo", "--out", "there.txt/demo"),
     "demo of no time": ("demo", "--out", "new", "--seconds", "0"),

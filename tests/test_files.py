@@ -15,12 +15,13 @@ from seesame.files import (
     PICTURE_FOLDER,
     OutputBusyError,
     beside,
+    check_input,
     check_output,
     readable,
     replacing,
     reserved,
 )
-from seesame.inputs import NoHomeError, check_input, decode_text, read_text, user_folder
+from seesame.inputs import NoHomeError, decode_text, read_text, user_folder
 
 
 def left(folder: Path) -> list[str]:

@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seesame.errors import OutputExistsError, UserError
-from seesame.inputs import file_kind
 
 # The files in each kind of folder that a command writes, for ``holds``.
 PICTURE_FOLDER = re.compile(r"[0-9]{6,}\.png")
@@ -25,6 +24,13 @@ SEARCH_FOLDER = re.compile(r"(trials|front)\.csv|search\.(json|png)")
 REPORT_FOLDER = re.compile(r"index\.html|chunks/[^/]+\.js")
 SUBMISSION_FOLDER = re.compile(
     r"archive\.zip|inflate\.sh|report\.(txt|json)|seesame/.+\.py|seesame/.*__pycache__/[^/]+\.pyc"
+)
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
 )
 
 _PREFIX = ".seesame-"
@@ -45,6 +51,25 @@ _locked: set[Path] = set()
 
 class OutputBusyError(UserError):
     """The output is being written by another run."""
+
+
+def check_input(path: Path) -> None:
+    """Refuse what is no file and no folder: seesame reads a clip more than once.
+
+    A path where nothing is passes, since its reader says that best.
+
+    Raises:
+        UserError: a pipe, a socket, a device, or ``-`` for the standard input.
+    """
+    try:
+        kind = file_kind(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        kind = "the standard input" if str(path) == "-" else ""
+    if kind:
+        raise UserError(
+            f"{path}: is {kind}; what seesame reads must be a file or a folder, because it is read "
+            "more than once; save it as a file first"
+        )
 
 
 def check_output(
@@ -371,3 +396,8 @@ class TemporaryFolder:
 def _remove_own(path: Path, owner: int) -> None:
     if os.getpid() == owner:
         remove(path)
+
+
+def file_kind(mode: int) -> str:
+    """Return what a file is that is neither regular nor a folder; empty for those."""
+    return next((name for test, name in _KINDS if test(mode)), "")

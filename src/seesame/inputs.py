@@ -1,41 +1,13 @@
-"""What a user names as input: files that can be read again, text of any editor, folders at home."""
+"""Text of any editor, and folders at home."""
 
 import codecs
-import os
-import stat
 from pathlib import Path
 
 from seesame.errors import UserError
 
-_KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
 
 class NoHomeError(UserError):
     """A path begins with ``~``, and this user has no home folder."""
-
-
-def check_input(path: Path) -> None:
-    """Refuse what is no file and no folder: seesame reads a clip more than once.
-
-    A path where nothing is passes, since its reader says that best.
-
-    Raises:
-        UserError: a pipe, a socket, a device, or ``-`` for the standard input.
-    """
-    try:
-        kind = file_kind(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        kind = "the standard input" if str(path) == "-" else ""
-    if kind:
-        raise UserError(
-            f"{path}: is {kind}; what seesame reads must be a file or a folder, because it is read "
-            "more than once; save it as a file first"
-        )
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
@@ -74,8 +46,3 @@ def user_folder(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise NoHomeError(f"{text}: this user has no home folder; set HOME") from error
-
-
-def file_kind(mode: int) -> str:
-    """Return what a file is that is neither regular nor a folder; empty for those."""
-    return next((name for test, name in _KINDS if test(mode)), "")

@@ -48,7 +48,7 @@ def test_dropped_tracks_and_key_frames(seesame, source: Path, tmp_path: Path) ->
         (("-o", "x.mp4", "--gop", "2s", "--set", "gop=3"), "given by --gop already"),
         (("-o", "x.mov"), "cannot hold AV1"),
         (("-o", "x.mp4", "--set", "up=nearest"), "no such step"),
-        (("-o", "x.ssm", "--codec", "x264", "--gop", "2s"), "are for .mp4, .mkv and .mov"),
+        (("-o", "x.ssm", "--codec", "x264", "--gop", "2s"), "--gop is for a .mp4, .mkv or .mov"),
         (
             (
                 "-o",

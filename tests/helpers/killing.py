@@ -122,10 +122,12 @@ def moments(count: int, longest: float, seed: int) -> list[float]:
 def disk_faults(out: Path) -> list[str]:
     """Return the faults of an output file and its folder: it must be absent or whole, and alone.
 
-    The work folder may hold anything.
+    The work folder may hold anything. A killed run leaves the lock of its output, which is empty,
+    and which the next run takes over.
     """
     allowed = {out.name, f"{out.stem}.work"}
-    faults = [f"{p.name} remains" for p in sorted(out.parent.iterdir()) if p.name not in allowed]
+    there = [p for p in sorted(out.parent.iterdir()) if p.name not in allowed]
+    faults = [f"{p.name} remains" for p in there if p.suffix != ".lock" or p.stat().st_size]
     if not out.exists():
         return faults
     try:

@@ -157,7 +157,7 @@ def test_any_clip_can_be_compared(seesame: Run, drive: Path, tmp_path: Path) -> 
     assert seesame("report", drive, drive, "-o", folder, "-q", "--overwrite").code == 0
     ran = seesame("report", drive, drive, "-o", tmp_path, "-q", "--overwrite")
     assert ran.code == 2
-    assert "not that of a report" in ran.err
+    assert "which this command does not write" in ran.err
     (file,) = data_of(folder / "index.html")["files"]
     assert (file["seg"], file["pose"], file["psnr"], file["rate"]) == (0, 0, None, 1)
 

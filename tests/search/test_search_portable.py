@@ -27,8 +27,8 @@ FAST = PortableTuning(presets={"svtav1": "12", "x264": "ultrafast"})
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("portable") / "drive.mp4"
-    scene = SceneClip(SceneConfig(width=320, height=192, seed=3), 40)
-    write_clip(path, scene.batches(4), fps=scene.fps, width=320, height=192, crf=10)
+    scene = SceneClip(SceneConfig(width=256, height=160, seed=3), 20)
+    write_clip(path, scene.batches(4), fps=scene.fps, width=256, height=160, crf=10)
     return path
 
 
@@ -84,7 +84,7 @@ def test_given_scale_and_key_frames_hold(drive: Path, tmp_path: Path) -> None:
     find(drive, tmp_path / "a.mkv", Limits(seg=0.05), settings=settings)
     with av.open(str(tmp_path / "a.mkv")) as file:
         keys = [p.is_keyframe for p in file.demux(video=0) if p.size]
-        assert (file.streams.video[0].width, file.streams.video[0].height) == (192, 116)
+        assert (file.streams.video[0].width, file.streams.video[0].height) == (154, 96)
     assert [i for i, key in enumerate(keys) if key][:2] == [0, 7]
 
 

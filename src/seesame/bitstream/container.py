@@ -18,8 +18,7 @@ import google_crc32c
 
 from seesame.bitstream.varint import MAX_VARINT, Reader, pack_varint
 from seesame.errors import DamagedError, UserError
-from seesame.files import replacing
-from seesame.inputs import check_input
+from seesame.files import check_input, replacing
 
 MAGIC = b"\x89SSM"
 """First four bytes. The first is no ASCII, so that text is never taken for an .ssm file."""

@@ -143,10 +143,11 @@ def compress(
     guards = [str(name) for name in chosen.get("transfer_guard", ())]
     inputs = input_files(*clips, chosen.get("init"), stacks=[stack, *guards])
     _check_log(codec, log, len(jobs))
-    if len(jobs) > 1 or out.is_dir():
+    alone = jobs[0].out == out
+    if not alone:
         out.mkdir(parents=True, exist_ok=True)
     with _reserved(jobs, inputs, reserved_log(log, overwrite or resume, [*inputs, out])):
-        if len(jobs) == 1 and not out.is_dir():
+        if alone:
             run_one(jobs[0], seconds, video, json, quiet)
         else:
             attempt(jobs, seconds, json, quiet)
@@ -174,14 +175,15 @@ def _targets(clips: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         UserError: the output of several clips is a file, two of them would have one output, or an
             output of a kind that is not made here.
     """
-    if len(clips) == 1 and not out.is_dir():
-        if out.suffix != ".ssm" and not is_video(out):
+    of_file = out.suffix == ".ssm" or is_video(out)
+    if len(clips) == 1 and (of_file or not out.is_dir()):
+        if not of_file:
             raise UserError(
                 f"{out}: the output of compress is an .ssm file, or a .mp4, .mkv or .mov; name it "
                 f"{out.stem}.ssm"
             )
         return [(clips[0], out)]
-    if not out.is_dir() and (out.exists() or out.suffix == ".ssm" or is_video(out)):
+    if of_file or (out.exists() and not out.is_dir()):
         raise UserError(f"{out}: the output of several clips is a folder")
     targets = [(clip, out / f"{clip.stem}.ssm") for clip in clips]
     twice = {target for _, target in targets if [t for _, t in targets].count(target) > 1}

@@ -302,7 +302,8 @@ class _Observer:
                 )
         transfers: list[list[Any]] = [[] for _ in subjects]
         for other in others:
-            known = self._known(other)
+            every_frame = not other.challenge_rule
+            known = self._known(other, every_frame)
             for subject, found in zip(subjects, transfers, strict=True):
                 with progress(f"{other.name} {subject.name}", self.quiet) as bar:
                     found.append(
@@ -311,6 +312,7 @@ class _Observer:
                             subject.clip,
                             other,
                             subject.bytes,
+                            every_frame=every_frame,
                             device=self.device,
                             progress=bar,
                         )

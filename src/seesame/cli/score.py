@@ -131,7 +131,10 @@ def score(
         # The challenge's form has figures of second frames alone.
         every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
         evaluation = _evaluated(*seen, own, where, cache, quiet, every_frame)
-        transfers = [_evaluated(*seen, other, where, cache, quiet) for other in others]
+        transfers = [
+            _evaluated(*seen, other, where, cache, quiet, every_frame and not other.challenge_rule)
+            for other in others
+        ]
         held = limits.held(evaluation.figures) if limits.given else []
         text = _text(reference, file, evaluation, transfers, contest_form)
         if report is not None:

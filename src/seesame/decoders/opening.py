@@ -16,8 +16,7 @@ from seesame.bitstream.stamps import unpack_times
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress
 from seesame.errors import DamagedError, UserError
-from seesame.files import TemporaryFolder
-from seesame.inputs import check_input
+from seesame.files import TemporaryFolder, check_input
 from seesame.video import reader, span
 from seesame.video.clip import Clip, Frames
 from seesame.video.times import Times

@@ -14,7 +14,7 @@ from typing import Any
 
 import av
 
-from seesame.codecs.av.closed_loop import Aim, Correction
+from seesame.codecs.av.closed_loop import Correction
 from seesame.codecs.av.codec import AvCodec
 from seesame.codecs.av.pictures import BATCH
 from seesame.codecs.av.portable import Plan, encode_to, plan
@@ -80,7 +80,7 @@ def write_portable(
     limits: Limits | None = None,
     progress: Progress | None = None,
     earlier: Sequence[Path] = (),
-    aim: Aim | None = None,
+    classes: Sequence[int] = (),
 ) -> Portable:
     """Code a clip into a plain video file, verify what is on the disk, and judge it.
 
@@ -103,7 +103,7 @@ def write_portable(
         progress: called instead of the bench's stages.
         earlier: portable files of the same clip and size. By what each of them made of the stack's
             outputs the pictures are corrected before they are coded.
-        aim: the outputs that corrections bring back.
+        classes: numbers of classes with a limit of their own, which weigh more in corrections.
 
     Raises:
         UserError: the codec refuses the settings or the clip, the container cannot hold a track,
@@ -133,7 +133,7 @@ def write_portable(
                 memory=bench.memory,
             )
             corrections = [
-                Correction(bench.stack, bench.device, open_clip(path).batches(BATCH), aim or Aim())
+                Correction(bench.stack, bench.device, open_clip(path).batches(BATCH), classes)
                 for path in earlier
                 if bench.stack is not None
             ]
@@ -146,7 +146,7 @@ def write_portable(
                 _keep_source(written, others.path, out, bench)
                 index = others.video
     found = Portable(
-        codec=codec,
+        codec=how.member.name,
         settings=noteworthy(how.member, how.settings),
         path=out,
         bytes=out.stat().st_size,
@@ -187,10 +187,9 @@ def place_portable(
     others = _others(bench, tracks=True)
     kept = others is not None and not _smaller(found.path, bench, max_share)
     with replacing(out, overwrite) as written:
+        shutil.move(found.path, written)
         if others is not None and kept:
             _keep_source(written, others.path, out, bench)
-        else:
-            shutil.move(found.path, written)
     if others is None or not kept:
         return replace(found, path=out)
     copied = replace(

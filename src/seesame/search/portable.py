@@ -9,14 +9,13 @@ gradients, encodes of the whole also tell how to correct the source for the next
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seesame.codecs.av.closed_loop import Aim
 from seesame.codecs.av.portable import LEAST_SIDE
 from seesame.codecs.registry import codec_name
 from seesame.context import EncodeMemory, Progress
@@ -35,8 +34,10 @@ from seesame.metric.limits import Limits
 from seesame.search.cheapest import CheapestTuning, cheapest, level
 from seesame.search.excerpt import sample, windows
 from seesame.search.goal import Goal
+from seesame.search.look import Look, relaxed
 from seesame.search.sampled import scaled
 from seesame.search.space import SPACES, complete
+from seesame.video.clip import Clip
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,13 @@ def finds_portable(settings: Mapping[str, Any]) -> bool:
     return "crf" not in settings and not settings.get("kbps")
 
 
+def usual_scales(clip: Clip, tuning: PortableTuning) -> list[float]:
+    """Return the frame sizes that a clip can be coded at, in the order in which they are tried."""
+    least = (LEAST_SIDE + 1) / min(clip.width, clip.height)
+    odd = clip.width % 2 or clip.height % 2
+    return [s for s in tuning.scales if s == 1 or s >= least][: None if not odd else -1] or [1.0]
+
+
 def find_portable(
     bench: Workbench,
     codec: str,
@@ -151,7 +159,7 @@ def find_portable(
     """
     started = time.monotonic()
     check_output(out, overwrite)
-    plan_portable(bench, codec, {"scale": tuning.scales[0], **settings})
+    plan_portable(bench, codec, {"scale": usual_scales(bench.clip, tuning)[0], **settings})
     bench.reference()
     with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
         search = _Search(
@@ -164,50 +172,6 @@ def find_portable(
         file = place_portable(bench, best.file, out, overwrite=overwrite, max_share=max_share)
     seconds = time.monotonic() - started
     return FoundPortable(file, forecast, made[0].file.bytes, search.spent, best.rounds, seconds)
-
-
-class _Look:
-    """Trials at one frame size, by CRF; logarithms of their figures are taken to be linear in it.
-
-    Args:
-        scale: the frame size.
-        found: the trials.
-        limits: what they have to keep.
-    """
-
-    def __init__(self, scale: float, found: Mapping[int, Trial], limits: Limits) -> None:
-        self.scale, self.found, self.goal = scale, found, Goal(limits)
-
-    def crf(self, crfs: Sequence[int]) -> int:
-        """Return the CRF that does best by the goal."""
-        if not self.goal.limits.given or len(self.found) == 1:
-            return min(self.found, key=lambda crf: self.goal.rank(self.found[crf]))
-        slope, start = self._line(lambda trial: level(self.goal.limits, trial))
-        if not slope:
-            return min(self.found)
-        return int(min(max(math.floor(-start / slope), crfs[0]), crfs[-1]))
-
-    def value(self, crfs: Sequence[int]) -> tuple[float, float]:
-        """Return by how much the best CRF misses the limits, then what the goal minimises there."""
-        crf = self.crf(crfs)
-        if len(self.found) == 1 or not self.goal.limits.given:
-            trial = self.found[crf]
-            return self.goal.rank(trial)
-        slope, start = self._line(lambda trial: level(self.goal.limits, trial))
-        most, least = self._line(lambda trial: math.log(max(self.goal.value(trial), 1e-9)))
-        return max(0.0, slope * crf + start - 1e-6), most * crf + least
-
-    def log_bytes(self, crf: int) -> float:
-        """Return the logarithm of the size with a CRF."""
-        if len(self.found) == 1:
-            return math.log(next(iter(self.found.values())).bytes)
-        slope, start = self._line(lambda trial: math.log(trial.bytes))
-        return slope * crf + start
-
-    def _line(self, value: Callable[[Trial], float]) -> tuple[float, float]:
-        crfs = sorted(self.found)
-        slope, start = np.polyfit(crfs, [value(self.found[crf]) for crf in crfs], 1)
-        return float(slope), float(start)
 
 
 @dataclass(frozen=True)
@@ -273,7 +237,7 @@ class _Search:
         limits = scaled(self.goal, share).limits
         if self.loop:
             # Without corrections, the sample may miss by what they are expected to gain.
-            limits = _relaxed(limits, math.exp(tuning.gains[0]))
+            limits = relaxed(limits, math.exp(tuning.gains[0]))
         scales = self._scales()
         looks = [self._look(part, scale, limits, share) for scale in scales[:2]]
         if len(scales) > 2:
@@ -289,12 +253,9 @@ class _Search:
         """Return the frame sizes to try."""
         if "scale" in self.settings:
             return [self.settings["scale"]]
-        clip = self.bench.clip
-        least = LEAST_SIDE / min(clip.width, clip.height)
-        odd = clip.width % 2 or clip.height % 2
-        return [s for s in self.tuning.scales if s >= least and not (odd and s == 1)] or [1.0]
+        return usual_scales(self.bench.clip, self.tuning)
 
-    def _look(self, part: Workbench, scale: float, limits: Limits, share: float) -> _Look:
+    def _look(self, part: Workbench, scale: float, limits: Limits, share: float) -> Look:
         """Encode the sample at one frame size, near the CRF that just keeps the limits."""
         found: dict[int, Trial] = {}
 
@@ -310,7 +271,7 @@ class _Search:
         else:
             for part_of_most in self.tuning.unlimited:
                 measure(round(part_of_most * self.crfs[-1]))
-        look = _Look(scale, found, limits)
+        look = Look(scale, found, limits)
         self.crf = look.crf(self.crfs)
         return look
 
@@ -355,24 +316,18 @@ class _Search:
         return min(max(crf, self.crfs[0]), self.crfs[-1])
 
     def _can_correct(self) -> bool:
-        """Return whether limits bind outputs that corrections can bring back."""
+        """Return whether limits bind classes, which corrections can bring back."""
         stack, limits = self.bench.stack, self.limits
-        able = stack is not None and stack.differentiable and limits.on_distortion
-        usual = {"scale": self.tuning.scales[0], **self.settings}
+        able = stack is not None and stack.differentiable and limits.on_seg
+        usual = {"scale": self._scales()[0], **self.settings}
         return able and not plan_portable(self.bench, self.codec, usual).turned
 
     @property
-    def _aim(self) -> Aim:
-        """The outputs that corrections bring back: those that limits bind."""
+    def _bounded(self) -> list[int]:
+        """The numbers of the classes that have a limit of their own."""
         assert self.bench.stack is not None
         names = [bound.of for bound in self.limits.more if bound.figure == "seg"]
-        classes = [i for i, name in enumerate(self.bench.stack.classes) if name in names]
-        pose = any(bound.figure == "pose" for bound in self.limits.more)
-        pose = self.bench.stack.has_pose and (
-            pose or self.limits.pose is not None or self.limits.score is not None
-        )
-        seg = self.limits.on_seg or self.limits.score is not None
-        return Aim(seg=seg, pose=pose, classes=classes)
+        return [i for i, name in enumerate(self.bench.stack.classes) if name in names]
 
     def _written(
         self,
@@ -404,18 +359,7 @@ class _Search:
             limits=self.limits,
             progress=told,
             earlier=earlier,
-            aim=self._aim if earlier else None,
+            classes=self._bounded if earlier else (),
         )
         self.spent += share
         return file
-
-
-def _relaxed(limits: Limits, factor: float) -> Limits:
-    """Return limits whose bounds on distortions are larger by a factor."""
-    means = {
-        name: factor * bound
-        for name in ("seg", "pose")
-        if (bound := getattr(limits, name)) is not None
-    }
-    more = tuple(bound._replace(most=factor * bound.most) for bound in limits.more)
-    return replace(limits, **means, more=more)

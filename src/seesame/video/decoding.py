@@ -87,13 +87,15 @@ class Decoding:
     _joined: bool | None = field(default=None, init=False)
 
     def frames(
-        self, packets: "Iterable[Packet[VideoStream]]", skip: int = 0
+        self, packets: "Iterable[Packet[VideoStream]]", skip: int = 0, inside: bool = False
     ) -> Iterator[VideoFrame]:
         """Decode packets that follow each other, the first of them a key frame's.
 
         Args:
             packets: of the stream; the last one is empty, so that the decoder gives all it has.
             skip: packets at the beginning that are passed over.
+            inside: they begin inside the stream, and those that show frames before the first key
+                frame are left out behind it.
 
         Raises:
             DamagedError: the demuxer or the decoder marks something as damaged, or pictures are
@@ -123,7 +125,9 @@ class Decoding:
                     packet.update(mended)
                 if numbers is not None:
                     edited |= packet.is_discard
-                    lost = numbers.lost(data, restart=edited and packet.is_keyframe)
+                    restart = edited and packet.is_keyframe
+                    restart |= inside and self.packets <= 2
+                    lost = numbers.lost(data, restart)
                     if lost:
                         self.damage.missing(lost, self.packets - 1)
             for frame in self._decoded(packet):

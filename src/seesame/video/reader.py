@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
-from seesame.inputs import check_input
+from seesame.files import check_input
 from seesame.video.clip import Clip, Frames
 from seesame.video.complete import check_complete
 from seesame.video.decoding import Damage, Decoding, leading_packets
@@ -203,7 +203,7 @@ class VideoClip:
         def decoded(
             packets: "Iterable[Packet[VideoStream]]", stream: VideoStream
         ) -> Iterator[VideoFrame]:
-            return Decoding(self.path, stream, Damage(self.path)).frames(packets)
+            return Decoding(self.path, stream, Damage(self.path)).frames(packets, inside=True)
 
         return Seeker(self._open, decoded)
 

@@ -1,11 +1,12 @@
-"""Corrections of the source by what an earlier encode of it made of the stack's outputs.
+"""Corrections of the source by the classes that an earlier encode of it lost.
 
 A plain file's decoder mends nothing, but its source can anticipate what the encoder will do. After
 an encode the decoded pictures are known. Where the stack no longer sees in them what it sees in the
 source, the stack's gradients say which smooth change of the picture would bring its outputs back,
 and the source gets this change before the next encode. The encoder itself has no gradient; it is
 taken to pass smooth changes on as they are, which is the straight-through estimator (Bengio,
-Leonard, Courville 2013, "Estimating or propagating gradients through stochastic neurons").
+Leonard, Courville 2013, "Estimating or propagating gradients through stochastic neurons"). Pose
+values are left alone: steps along their gradient made them worse.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,7 @@ class LoopTuning:
         temperature: of the smooth disagreement, in logits: larger margins count for nothing.
         top: share of the pixels whose gradient is below that which gets a whole step.
         samples: pixels by which this share is found.
-        at_once: frames that go through the networks at a time, an even number; bounds the memory.
+        at_once: frames that go through the networks at a time, which bounds the memory.
         bounded_class: weight of the pixels of a class that has a limit of its own; others have 1.
     """
 
@@ -51,47 +52,33 @@ class LoopTuning:
 TUNING = LoopTuning()
 
 
-@dataclass(frozen=True)
-class Aim:
-    """The outputs that corrections bring back.
-
-    Args:
-        seg: the classes of the segmentation network.
-        pose: the values of the pose network.
-        classes: numbers of classes with a limit of their own, whose pixels weigh more.
-    """
-
-    seg: bool = True
-    pose: bool = False
-    classes: Sequence[int] = ()
-
-
 class Correction:
-    """Changes the pictures of an encode by what an earlier encode of them made of the outputs.
+    """Changes the pictures of an encode by the classes that an earlier encode of them lost.
 
     Args:
-        stack: its outputs are brought back.
+        stack: its classes are brought back.
         device: where its networks run.
         decoded: the earlier encode's frames as they are read, ``uint8 (B, h, w, 3)``, in the
             batches in which pictures will come.
-        aim: which outputs.
+        classes: numbers of classes with a limit of their own, whose pixels weigh more.
 
     Raises:
         MissingStackError: the stack has no gradients.
     """
 
-    def __init__(self, stack: Stack, device: str, decoded: Iterable[Frames], aim: Aim) -> None:
+    def __init__(
+        self, stack: Stack, device: str, decoded: Iterable[Frames], classes: Sequence[int] = ()
+    ) -> None:
         if not stack.differentiable:
             raise MissingStackError(f"stack {stack.name} has no gradients to correct pictures by")
-        self.stack, self.device, self.aim = stack, device, aim
+        self.stack, self.device, self.classes = stack, device, classes
         self._decoded: Iterator[Frames] = iter(decoded)
 
     def __call__(self, frames: Tensor, small: Tensor) -> Tensor:
         """Return corrected pictures.
 
         Args:
-            frames: the next frames of the source, float ``(B, 3, H, W)`` in 0..255; the first has
-                an even number.
+            frames: the next frames of the source, float ``(B, 3, H, W)`` in 0..255.
             small: the pictures that the encoder would get, float ``(B, 3, h, w)``.
 
         Raises:
@@ -111,27 +98,16 @@ class Correction:
         """Return the change of a few decoded frames that brings their outputs back."""
         with torch.no_grad():
             classes = self.stack.segment(source).argmax(1)
-            poses = self.stack.pose(_pairs(source)) if self.aim.pose else None
         weights = torch.ones_like(classes, dtype=torch.float32)
-        for number in self.aim.classes:
+        for number in self.classes:
             weights[classes == number] = TUNING.bounded_class
         change = torch.zeros_like(decoded)
         for _ in range(TUNING.steps):
             pictures = (decoded + change).clamp(0, 255).requires_grad_(True)
-            if self.aim.seg:
-                logits = self.stack.segment(pictures)
-                lost = torch.sigmoid(-margins(logits, classes) / TUNING.temperature)
-                change -= TUNING.step * _direction((weights * lost).sum(), pictures)
-            if poses is not None and len(poses):
-                judged = self.stack.judged
-                error = (self.stack.pose(_pairs(pictures)) - poses)[:, :judged].square().mean(1)
-                change -= TUNING.step * _direction((error + 1e-6).sqrt().sum(), pictures)
+            logits = self.stack.segment(pictures)
+            lost = torch.sigmoid(-margins(logits, classes) / TUNING.temperature)
+            change -= TUNING.step * _direction((weights * lost).sum(), pictures)
         return change
-
-
-def _pairs(frames: Tensor) -> Tensor:
-    """Return the whole pairs of some frames, ``(B // 2, 2, 3, H, W)``."""
-    return frames[: len(frames) // 2 * 2].reshape(-1, 2, *frames.shape[1:])
 
 
 def _direction(loss: Tensor, pictures: Tensor) -> Tensor:

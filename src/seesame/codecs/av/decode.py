@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import av
 import torch
@@ -10,8 +11,6 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from seesame.bitstream.container import Container
-from seesame.codecs.av import filters
-from seesame.codecs.av.entries import Entry, entries
 from seesame.codecs.av.head import SHARPEN_STEP, Head
 from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.planes import FORMATS, decoded_bytes, decoded_rgb, padded
@@ -22,6 +21,9 @@ from seesame.video.clip import Frames
 from seesame.video.compiled import expect
 from seesame.video.resize import resize, to_uint8
 from seesame.video.span import rebatched
+
+if TYPE_CHECKING:
+    from seesame.codecs.av.entries import Entry
 
 
 class AvClip:
@@ -68,8 +70,11 @@ class AvClip:
                 yield decoded_bytes(picture, *size)[None]
                 continue
             with torch.no_grad():
-                large = resize(decoded_rgb(picture, *self.size, head.depth), size, head.up)
-                shown = filters.sharpen(large, amount, head.sharpen_size)
+                shown = resize(decoded_rgb(picture, *self.size, head.depth), size, head.up)
+                if amount:
+                    from seesame.codecs.av import filters
+
+                    shown = filters.sharpen(shown, amount, head.sharpen_size)
             yield to_uint8(shown)
 
     def coded(self, start: int = 0) -> Iterator[Tensor]:
@@ -85,18 +90,20 @@ class AvClip:
             yield decoded_rgb(picture, *self.size, self._head.depth)
 
     @cached_property
-    def _entries(self) -> list[Entry]:
+    def _entries(self) -> "list[Entry]":
+        from seesame.codecs.av.entries import entries
+
         return entries(self.name, self._packets, self.num_frames)
 
-    def _entry(self, number: int) -> Entry:
-        if not number:
-            return Entry(0, 0)
+    def _entry(self, number: int) -> "Entry":
         return max(
             (entry for entry in self._entries if entry.frame <= number), key=lambda e: e.packet
         )
 
     def _pictures(self, start: int) -> Iterator[VideoFrame]:
         """Yield the decoder's pictures from a number on."""
+        if not start:
+            return _decode(self._packets, self._member, self._head, 0, self.num_frames)
         entry = self._entry(start)
         first, *others = self._packets[entry.packet :] or [b""]
         packets = [first, *others[entry.leading :]]
