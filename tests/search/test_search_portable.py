@@ -56,7 +56,7 @@ def test_a_limit_is_kept_with_few_encodes(drive: Path, tmp_path: Path, codec: st
     assert found.file.bytes < drive.stat().st_size / 4
     assert found.file.bytes == (tmp_path / "small.mp4").stat().st_size
     assert measured(drive, tmp_path / "small.mp4") == pytest.approx(found.file.figures.seg)
-    assert 0.5 < found.forecast.bytes / found.first_bytes < 2
+    assert 0.2 < found.forecast.bytes / found.first_bytes < 5  # of a second of video
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.mp4"]
 
 
