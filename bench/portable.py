@@ -78,7 +78,14 @@ def written(bench: Workbench, how: Mapping[str, Any], crf: int, out: Path) -> Po
     """Return a judged file at source size."""
     settings = {"preset": how["preset"], "crf": crf, "scale": 1.0}
     return write_portable(
-        bench, how["codec"], settings, out, tracks=False, max_share=np.inf, progress=no_progress
+        bench,
+        how["codec"],
+        settings,
+        out,
+        overwrite=True,
+        tracks=False,
+        max_share=np.inf,
+        progress=no_progress,
     )
 
 

@@ -221,7 +221,6 @@ BAD_WORDS = {
     "bad size": ("compress", "CLIP", "-o", "o.ssm", "--size", "wide"),
     "bad fps": ("compress", "CLIP", "-o", "o.ssm", "--fps", "1/0"),
     "no output": ("compress", "CLIP"),
-    "output is no .ssm": ("compress", "CLIP", "-o", "o.mp4"),
     "output is the clip": ("compress", "CLIP", "-o", "CLIP.ssm", "--overwrite"),
     "output exists": ("compress", "CLIP", "-o", "there.ssm", "--codec", "x264"),
     "output under a file": ("compress", "CLIP", "-o", "there.ssm/o.ssm", "--codec", "x264"),
