@@ -1,4 +1,4 @@
-"""How fast files are decoded, and what a random frame costs.
+"""The speed of decoding, and the time of a random frame.
 
     python bench/decoding.py [--frames 1200] [--repeats 3] [--only hnerv,random,...]
     python bench/decoding.py --reads 10000    # a data loader over 20 files, and its memory

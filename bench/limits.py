@@ -1,4 +1,4 @@
-"""Whether every codec keeps a limit on every frame, or ends with advice that, followed, keeps it.
+"""A test of every codec under a limit on every frame, and of its advice where it misses one.
 
     python bench/limits.py --codecs hnerv hybrid svtav1 x265 [--seconds 3.2] [--budget 3m]
 

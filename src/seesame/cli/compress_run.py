@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.cli.compress_options import AUTO
 from seesame.cli.hints import with_hint
-from seesame.cli.limits import leave, limit_lines, limit_values
+from seesame.cli.judged import judged_figures, judged_values, print_limits
+from seesame.cli.limits import leave
 from seesame.cli.output import notes, print_figures, print_json, print_table
 from seesame.cli.portable import VideoFlags, compress_video, is_video
 from seesame.cli.progress import stages
@@ -106,17 +107,14 @@ def _print(job: "Job", outcome: "Outcome", json: bool) -> None:
     print_figures(_figures(job, outcome))
     if outcome.bytes >= outcome.source_bytes:
         print("size   the file is no smaller than its source: keep the source")
-    if job.judge and job.limits.given:
-        print(*limit_lines(outcome.held, outcome.limits.where), sep="\n")
-        if outcome.missed and outcome.advice:
-            print(f"try    {outcome.advice}")
+    print_limits(outcome)
     viewable = beside(outcome.path, ".mkv")
     command = ["seesame", "decompress", str(outcome.path), "-o", str(viewable)]
     print("next: " + shlex.join(command))
 
 
 def _values(job: "Job", outcome: "Outcome") -> dict[str, Any]:
-    """The outcome for ``--json``."""
+    """Return the outcome for ``--json``."""
     values: dict[str, Any] = {
         "clip": job.source.path,
         "file": outcome.path,
@@ -128,26 +126,11 @@ def _values(job: "Job", outcome: "Outcome") -> dict[str, Any]:
         "encode_s": outcome.encode_s,
         **_scaled(outcome),
     }
-    evaluation = outcome.evaluation
-    if not job.judge or evaluation is None:
-        return values
-    from seesame.metric.report import frame_values
-
-    values |= {
-        "seg": evaluation.score.seg,
-        "pose": evaluation.score.pose,
-        "score": evaluation.score.total,
-        "pairs": evaluation.pairs,
-        "stack": evaluation.stack,
-        "fingerprint": evaluation.fingerprint,
-        "frames": frame_values(evaluation.figures),
-        **limit_values(outcome.limits, outcome.held),
-    }
-    return values | ({"advice": outcome.advice} if outcome.missed and outcome.advice else {})
+    return values | judged_values(outcome)
 
 
 def _scaled(outcome: "Outcome") -> dict[str, str]:
-    """Where the picture is coded at another size than the clip's: at which one."""
+    """Return the coded size, where it is not that of the clip."""
     from seesame.codecs.registry import codec_by_id
 
     found = codec_by_id(outcome.container.codec_id).notes(outcome.container)
@@ -155,9 +138,8 @@ def _scaled(outcome: "Outcome") -> dict[str, str]:
 
 
 def _figures(job: "Job", outcome: "Outcome") -> dict[str, str]:
-    """The outcome for people."""
+    """Return the outcome for people."""
     from seesame.jobs.roundtrip import describe
-    from seesame.metric.report import frame_lines
 
     figures = {
         "clip": f"{job.source.path}  {describe(outcome.container)}",
@@ -166,13 +148,4 @@ def _figures(job: "Job", outcome: "Outcome") -> dict[str, str]:
         **_scaled(outcome),
         "rate": f"{outcome.bytes / outcome.source_bytes:.8f}",
     }
-    if job.judge:
-        score = outcome.score
-        figures |= {
-            "seg": f"{score.seg:.8f}  on second frames",
-            **frame_lines(outcome.figures, digits=8),
-            "pose": f"{score.pose:.8f}",
-            "score": f"{score.total:.8f}  "
-            f"(100*seg + 25*rate + sqrt(10*pose), stack {job.stack}; lower is better)",
-        }
-    return figures
+    return figures | judged_figures(outcome)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seesame.cli.limits import limit_lines, limit_values
+from seesame.cli.judged import judged_figures, judged_values, print_limits
 from seesame.cli.output import notes, print_figures, print_json
 from seesame.cli.progress import stages
 from seesame.errors import UserError
@@ -93,10 +93,7 @@ def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> "P
         print_json(_values(job, found) | _search_values(search))
         return found
     print_figures(_figures(job, found) | _search_figures(search))
-    if job.judge and found.limits.given:
-        print(*limit_lines(found.held, found.limits.where), sep="\n")
-    if found.missed and found.advice:
-        print(f"try    {found.advice}")
+    print_limits(found)
     print("next: " + shlex.join(["seesame", "report", str(job.source.path), str(found.path)]))
     return found
 
@@ -163,12 +160,8 @@ def _values(job: "Job", found: "Portable") -> dict[str, Any]:
         "kept_source": found.kept_source,
         "encode_s": found.encode_s,
     }
-    if found.evaluation is None:
-        return values
-    score = found.score
-    values |= {"seg": score.seg, "pose": score.pose, "score": score.total}
-    values |= {"stack": found.evaluation.stack, "reader": found.reader}
-    return values | limit_values(found.limits, found.held)
+    reader = {"reader": found.reader} if found.evaluation is not None else {}
+    return values | judged_values(found) | reader
 
 
 def _figures(job: "Job", found: "Portable") -> dict[str, str]:
@@ -181,13 +174,5 @@ def _figures(job: "Job", found: "Portable") -> dict[str, str]:
         f"{how}, in {found.encode_s:.1f} s",
         "rate": f"{found.bytes / found.source_bytes:.8f}",
     }
-    if found.evaluation is not None:
-        score = found.score
-        figures |= {
-            "seg": f"{score.seg:.8f}",
-            "pose": f"{score.pose:.8f}",
-            "score": f"{score.total:.8f}  (100*seg + 25*rate + sqrt(10*pose), stack {job.stack}; "
-            "lower is better)",
-            "read": f"by {found.reader}, at the file's own size",
-        }
-    return figures
+    reader = {"read": f"by {found.reader}, at the file's own size"}
+    return figures | judged_figures(found) | (reader if found.evaluation is not None else {})

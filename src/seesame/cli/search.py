@@ -197,7 +197,7 @@ def _print(clip: Path, found: "Found") -> None:
 
 
 def _verdict(goal: "Goal", best: "Trial") -> str:
-    """What the best trial is, in words that its settings follow."""
+    """Return the words before the best trial's settings: that it is best, or nearest."""
     if goal.kept(best):
         return f"{goal}: "
     if best.bytes < best.source_bytes:

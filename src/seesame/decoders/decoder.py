@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Source = str | Path | bytes | BinaryIO
-"""What a video can be opened from."""
+"""A path, the bytes of a file, or a binary file object."""
 Order = Literal["NCHW", "NHWC"]
 
 _abandoned: list[Iterator[Frames]] = []

@@ -1,4 +1,4 @@
-"""What a decoder returns, under torchcodec's names."""
+"""The frames and facts that a decoder returns, under torchcodec's names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

@@ -91,7 +91,7 @@ class Workbench:
 
     @property
     def every_frame(self) -> bool:
-        """Whether every frame is judged for segmentation, not second frames alone."""
+        """True where every frame is judged for segmentation, False for second frames alone."""
         return not (self.challenge_rule or (self.stack is not None and self.stack.challenge_rule))
 
     def bound(self, limits: Limits) -> Limits:

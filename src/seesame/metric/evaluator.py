@@ -116,7 +116,7 @@ class Evaluation:
     """Seg distortion of frames 0, 2, 4, …, ``(N,)``, or one more with an odd last frame; None where
     only second frames were judged."""
     lost: tuple[tuple[str, float], ...] = ()
-    """Of each class that the source has, the share of its pixels in the judged frames that get
+    """For each class that the source has, the share of its pixels in the judged frames that get
     another class, 0..1."""
 
     @property

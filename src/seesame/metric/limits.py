@@ -56,7 +56,7 @@ class Held(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether the file keeps the limit."""
+        """True where the file keeps the limit."""
         return self.value <= self.bound
 
     @property

@@ -26,7 +26,7 @@ _PREDICTED = ("h264", "hevc", "mpeg2video", "mpeg1video")
 
 @dataclass
 class Damage:
-    """What was found damaged, where that is allowed; an error at once where it is not.
+    """A record of the damage in a file; an error at once where damage is not allowed.
 
     Args:
         path: the file.

@@ -55,7 +55,7 @@ class _Bits:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What of a sequence parameter set the slice headers need."""
+    """The fields of a sequence parameter set that slice headers need."""
 
     number_bits: int
     order_bits: int | None
@@ -68,7 +68,7 @@ class _Sequence:
 
 @dataclass(frozen=True)
 class _Picture:
-    """What of a picture parameter set the slice headers need."""
+    """The fields of a picture parameter set that slice headers need."""
 
     sequence: int
     bottom_order: bool
@@ -149,7 +149,7 @@ class FrameNumbers:
     pictures: int = field(default=0, init=False)
     """Pictures that began so far, and packets with neither a picture nor a known companion."""
     countable: bool = field(default=True, init=False)
-    """Whether every picture gives a frame: the first is an IDR picture, and none is a field."""
+    """True where every picture gives a frame: the first is an IDR picture, none is a field."""
     _length_bytes: int = field(default=0, init=False)
     _sequences: dict[int, _Sequence] = field(default_factory=dict, init=False)
     _pictures: dict[int, _Picture] = field(default_factory=dict, init=False)

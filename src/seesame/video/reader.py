@@ -51,7 +51,7 @@ _RATELESS = ("h264", "hevc")
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one pass over the whole file showed."""
+    """The facts that one pass over the whole file found."""
 
     count: int
     times: Times | None
@@ -175,7 +175,7 @@ class VideoClip:
 
     @property
     def reading(self) -> str:
-        """What of the file is read, beyond its content; empty where that is the first video."""
+        """The part of the file that is read; empty where that is the first video, undamaged."""
         number = f"video {self.stream}" if self.stream else ""
         return f"{number} with its damage".lstrip() if self.allow_damage else number
 

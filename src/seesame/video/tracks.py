@@ -31,7 +31,7 @@ _WORDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "an attachmen
 
 @dataclass(frozen=True)
 class Stored:
-    """How the pictures of a video are stored in its file.
+    """The pixel format, tags and display matrix of the video in a file.
 
     Args:
         pixels: FFmpeg's name of the pixel format.

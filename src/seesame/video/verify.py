@@ -122,7 +122,7 @@ def mux_checked(
 
 @dataclass(frozen=True)
 class _Copy:
-    """What a packet must keep."""
+    """Return the values of a packet that a copy must keep."""
 
     pts: int | None
     dts: int | None

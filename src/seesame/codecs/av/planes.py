@@ -32,7 +32,7 @@ def padded(side: int) -> int:
 
 @dataclass(frozen=True)
 class Colour:
-    """How RGB becomes YUV: BT.601 in limited range, unless told otherwise.
+    """The conversion of RGB to YUV; BT.601 in limited range by default.
 
     Args:
         red: the weight of R in luma.

@@ -41,7 +41,7 @@ _EXACT = ("yuv420p", "yuva420p", "nv12", "nv21")
 
 @dataclass(frozen=True)
 class Plan:
-    """How a clip becomes a portable file.
+    """The codec, settings, size and colours of a portable file of one clip.
 
     Args:
         member: the codec.
@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def turned(self) -> bool:
-        """Whether the file stores its pictures otherwise than they are shown."""
+        """True where the file stores its pictures turned or mirrored."""
         return _turns(self.stored)
 
     @property

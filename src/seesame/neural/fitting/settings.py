@@ -166,7 +166,7 @@ class TrainSettings:
 
     @property
     def room(self) -> float:
-        """What limits that choose the size make of the size that suits without; else 1."""
+        """The factor on the usual size where limits choose it; 1 where they do not."""
         if not self.by_limits:
             return 1.0
         limits = self.limits
