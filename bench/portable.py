@@ -41,8 +41,8 @@ from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
-from seesame.search.cheapest import cheapest
-from seesame.search.portable import find_portable
+from seesame.search.within.cheapest import cheapest
+from seesame.search.within.portable import find_portable
 from seesame.video.clip import Clip
 from tasks import find_clip
 

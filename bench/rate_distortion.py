@@ -23,7 +23,7 @@ from measure import measured, name_of, opened
 from seesame.metric.front import pareto_front
 from seesame.neural.fitting.settings import target_bytes
 from seesame.search.plot import iso_scores, rate_axis
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 from tasks import Row, Task, find_clip, matches, options, run_tasks
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)

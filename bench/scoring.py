@@ -30,10 +30,10 @@ from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.clip import Clip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 from seesame.video.resize import resize_frames
 from seesame.video.span import Span
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 sys.path.append(str(HERE.parent / "tests" / "helpers"))
 from literal_metric import literal_score

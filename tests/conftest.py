@@ -91,7 +91,7 @@ def seesame(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic drive of twelve small frames, as a camera's file: ``drive.mp4``, 160x120."""
     from seesame.scene import SceneClip, SceneConfig
-    from seesame.video.writer import write_clip
+    from seesame.video.writing.writer import write_clip
 
     scene = SceneClip(SceneConfig(width=160, height=120, seed=3), 12)
     path = tmp_path_factory.mktemp("drive") / "drive.mp4"

@@ -20,7 +20,7 @@ from command import Ran
 
 from seesame.bitstream.container import MAGIC, Container, Section
 from seesame.bitstream.varint import pack_varint
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 Run = Callable[..., Ran]
 FLIPS = 60

@@ -16,7 +16,7 @@ from seesame.context import EncodeContext
 from seesame.decoders import VideoDecoder, open_clip
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.clip import ArrayClip, Frames
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT, FILES = 24, 20

@@ -17,7 +17,7 @@ from seesame.context import EncodeContext
 from seesame.decoders import VideoDecoder, open_clip, resolve_device
 from seesame.errors import DamagedError, OutputExistsError, UserError
 from seesame.video.clip import ArrayClip, Frames
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 COUNT = 90
 """Frames: three batches of the decoder's, the last of them short."""

@@ -14,7 +14,7 @@ from seesame.metric.limits import Limits
 from seesame.metric.score import Score
 from seesame.perception.registry import complete_stack
 from seesame.perception.stack import Stack
-from seesame.search.within import encode_within, finds_quality
+from seesame.search.within.quality import encode_within, finds_quality
 from seesame.video.clip import Clip
 
 

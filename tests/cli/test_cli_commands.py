@@ -14,7 +14,7 @@ from PIL import Image
 
 from seesame.bitstream.container import Container, Section
 from seesame.neural.corrections.sidecar import Corrections, pack_sidecar
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 Run = Callable[..., Ran]
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hnerv" / "small.ssm"

@@ -10,7 +10,7 @@ from seesame.codecs.copy import CopyCodec
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import ArrayClip, Clip, Frames
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from trial import QUICK, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, Result, evaluate_submission
-from seesame.contest.limits import Limits
+from seesame.contest.isolation.limits import Limits
 from seesame.contest.videos import open_videos, read_names
 
 

@@ -11,11 +11,11 @@ from command import Ran
 from trial import QUICK, ROOMY, Judge, Submit, need_isolation
 
 from seesame.contest.evaluate import Bench, combine, evaluate_submission
-from seesame.contest.sandbox import IsolationError
+from seesame.contest.isolation.sandbox import IsolationError
 from seesame.contest.videos import open_videos, read_names
 from seesame.errors import UserError
 from seesame.scene import SceneClip, SceneConfig
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 GREY = """python - "$2" "$3" <<'END'
 import sys

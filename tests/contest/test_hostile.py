@@ -17,8 +17,8 @@ from trial import MIB, QUICK, Judge, Submit, need_isolation
 
 import seesame
 from seesame.contest.evaluate import Result
-from seesame.contest.limits import Limits
-from seesame.contest.sandbox import Workspace, run_inflate
+from seesame.contest.isolation.limits import Limits
+from seesame.contest.isolation.sandbox import Workspace, run_inflate
 
 RAW_BYTES = 12 * 160 * 120 * 3
 BOTH = pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])

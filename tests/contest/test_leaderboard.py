@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from seesame.cli.contest.leaderboard import leaderboard
 from seesame.contest.entries import MAX_TEXT, read_entries
 from seesame.contest.evaluate import Bench, Result
+from seesame.contest.isolation.limits import ReportLimits
 from seesame.contest.leaderboard import boards, published, render_page
-from seesame.contest.limits import ReportLimits
 from seesame.contest.report import contest_values, json_text
 from seesame.contest.submission import Submission, Uncounted
 from seesame.errors import DamagedError, UserError

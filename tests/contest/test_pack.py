@@ -15,7 +15,7 @@ from trial import ROOMY, Judge, bare_venv, link_packages, need_isolation
 from seesame.bitstream.container import Container
 from seesame.cli.main import main
 from seesame.contest.evaluate import Bench, evaluate_submission
-from seesame.contest.limits import FolderLimits
+from seesame.contest.isolation.limits import FolderLimits
 from seesame.contest.submission import open_submission
 
 ZIP_BYTES = 100

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seesame.contest.evaluate import Result
-from seesame.contest.limits import Limits
-from seesame.contest.sandbox import why_not_isolated
+from seesame.contest.isolation.limits import Limits
+from seesame.contest.isolation.sandbox import why_not_isolated
 
 Submit = Callable[..., Path]
 Judge = Callable[..., Result]

@@ -15,7 +15,7 @@ from seesame.jobs.portable import judged_portable, write_portable
 from seesame.jobs.workbench import Workbench
 from seesame.perception.registry import load_stack
 from seesame.video.clip import ArrayClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 CHEAP = {
     "x264": {"crf": 20, "preset": "superfast"},
@@ -195,8 +195,8 @@ def test_a_failed_verification_leaves_nothing(tmp_path: Path, monkeypatch) -> No
     def fail(*_) -> None:
         raise UserError("does not come back")
 
-    monkeypatch.setattr("seesame.video.verify.check_copied", lambda *a: None)
-    monkeypatch.setattr("seesame.video.verify._check_video", fail)
+    monkeypatch.setattr("seesame.video.writing.verify.check_copied", lambda *a: None)
+    monkeypatch.setattr("seesame.video.writing.verify._check_video", fail)
     with pytest.raises(UserError, match="does not come back"):
         write(source, out, overwrite=True)
     assert out.read_bytes() == b"before"

@@ -19,7 +19,7 @@ from seesame.jobs.trial import Trial
 from seesame.jobs.workbench import Workbench, run_job
 from seesame.metric.limits import Bound, Limits
 from seesame.video.clip import ArrayClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 SETTINGS = {"crf": 36, "preset": "ultrafast"}
 

@@ -22,8 +22,8 @@ from seesame.metric.cache import (
     source_digest,
 )
 from seesame.metric.evaluator import ReferenceOutputs
-from seesame.video.reader import open_clip
-from seesame.video.writer import write_clip
+from seesame.video.reading.reader import open_clip
+from seesame.video.writing.writer import write_clip
 
 
 class Kept:

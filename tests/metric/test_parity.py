@@ -12,8 +12,8 @@ from seesame.metric.evaluator import evaluate
 from seesame.perception.comma import stack as comma
 from seesame.perception.registry import load_stack
 from seesame.scene import SceneClip, SceneConfig
-from seesame.video.reader import open_clip
-from seesame.video.writer import write_clip
+from seesame.video.reading.reader import open_clip
+from seesame.video.writing.writer import write_clip
 
 pytestmark = pytest.mark.comma
 SIZE = (874, 1164)

@@ -16,7 +16,7 @@ from seesame.metric.evaluator import evaluate
 from seesame.perception.lite.stack import LiteStack
 from seesame.perception.registry import load_stack
 from seesame.video.clip import ArrayClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 from seesame.video.resize import to_float
 
 pytestmark = pytest.mark.real

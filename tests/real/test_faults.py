@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seesame.errors import DamagedError
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 pytestmark = pytest.mark.real
 

@@ -14,8 +14,8 @@ from command import Ran
 from PIL import Image
 
 from seesame.video.clip import Frames
-from seesame.video.reader import open_clip
-from seesame.video.writer import write_clip
+from seesame.video.reading.reader import open_clip
+from seesame.video.writing.writer import write_clip
 
 pytestmark = pytest.mark.real
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from command import Ran
 
-from seesame.video.reader import open_clip
-from seesame.video.writer import write_clip
+from seesame.video.reading.reader import open_clip
+from seesame.video.writing.writer import write_clip
 
 pytestmark = pytest.mark.real
 

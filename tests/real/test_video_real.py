@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from seesame.errors import DamagedError
-from seesame.video.reader import open_clip
-from seesame.video.writer import write_clip
+from seesame.video.reading.reader import open_clip
+from seesame.video.writing.writer import write_clip
 
 pytestmark = pytest.mark.real
 

@@ -18,7 +18,7 @@ from seesame.metric.report import report_values
 from seesame.report.classes import Confusion
 from seesame.report.page import worst_pairs
 from seesame.report.render import share
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 Run = Callable[..., Ran]
 HOSTILE = "<img src=x onerror=alert(1)>.ssm"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seesame.errors import DamagedError
 from seesame.search.excerpt import cut_out, even_cuts, sample, windows
 from seesame.video.clip import ArrayClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from videos import make_frames, make_video, read_all
 
 from seesame.video.clip import ArrayClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 from seesame.video.times import Times, clip_times, mended
 
 MS = Fraction(1, 1000)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from seesame.perception.lite.nets import INPUT_SIZE
 from seesame.scene import Scene, SceneConfig
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 from seesame.video.resize import resize_frames
 
 IGNORE = 255

@@ -70,7 +70,7 @@ def _run(job: "Job", seconds: float | None, quiet: bool) -> "Outcome":
         seconds = seconds or ChoiceTuning().seconds
         told = stages(quiet, seconds)
         return compress_automatically(job, usual_store(note), seconds, stages=told, note=note)
-    from seesame.search.within import do
+    from seesame.search.within.quality import do
 
     return do(job, told, note)
 

@@ -53,9 +53,9 @@ def decompress(
     from seesame.cli.progress import progress
     from seesame.decoders import counted, decode_file
     from seesame.files import reserved
-    from seesame.video.mux import SUFFIXES
-    from seesame.video.verify import ticks_fit
-    from seesame.video.writer import folder_names, write_clip
+    from seesame.video.writing.mux import SUFFIXES
+    from seesame.video.writing.verify import ticks_fit
+    from seesame.video.writing.writer import folder_names, write_clip
 
     with reserved(out, overwrite, inputs=[file], holds=folder_names(out)):
         clip = decode_file(file, resolve_device(device))

@@ -216,7 +216,7 @@ def input_files(*paths: Path | str | None, stacks: Sequence[str] = ()) -> list[P
         paths: files, and folders of pictures; None and empty ones are left out.
         stacks: names of stacks; those with a folder stand for the files in it.
     """
-    from seesame.video.images import PICTURES
+    from seesame.video.reading.images import PICTURES
 
     parts = (name.partition(":") for name in stacks)
     named = [Path(path) for path in paths if path]

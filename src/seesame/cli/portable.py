@@ -13,7 +13,7 @@ from seesame.errors import UserError
 if TYPE_CHECKING:
     from seesame.jobs.portable import Portable
     from seesame.jobs.spec import Job
-    from seesame.search.portable import FoundPortable
+    from seesame.search.within.portable import FoundPortable
 
 USUAL = "av1"
 """The codec of a portable file where no flag names one."""
@@ -60,7 +60,7 @@ def compress_video(job: "Job", flags: VideoFlags, json: bool, quiet: bool) -> "P
     """Write a portable file, print its figures and return it. Raises UserError."""
     from seesame.jobs.portable import MAX_SHARE, write_portable
     from seesame.jobs.workbench import Workbench
-    from seesame.search.portable import find_portable, finds_portable
+    from seesame.search.within.portable import find_portable, finds_portable
 
     assert job.out is not None
     bench = Workbench.open(job, stages(quiet), notes(quiet))

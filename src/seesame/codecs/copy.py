@@ -49,7 +49,7 @@ class CopyCodec(Codec):
                 f"{path or 'this clip'}: codec copy needs one video file, not a folder or a clip "
                 "in memory; choose another codec"
             )
-        from seesame.video.reader import VideoClip
+        from seesame.video.reading.reader import VideoClip
 
         if isinstance(clip, VideoClip) and clip.reading != VideoClip(path).reading:
             raise UserError(
@@ -87,7 +87,7 @@ class CopiedClip:
     """A clip read from a copy of its source file."""
 
     def __init__(self, container: Container, suffix: str, data: bytes) -> None:
-        from seesame.video.reader import open_clip
+        from seesame.video.reading.reader import open_clip
 
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from seesame.contest.limits import ArchiveLimits
+from seesame.contest.isolation.limits import ArchiveLimits
 from seesame.contest.submission import SubmissionError
 from seesame.files import replacing
 

@@ -9,7 +9,7 @@ from math import isclose, sqrt
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seesame.contest.limits import ReportLimits
+from seesame.contest.isolation.limits import ReportLimits
 from seesame.contest.submission import FORMAT, REPORT_JSON, Uncounted
 from seesame.errors import DamagedError, UserError
 

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from seesame.contest.archive import unpack
-from seesame.contest.limits import ArchiveLimits, Limits
-from seesame.contest.sandbox import Workspace, run_inflate
+from seesame.contest.isolation.limits import ArchiveLimits, Limits
+from seesame.contest.isolation.sandbox import Workspace, run_inflate
+from seesame.contest.isolation.watch import Outcome
 from seesame.contest.submission import (
     ARCHIVE,
     SCRIPT,
@@ -32,7 +33,6 @@ from seesame.contest.submission import (
     open_submission,
 )
 from seesame.contest.videos import Video, inflated_name
-from seesame.contest.watch import Outcome
 from seesame.context import Progress, no_progress
 from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs, holdable
@@ -42,8 +42,8 @@ from seesame.metric.score import Score
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
-from seesame.video.raw import RawClip
-from seesame.video.reader import open_clip
+from seesame.video.reading.raw import RawClip
+from seesame.video.reading.reader import open_clip
 
 
 class DiskSpaceError(UserError):
@@ -110,7 +110,7 @@ def evaluate_submission(
         bench: videos, stack and device.
         limits: where the script is stopped; ``bytes`` is lowered to the most that an honest
             script can need.
-        isolate: see :func:`seesame.contest.sandbox.run_inflate`.
+        isolate: see :func:`seesame.contest.isolation.sandbox.run_inflate`.
         work: where the raw videos go for a while; the system's temporary folder when None.
         progress: called with the share done and what is being done.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from seesame.contest.limits import FolderLimits
+from seesame.contest.isolation.limits import FolderLimits
 from seesame.errors import UserError
 
 ARCHIVE = "archive.zip"

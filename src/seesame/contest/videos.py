@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from seesame.contest.inflate import name_lines
 from seesame.errors import UserError
-from seesame.video.reader import open_clip
+from seesame.video.reading.reader import open_clip
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from seesame.decoders.opening import (
 )
 from seesame.errors import DamagedError, UserError
 from seesame.video.clip import Clip, Frames
-from seesame.video.reader import VideoClip
-from seesame.video.seek import Index
+from seesame.video.reading.reader import VideoClip
+from seesame.video.reading.seek import Index
 from seesame.video.span import batches_from, entry
 from seesame.video.times import Times, clip_times
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 if TYPE_CHECKING:
     from torch import Tensor

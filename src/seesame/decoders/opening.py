@@ -17,8 +17,9 @@ from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress
 from seesame.errors import DamagedError, UserError
 from seesame.files import TemporaryFolder, check_input
-from seesame.video import reader, span
+from seesame.video import span
 from seesame.video.clip import Clip, Frames
+from seesame.video.reading import reader
 from seesame.video.times import Times
 
 BATCH_BYTES = 1 << 26

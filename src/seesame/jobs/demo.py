@@ -12,7 +12,7 @@ from seesame.jobs.spec import Outcome, Settings
 from seesame.jobs.workbench import Workbench
 from seesame.scene import SceneClip, SceneConfig
 from seesame.video.clip import Clip
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 
 @dataclass(frozen=True)

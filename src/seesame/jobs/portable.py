@@ -14,10 +14,10 @@ from typing import Any
 
 import av
 
-from seesame.codecs.av.closed_loop import Correction
 from seesame.codecs.av.codec import AvCodec
-from seesame.codecs.av.pictures import BATCH
-from seesame.codecs.av.portable import Plan, encode_to, plan
+from seesame.codecs.av.encoding.closed_loop import Correction
+from seesame.codecs.av.encoding.pictures import BATCH
+from seesame.codecs.av.encoding.portable import Plan, encode_to, plan
 from seesame.codecs.av.settings import noteworthy
 from seesame.codecs.registry import codec_names, get_codec
 from seesame.context import EncodeContext, Progress
@@ -27,12 +27,12 @@ from seesame.jobs.spec import Judged
 from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
-from seesame.video import streams
-from seesame.video.mux import SUFFIXES, Others, regular_times
-from seesame.video.reader import open_clip
+from seesame.video.reading import streams
+from seesame.video.reading.reader import open_clip
 from seesame.video.times import Times, clip_times
-from seesame.video.tracks import opened, packets, source_video, stored
-from seesame.video.verify import check_container, copy_all, mux_checked, ticks_fit
+from seesame.video.writing.mux import SUFFIXES, Others, regular_times
+from seesame.video.writing.tracks import opened, packets, source_video, stored
+from seesame.video.writing.verify import check_container, copy_all, mux_checked, ticks_fit
 
 MAX_SHARE = 0.95
 """A file with more of the source's bytes than this is not worth its loss."""

@@ -7,10 +7,10 @@ from seesame.bitstream.stamps import pack_times
 from seesame.context import Note
 from seesame.errors import UserError
 from seesame.video.clip import Clip
-from seesame.video.mux import Others
 from seesame.video.times import clip_times
-from seesame.video.tracks import source_video, temporary_file
-from seesame.video.verify import copy_tracks
+from seesame.video.writing.mux import Others
+from seesame.video.writing.tracks import source_video, temporary_file
+from seesame.video.writing.verify import copy_tracks
 
 
 def time_sections(clip: Clip, tracks: bytes) -> dict[Section, bytes]:

@@ -33,7 +33,7 @@ from seesame.inputs import NoHomeError, user_folder
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
-from seesame.video.images import PICTURES
+from seesame.video.reading.images import PICTURES
 
 FOLDER_VARIABLE = "SEESAME_CACHE"
 """Environment variable: the folder of the cache."""

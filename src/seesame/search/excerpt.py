@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seesame.errors import DamagedError
 from seesame.video.clip import Clip, Frames
-from seesame.video.writer import write_clip
+from seesame.video.writing.writer import write_clip
 
 Span = tuple[int, int]
 """The first frame, and the one after the last."""

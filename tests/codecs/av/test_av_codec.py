@@ -9,7 +9,7 @@ import torch
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.av.codec import AvCodec
-from seesame.codecs.av.encode import scaled_size
+from seesame.codecs.av.encoding.encode import scaled_size
 from seesame.codecs.av.planes import rgb_to_yuv420
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, UserError

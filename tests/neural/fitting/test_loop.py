@@ -5,8 +5,8 @@ from fake_stack import FakeStack, tiny_clip
 from small_training import small_training as training
 
 from seesame.codecs.hnerv.config import HnervSettings
+from seesame.neural.fitting.limits.rate import TUNING, RateControl
 from seesame.neural.fitting.loop import Candidate, Clock
-from seesame.neural.fitting.rate import TUNING, RateControl
 from seesame.neural.fitting.source import SourcePairs
 from seesame.video.resize import resize_frames
 

@@ -22,7 +22,7 @@ from seesame.cli.output import print_json
 
 if TYPE_CHECKING:
     from seesame.contest.evaluate import Bench, Result
-    from seesame.contest.limits import Limits as RunLimits
+    from seesame.contest.isolation.limits import Limits as RunLimits
 
 LIMITS = "Limits of inflate.sh"
 """The help panel of the flags that bound the script."""
@@ -132,7 +132,7 @@ def evaluate(
     Example: seesame contest evaluate my_entry --videos videos --names names.txt
     """
     from seesame.contest.evaluate import Bench, loaded_stack
-    from seesame.contest.limits import GIB, Limits
+    from seesame.contest.isolation.limits import GIB, Limits
     from seesame.contest.report import write_reports
     from seesame.contest.submission import SubmissionError
     from seesame.contest.videos import open_videos, read_names
@@ -189,7 +189,7 @@ def _result(
     """Run and score the submission, with progress; errors get the flags that help."""
     from seesame.cli.progress import progress
     from seesame.contest.evaluate import DiskSpaceError, evaluate_submission
-    from seesame.contest.sandbox import IsolationError
+    from seesame.contest.isolation.sandbox import IsolationError
 
     try:
         with progress("evaluate", quiet) as bar:

@@ -36,8 +36,8 @@ class AvCodec(Codec):
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"
     ) -> Container:
-        """Compress a clip, see :func:`seesame.codecs.av.encode.encode`."""
-        from seesame.codecs.av.encode import encode
+        """Compress a clip, see :func:`seesame.codecs.av.encoding.encode.encode`."""
+        from seesame.codecs.av.encoding.encode import encode
 
         return encode(self.member, clip, settings, context)
 

@@ -21,9 +21,9 @@ from seesame.context import EncodeContext
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
 from seesame.neural.corrections.search import CorrectionSearch, Plan
-from seesame.neural.fitting.advice import advice
 from seesame.neural.fitting.checkpoint import Checkpoint
-from seesame.neural.fitting.limited import LimitTerm
+from seesame.neural.fitting.limits.advice import advice
+from seesame.neural.fitting.limits.limited import LimitTerm
 from seesame.neural.fitting.loop import Candidate, Clock, Training
 from seesame.neural.fitting.losses import Material, Term
 from seesame.neural.fitting.prepare import (

@@ -1,0 +1,1 @@
+"""The encoders of the av family."""

@@ -1,0 +1,1 @@
+"""The programs of submissions, run apart from the rest of the machine and within limits."""

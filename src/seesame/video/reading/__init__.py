@@ -1,0 +1,1 @@
+"""Reading clips from files: containers, streams, damage, access by frame number."""
