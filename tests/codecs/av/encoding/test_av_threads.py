@@ -34,7 +34,9 @@ def test_an_encode_leaves_all_threads_as_they_were() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
 def test_what_was_changed_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     me, other = os.getpid(), 10**8  # no thread has the other number
-    seen = iter([{me: 0, other: 2}, {me: 1, other: 1, other + 1: 1}])
+    before, after = {me: 0, other: 2}, {me: 1, other: 1, other + 1: 1}
+    # At the second look, one that an unchanged thread started meanwhile; then there is nothing.
+    seen = iter([before, after, {**before, other - 1: 1}, before])
     monkeypatch.setattr(av_threads, "_policies", lambda: next(seen))
     put: list[tuple[int, int]] = []
 
@@ -46,4 +48,4 @@ def test_what_was_changed_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_setscheduler", setscheduler)
     with usual_scheduling():
         pass
-    assert put == [(me, 0), (other, 2), (other + 1, 0)]
+    assert put == [(me, 0), (other, 2), (other + 1, 0), (other - 1, 0)]
