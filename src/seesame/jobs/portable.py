@@ -118,9 +118,7 @@ def write_portable(
         raise UserError(f"{out}: one frame forms no pair to score; compress it unscored")
     if bench.stack is None and (judge or how.settings.roi_qp):
         raise MissingStackError("a score needs perception networks; name a stack")
-    times = clip_times(bench.clip) or regular_times(bench.clip.num_frames, bench.clip.fps)
-    others = _others(bench, tracks)
-    _check(out, how, others, times, bench)
+    times, others = check_portable(bench, how, out, tracks)
     with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
         coded = Path(folder) / f"video{out.suffix.lower()}"
         with _stage(bench, f"compress {codec}", progress) as bar:
@@ -249,8 +247,16 @@ def _others(bench: Workbench, tracks: bool) -> Others | None:
     return None if found is None else Others(*found, tracks)
 
 
-def _check(out: Path, how: Plan, others: Others | None, times: Times, bench: Workbench) -> None:
-    """Refuse what could only fail at the end; say what is not kept to the tick."""
+def check_portable(
+    bench: Workbench, how: Plan, out: Path, tracks: bool = True
+) -> tuple[Times, Others | None]:
+    """Return the times and the other tracks of a portable file; note what is not kept to the tick.
+
+    Raises:
+        UserError: the container cannot hold them, which would show only at the end.
+    """
+    times = clip_times(bench.clip) or regular_times(bench.clip.num_frames, bench.clip.fps)
+    others = _others(bench, tracks)
     check_container(out, how.member.encoder, others)
     aspect = how.stored.aspect
     matroska = out.suffix.lower() == ".mkv"
@@ -264,6 +270,7 @@ def _check(out: Path, how: Plan, others: Others | None, times: Times, bench: Wor
             f"{out}: Matroska counts milliseconds, and timestamps of the source are between them: "
             "they are rounded; an .mp4 keeps them exactly"
         )
+    return times, others
 
 
 def _smaller(written: Path, bench: Workbench, max_share: float) -> bool:

@@ -164,3 +164,15 @@ def test_a_missed_limit_is_told_with_a_code_of_its_own(
     assert ran.code == 4
     assert ": missed" in ran.out
     assert "try    --set scale=1" in ran.out
+
+
+def test_files_on_trial_are_not_spoken_of(drive: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    limits = Limits(seg=0.05)
+    bench = Workbench.open(
+        Job(Source(drive), "x264", stack="lite", limits=limits), note=told.append
+    )
+    for name in ("a.mkv", "b.mp4"):
+        find_portable(bench, "x264", {}, limits, tmp_path / name, progress=no_progress, tuning=FAST)
+    assert [line for line in told if "seesame-" in line] == []
+    assert len(told) == len(set(told))

@@ -18,11 +18,12 @@ import numpy as np
 
 from seesame.codecs.av.encoding.portable import LEAST_SIDE
 from seesame.codecs.registry import codec_name
-from seesame.context import EncodeMemory, Progress
+from seesame.context import EncodeMemory, Progress, no_note
 from seesame.files import check_output
 from seesame.jobs.portable import (
     MAX_SHARE,
     Portable,
+    check_portable,
     place_portable,
     plan_portable,
     write_portable,
@@ -159,7 +160,8 @@ def find_portable(
     """
     started = time.monotonic()
     check_output(out, overwrite)
-    plan_portable(bench, codec, {"scale": usual_scales(bench.clip, tuning)[0], **settings})
+    usual = {"scale": usual_scales(bench.clip, tuning)[0], **settings}
+    check_portable(bench, plan_portable(bench, codec, usual), out, tracks)
     bench.reference()
     with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
         search = _Search(
@@ -208,7 +210,7 @@ class _Search:
         closed_loop: bool,
     ) -> None:
         name = codec_name(codec)
-        self.bench = replace(bench, memory=EncodeMemory(), stages=silent)
+        self.bench = replace(bench, memory=EncodeMemory(), stages=silent, note=no_note)
         self.codec, self.limits = name, bench.bound(limits)
         self.settings = {"preset": tuning.presets[name], **settings}
         self.folder, self.progress, self.tuning = folder, progress, tuning
