@@ -109,7 +109,8 @@ def vmaf(source: Path | None, file: Path) -> float:
     """Return the mean VMAF of a file by libvmaf's own model."""
     import imageio_ffmpeg
 
-    scale = "scale=1920:-2:flags=bicubic,setpts=N,format=yuv420p"
+    # Frame by frame: the two files count time in different ticks.
+    scale = "scale=1920:-2:flags=bicubic,settb=1/25,setpts=N,format=yuv420p"
     graph = f"[0:v]{scale}[a];[1:v]{scale}[b];[a][b]libvmaf=n_threads=2:n_subsample=5"
     with tempfile.NamedTemporaryFile(suffix=".json") as log:
         graph += f":log_fmt=json:log_path={log.name}"
@@ -246,7 +247,7 @@ def main() -> None:
     )
     parser.add_argument("--clips", nargs="+", default=list(CLIPS))
     parser.add_argument("--stacks", nargs="+", default=["lite", "twinlitenet"])
-    parser.add_argument("--bounds", nargs="+", type=float, default=list(BOUNDS))
+    parser.add_argument("--bounds", nargs="*", type=float, default=list(BOUNDS))
     parser.add_argument("--table", action="store_true", help="print the table of the results")
     args = parser.parse_args()
     results = Results("portable", append=True)
