@@ -8,18 +8,17 @@ and every size in it is checked before anything is allocated. ``docs/format.md``
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-import google_crc32c
 from torch import nn
 
-from seesame.bitstream.container import pack_config, unpack_config
-from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
 from seesame.errors import DamagedError, UserError
 from seesame.files import check_input, replacing
+from seesame.inputs import NoHomeError, data_folder
 from seesame.neural.weights.dequantise import dequantised
 from seesame.neural.weights.pack import pack_weights
 from seesame.neural.weights.rows import Rows
@@ -27,27 +26,11 @@ from seesame.neural.weights.tensors import Specs, count
 from seesame.neural.weights.unpack import unpack_weights
 from seesame.perception.stack import Stack
 
-MAGIC = b"\x89SSR"
-"""First four bytes; the first is no ASCII, so that text is never taken for a renderer."""
-VERSION = 1
 SUFFIX = ".renderer"
-MAX_BYTES = 16 << 20
-MAX_HEADER = 1 << 16
 MAX_WEIGHTS = 1 << 22
 """The most weights of one network."""
 MAX_WEIGHT = 2.0**14
 """The largest magnitude of a weight."""
-MAX_TEXT = 200
-_CRC_BYTES = 4
-
-
-class Part(IntEnum):
-    """One part of a file. Numbers are one byte and never reused."""
-
-    RENDERER = 1
-    CARRIER = 2
-    PRIOR = 3
-    """What is known of masks before the first one is decoded."""
 
 
 class Design(Protocol):
@@ -146,17 +129,17 @@ class SharedRenderer:
         parts = {part: pack_weights(one.rows, one.design.specs()) for part, one in networks.items()}
         if prior:
             parts[Part.PRIOR] = prior
-        return cls.from_bytes(_file(header, parts), "the new renderer")
+        return cls.from_bytes(pack_file(header, parts), "the new renderer")
 
     def with_part(self, part: Part, content: Weights | bytes) -> "SharedRenderer":
         """Return the same with a part added or replaced: a network, or the prior's bytes."""
-        header, parts = _read(self.data, "the renderer")
+        header, parts = read_file(self.data, "the renderer")
         if isinstance(content, bytes):
             parts[part] = content
         else:
             header["networks"][part.name.lower()] = content.design.values()
             parts[part] = pack_weights(content.rows, content.design.specs())
-        return self.from_bytes(_file(header, parts), "the new renderer")
+        return self.from_bytes(pack_file(header, parts), "the new renderer")
 
     def to_bytes(self) -> bytes:
         """Return the file."""
@@ -170,7 +153,7 @@ class SharedRenderer:
             DamagedError: with ``name`` and what is wrong. No other exception is raised,
                 whatever the bytes are.
         """
-        header, parts = _read(data, name)
+        header, parts = read_file(data, name)
         networks: dict[Part, Any] = {}
         for part in (Part.RENDERER, Part.CARRIER):
             if part in parts:
@@ -213,76 +196,6 @@ class SharedRenderer:
             temporary.write_bytes(self.data)
 
 
-def _file(header: dict[str, Any], parts: Mapping[Part, bytes]) -> bytes:
-    head = pack_config(header)
-    pieces = [MAGIC, bytes([VERSION]), pack_varint(len(head)), head, bytes([len(parts)])]
-    for part, payload in sorted(parts.items()):
-        pieces += [bytes([part]), pack_varint(len(payload)), payload]
-    data = b"".join(pieces)
-    return data + _crc(data)
-
-
-def _crc(data: bytes) -> bytes:
-    value: int = google_crc32c.value(data)
-    return value.to_bytes(_CRC_BYTES, "little")
-
-
-def _read(data: bytes, name: str) -> tuple[dict[str, Any], dict[Part, bytes]]:
-    """Return the header and the parts of a file. Raises DamagedError."""
-    reader = Reader(data, name)
-    if len(data) > MAX_BYTES:
-        raise reader.fail(f"has more than the {MAX_BYTES} bytes that a renderer may have")
-    if data[: len(MAGIC)] != MAGIC:
-        raise reader.fail("is not a renderer (or its first bytes are damaged)")
-    reader.take(len(MAGIC))
-    version = reader.byte("the version")
-    if version != VERSION:
-        raise reader.fail(
-            f"has version {version} of the renderers' format, this seesame reads {VERSION}: "
-            "use another seesame (or the file is damaged)"
-        )
-    body, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
-    if _crc(body) != crc:
-        raise reader.fail("is damaged: the checksum does not match")
-    size = reader.varint("the size of the header", MAX_HEADER)
-    header = _checked(unpack_config(reader.take(size, "the header"), name), reader)
-    parts: dict[Part, bytes] = {}
-    last = 0
-    for _ in range(reader.byte("the number of parts")):
-        key = reader.byte("the number of a part")
-        if key <= last or key not in tuple(Part):
-            raise reader.fail(f"is damaged or newer than this seesame: it has a part {key}")
-        last = key
-        parts[Part(key)] = reader.take(reader.varint("the size of a part"), "a part")
-    reader.take(_CRC_BYTES, "the checksum")
-    reader.finish()
-    if Part.RENDERER not in parts:
-        raise reader.fail("is damaged: it holds no network that draws")
-    return header, parts
-
-
-def _checked(header: dict[str, Any], reader: Reader) -> dict[str, Any]:
-    """Return a header whose values have the right kinds and sizes. Raises DamagedError."""
-
-    def is_text(value: Any) -> bool:
-        return isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable()
-
-    classes = header.get("classes")
-    sound = (
-        set(header) == {"stack", "fingerprint", "classes", "judged", "networks"}
-        and is_text(header["stack"])
-        and is_text(header["fingerprint"])
-        and isinstance(classes, list)
-        and all(map(is_text, classes))
-        and type(header["judged"]) is int
-        and 0 <= header["judged"] <= MAX_TEXT
-        and isinstance(header["networks"], dict)
-    )
-    if not sound:
-        raise reader.fail("is damaged: its header is not that of a renderer")
-    return header
-
-
 def _design(part: Part, values: Any, name: str) -> Design:
     if part not in NETWORKS:
         raise DamagedError(f"{name}: this seesame has no {part.name.lower()}; use a newer one")
@@ -303,3 +216,141 @@ def _network(part: Part, design: Design, payload: bytes, name: str) -> nn.Module
     made: Any = NETWORKS[part][1]
     network: nn.Module = dequantised(made(design), rows)
     return network
+
+
+class Installed(NamedTuple):
+    """A renderer that can be used here: its file's name, bytes and whether it is the user's own."""
+
+    name: str
+    data: bytes
+    own: bool
+
+    def parsed(self) -> SharedRenderer:
+        """Return it parsed. Raises DamagedError."""
+        return SharedRenderer.from_bytes(self.data, self.name)
+
+
+def installed() -> list[Installed]:
+    """Return the renderers that can be used: the user's own by name, then those of the package.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    found = []
+    try:
+        folder = renderers_folder()
+        paths = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    except NoHomeError:
+        paths = []
+    for path in paths:
+        try:
+            found.append(Installed(str(path), path.read_bytes(), True))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    package = files("seesame.codecs.semantic").joinpath("renderers")
+    if package.is_dir():
+        shipped = sorted((one for one in package.iterdir()), key=lambda one: one.name)
+        found += [
+            Installed(one.name, one.read_bytes(), False)
+            for one in shipped
+            if one.name.endswith(SUFFIX)
+        ]
+    return found
+
+
+def renderers_folder() -> Path:
+    """Return where the user's renderers are: ``renderers`` in the data folder.
+
+    Raises:
+        NoHomeError: this user has no home.
+    """
+    return data_folder("renderers")
+
+
+def install(path: Path) -> Path:
+    """Put a renderer where seesame finds it, named by its stack and digest; return where.
+
+    Raises:
+        UserError: it cannot be read or written.
+        DamagedError: it is not a sound renderer.
+    """
+    shared = SharedRenderer.read(path)
+    folder = renderers_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in shared.stack)[:60] or "stack"
+    place = folder / f"{safe}-{shared.digest[:16]}{SUFFIX}"
+    shared.write(place, overwrite=True)
+    return place
+
+
+def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
+    """Return the renderer of this digest, from the user's folder or the package.
+
+    Args:
+        digest: hex SHA-256 of the renderer's file.
+        stack: name of the stack that the file speaks of, for the message; may be empty.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    for one in installed():
+        if hashlib.sha256(one.data).hexdigest() == digest:
+            return one.parsed()
+    of_stack = f" of stack {stack}" if stack else ""
+    raise UserError(
+        f"the renderer {digest}{of_stack} that draws this file is not installed; get its "
+        f"{SUFFIX} file from whoever made this file and run: seesame renderer install FILE"
+    )
+
+
+def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
+    """Return the renderer that draws a stack's masks.
+
+    Args:
+        stack: whose masks are drawn.
+        named: the path of a file, the digest of an installed renderer or the beginning of it (8
+            digits or more); None takes the installed one of the stack, the user's own first.
+
+    Raises:
+        UserError: there is none, or it belongs to another stack.
+        DamagedError: it is damaged.
+    """
+    if named is not None:
+        shared = _named(named)
+        if not _fits(shared, stack):
+            raise UserError(
+                f"the renderer {named} belongs to stack {shared.stack} with other weights or "
+                f"settings than those of {stack.name}"
+            )
+        return shared
+    for one in installed():
+        shared = one.parsed()
+        if _fits(shared, stack):
+            return shared
+    raise UserError(
+        f"there is no renderer for stack {stack.name}; train one with: seesame renderer train "
+        "--stack STACK --drives DIR -o FILE.renderer, then run: seesame renderer install "
+        "FILE.renderer"
+    )
+
+
+def _fits(shared: SharedRenderer, stack: Stack) -> bool:
+    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name."""
+    same = shared.classes == tuple(name[:MAX_TEXT] for name in stack.classes)
+    if not stack.fingerprint:
+        return same and shared.stack == stack.name[:MAX_TEXT]
+    return same and shared.fingerprint == stack.fingerprint
+
+
+def _named(named: str) -> SharedRenderer:
+    digits = named.lower()
+    if 8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef"):
+        found = [x for x in installed() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
+        if len({one.data for one in found}) == 1:
+            return found[0].parsed()
+        if not Path(named).exists():
+            raise UserError(f"the renderer {named} is not installed (seesame renderer list)")
+    return SharedRenderer.read(Path(named))
