@@ -1,6 +1,7 @@
-"""The masks that a renderer is trained on: those of the user's drives and of synthetic ones."""
+"""What a renderer is trained on: what a stack sees in the user's drives and in synthetic ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,70 +9,96 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.metric.outputs import seen_frames
+from seesame.metric.outputs import Outputs, joined, outputs_of, seen_frames
 from seesame.perception.stack import Stack
 from seesame.scene import Scene, SceneConfig
 from seesame.video.clip import Clip, Frames
 
-BATCH = 8
-FRAMES_A_DRIVE = 12
-"""Frames of a synthetic drive, at random moments of its first half minute."""
-DRIVE_FRAMES = 600
+BATCH_PAIRS = 4
+PAIRS_A_SCENE = 8
+"""Pairs of a synthetic drive, at random moments of its first half minute."""
+SCENE_FRAMES = 600
 
 Told = Callable[[float], None]
 
 
-def masks_of_clip(
+class Seen(NamedTuple):
+    """What a stack sees in pairs of frames.
+
+    Attributes:
+        first: masks of first frames, ``uint8 (N, h, w)``.
+        second: masks of second frames.
+        poses: pose values, ``float32 (N, P)``; ``P`` is 0 for a stack without a pose network.
+    """
+
+    first: Tensor
+    second: Tensor
+    poses: Tensor
+
+    @property
+    def masks(self) -> Tensor:
+        """All masks, ``uint8 (2 N, h, w)``."""
+        return torch.cat([self.first, self.second])
+
+
+def seen_in_clip(
     clip: Clip, stack: Stack, device: str, most: int, told: Told = lambda share: None
-) -> Tensor:
-    """Return what a stack sees in frames spread evenly over a clip: ``uint8 (N, h, w)``.
+) -> Seen:
+    """Return what a stack sees in pairs spread evenly over a clip of two frames or more.
 
     Args:
         clip: a drive.
         stack: moved to the device.
         device: where it runs.
-        most: frames.
+        most: pairs.
         told: called with the share done.
 
     Raises:
-        UserError: the clip cannot be read to its end.
+        UserError: the clip cannot be read to its end, or the stack gives no numbers.
     """
-    every = max(1, -(-clip.num_frames // most))
+    pairs = clip.num_frames // 2
+    every = max(1, -(-pairs // most))
     found = []
-    for index, seen in enumerate(seen_frames(_every(clip, every), stack, device)):
-        found.append(_classes(stack, seen))
-        told(min(1.0, (index + 1) * BATCH * every / clip.num_frames))
-    return torch.cat(found)
+    with torch.inference_mode():
+        for rgb in seen_frames(_spread(clip, every), stack, device):
+            found.append(outputs_of(rgb, stack, every_frame=True))
+            told(min(1.0, len(found) * BATCH_PAIRS * every / pairs))
+    return _seen(found)
 
 
-def _every(clip: Clip, every: int) -> Iterator[Frames]:
-    """Yield batches of the frames 0, ``every``, 2 ``every`` and so on."""
+def _spread(clip: Clip, every: int) -> Iterator[Frames]:
+    """Yield batches of the pairs 0, ``every``, 2 ``every`` and so on."""
     held: list[NDArray[np.uint8]] = []
-    start = 0
-    for batch in clip.batches(2 * BATCH):
-        held += [frame.copy() for frame in batch[-start % every :: every]]
-        start += len(batch)
-        while len(held) >= BATCH:
-            yield np.stack(held[:BATCH])
-            del held[:BATCH]
+    number = 0
+    for batch in clip.batches(4 * BATCH_PAIRS):
+        for frame in batch:
+            if (number // 2) % every == 0 and number // 2 < clip.num_frames // 2:
+                held.append(frame.copy())
+            number += 1
+        while len(held) >= 2 * BATCH_PAIRS:
+            yield np.stack(held[: 2 * BATCH_PAIRS])
+            del held[: 2 * BATCH_PAIRS]
     if held:
         yield np.stack(held)
 
 
-def masks_of_scenes(
+def seen_in_scenes(
     stack: Stack, count: int, device: str, seed: int, told: Told = lambda share: None
-) -> Tensor:
-    """Return what a stack sees in frames of synthetic drives: ``uint8 (N, h, w)``.
+) -> Seen:
+    """Return what a stack sees in pairs of synthetic drives.
 
-    Half of the frames are spoilt as cameras and weather spoil them, since masks of hard frames are
+    Half of the pairs are spoilt as cameras and weather spoil them, since masks of hard frames are
     unlike those of easy ones.
 
     Args:
         stack: moved to the device.
-        count: of drives, each of another seed.
+        count: of drives, 1 or more, each of another seed.
         device: where the stack runs.
         seed: of the drives.
         told: called with the share done.
+
+    Raises:
+        UserError: the stack gives no numbers.
     """
     height, width = stack.input_size
     random = np.random.default_rng(seed)
@@ -79,34 +106,35 @@ def masks_of_scenes(
     for index in range(count):
         config = SceneConfig(width=width, height=height, seed=int(random.integers(1 << 31)))
         scene = Scene(config)
-        moments = random.integers(0, DRIVE_FRAMES, FRAMES_A_DRIVE)
-        frames = np.stack([scene.frame(int(moment)).rgb for moment in moments])
-        rgb = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-        spoilt = torch.stack([_spoilt(frame, random) for frame in rgb])
-        found.append(_classes(stack, spoilt.clamp(0, 255).round().to(device)))
+        for moment in random.integers(0, SCENE_FRAMES, PAIRS_A_SCENE):
+            pair = np.stack([scene.frame(int(moment) + i).rgb for i in range(2)])
+            rgb = _spoilt(torch.from_numpy(pair).permute(0, 3, 1, 2).float(), random)
+            with torch.inference_mode():
+                seen = rgb.clamp(0, 255).round().to(device)
+                found.append(outputs_of(seen, stack, every_frame=True))
         told((index + 1) / count)
-    empty = torch.zeros(0, height, width, dtype=torch.uint8)
-    return torch.cat(found) if found else empty
+    return _seen(found)
 
 
-def _spoilt(frame: Tensor, random: np.random.Generator) -> Tensor:
-    """Return a frame ``(3, h, w)``, every second time with noise, blur, haze or reflections."""
+def _spoilt(pair: Tensor, random: np.random.Generator) -> Tensor:
+    """Return a pair ``(2, 3, h, w)``, each second time with noise, blur, haze or reflections."""
     kind = int(random.integers(8))
     if kind == 0:
         seed = torch.Generator().manual_seed(int(random.integers(1 << 31)))
-        return frame + torch.randn(frame.shape, generator=seed) * random.uniform(2, 25)
+        return pair + torch.randn(pair.shape, generator=seed) * random.uniform(2, 25)
     if kind == 1:
-        size, small = frame.shape[1:], random.uniform(0.25, 0.7)
-        coarse = F.interpolate(frame[None], scale_factor=small, mode="bilinear")
-        return F.interpolate(coarse, size, mode="bilinear")[0]
+        size, small = pair.shape[2:], random.uniform(0.25, 0.7)
+        coarse = F.interpolate(pair, scale_factor=small, mode="bilinear")
+        return F.interpolate(coarse, size, mode="bilinear")
     if kind == 2:
-        return (frame - 128) * random.uniform(0.3, 1.6) + 128 + random.uniform(-50, 50)
+        return (pair - 128) * random.uniform(0.3, 1.6) + 128 + random.uniform(-50, 50)
     if kind == 3:
         seen_through = random.uniform(0.6, 0.9)
-        return frame * seen_through + frame.flip(1) * (1 - seen_through)
-    return frame
+        return pair * seen_through + pair.flip(2) * (1 - seen_through)
+    return pair
 
 
-def _classes(stack: Stack, rgb: Tensor) -> Tensor:
-    with torch.no_grad():
-        return stack.segment(rgb).argmax(1).to(torch.uint8).cpu()
+def _seen(batches: Sequence[Outputs]) -> Seen:
+    classes, poses, first = joined(batches)
+    assert first is not None
+    return Seen(first.cpu().to(torch.uint8), classes.cpu().to(torch.uint8), poses.cpu())
