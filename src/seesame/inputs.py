@@ -1,6 +1,7 @@
 """Text of any editor, and folders at home."""
 
 import codecs
+import os
 from pathlib import Path
 
 from seesame.errors import UserError
@@ -46,3 +47,18 @@ def user_folder(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise NoHomeError(f"{text}: this user has no home folder; set HOME") from error
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder of files that a user fetched, trained or installed.
+
+    It is ``name`` in ``$SEESAME_HOME``, else in ``seesame`` in the XDG data folder
+    (``~/.local/share``).
+
+    Raises:
+        NoHomeError: this user has no home.
+    """
+    home = os.environ.get("SEESAME_HOME")
+    if home:
+        return user_folder(home) / name
+    return user_folder(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "seesame" / name

@@ -22,7 +22,12 @@ from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
 from seesame.cli.hints import with_hint
 from seesame.cli.info import info
+from seesame.cli.labels import labels
 from seesame.cli.output import accept_any_text
+from seesame.cli.renderer import info as renderer_info
+from seesame.cli.renderer import install as renderer_install
+from seesame.cli.renderer import list_ as renderer_list
+from seesame.cli.renderer import train as renderer_train
 from seesame.cli.report import report
 from seesame.cli.score import score
 from seesame.cli.search import search
@@ -65,7 +70,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-_COMMANDS = (compress, decompress, score, report, search, info, demo, fetch, stacks, codecs)
+_COMMANDS = (
+    *(compress, decompress, score, report, search, info, labels),
+    *(demo, fetch, stacks, codecs),
+)
 for _command in _COMMANDS:
     app.command()(_guarded(_command))
 
@@ -75,6 +83,19 @@ _contest = typer.Typer(
 for _subcommand in (evaluate, pack, leaderboard):
     _contest.command()(_guarded(_subcommand))
 app.add_typer(_contest, name="contest")
+
+_renderer = typer.Typer(
+    help="What draws a stack's masks, for codec semantic: train, install and list renderers.",
+    no_args_is_help=True,
+)
+for _name, _subcommand in (
+    ("train", renderer_train),
+    ("install", renderer_install),
+    ("list", renderer_list),
+    ("info", renderer_info),
+):
+    _renderer.command(_name)(_guarded(_subcommand))
+app.add_typer(_renderer, name="renderer")
 
 
 def _print_version(wanted: bool) -> None:

@@ -57,8 +57,8 @@ class ParameterGroup(NamedTuple):
     """``weights``, ``streams`` or ``quantisers``."""
 
 
-class QuantisedNetwork(nn.Module, ABC):
-    """A network, its streams of values for each pair, and the quantisers of both.
+class QuantisedWeights(nn.Module):
+    """A network's weights, streams of values for each pair, and the quantisers of both.
 
     Weights are kept as the rows that are quantised and coded, ``(R, n)`` each. A stream holds the
     values of all pairs, ``(N, d)``; a codec may have none, one or several.
@@ -181,6 +181,19 @@ class QuantisedNetwork(nn.Module, ABC):
     def _shaped(self, rows: dict[str, Tensor]) -> Parameters:
         return {name: rows[_key(name)].view(spec.shape) for name, spec in self.specs.items()}
 
+    @torch.no_grad()
+    def symbols(self) -> tuple[dict[str, Rows], dict[str, Rows]]:
+        """Return symbols and exponents of the network's tensors and of the streams ``(d, N)``."""
+        assert self.quantisers is not None, "quantisation has not started"
+        made, keys = self.quantisers, {name: _key(name) for name in self.specs}
+        weights = {n: _symbols(made[f"row {key}"], self.rows[key]) for n, key in keys.items()}
+        streams = {n: _symbols(made[f"stream {n}"], x.T) for n, x in self.streams.items()}
+        return weights, streams
+
+
+class QuantisedNetwork(QuantisedWeights, ABC):
+    """A network that is fitted to one clip, whose streams are that clip's; see above."""
+
     @abstractmethod
     def decode(self, parameters: Parameters, streams: Streams, pairs: Tensor) -> Tensor:
         """Return frames ``(B, 2, 3, h, w)`` of the pairs numbered ``(B,)``, not clamped.
@@ -193,15 +206,6 @@ class QuantisedNetwork(nn.Module, ABC):
             streams: the values of all pairs, ``(N, d)`` each.
             pairs: which.
         """
-
-    @torch.no_grad()
-    def symbols(self) -> tuple[dict[str, Rows], dict[str, Rows]]:
-        """Return symbols and exponents of the network's tensors and of the streams ``(d, N)``."""
-        assert self.quantisers is not None, "quantisation has not started"
-        made, keys = self.quantisers, {name: _key(name) for name in self.specs}
-        weights = {n: _symbols(made[f"row {key}"], self.rows[key]) for n, key in keys.items()}
-        streams = {n: _symbols(made[f"stream {n}"], x.T) for n, x in self.streams.items()}
-        return weights, streams
 
 
 def _symbols(quantiser: nn.Module, rows: Tensor) -> Rows:

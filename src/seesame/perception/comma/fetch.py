@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from seesame.errors import DamagedError, UserError
 from seesame.files import remove, replacing, reserved
-from seesame.inputs import NoHomeError, user_folder
+from seesame.inputs import NoHomeError, data_folder
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
@@ -62,11 +62,7 @@ NETWORKS = COMMA_FILES[:2]
 
 def models_folder() -> Path:
     """Return the folder of comma's files: ``$SEESAME_HOME/comma``, else in the XDG data folder."""
-    home = os.environ.get("SEESAME_HOME")
-    if home:
-        return user_folder(home) / "comma"
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return user_folder(data) / "seesame" / "comma"
+    return data_folder("comma")
 
 
 def available() -> bool:

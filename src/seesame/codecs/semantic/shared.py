@@ -1,0 +1,356 @@
+"""The ``.renderer`` file: what draws the masks of one stack, and where such files are kept.
+
+A file holds the renderer's quantised weights and, where they have been trained, the carrier's and
+the prior of the masks. Compressed clips name it by the SHA-256 of its bytes. It is never unpickled,
+and every size in it is checked before anything is allocated. ``docs/format.md`` describes it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+from torch import nn
+
+from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
+from seesame.errors import DamagedError, UserError
+from seesame.files import check_input, replacing
+from seesame.inputs import NoHomeError, data_folder
+from seesame.neural.weights.dequantise import dequantised
+from seesame.neural.weights.pack import pack_weights
+from seesame.neural.weights.rows import Rows
+from seesame.neural.weights.tensors import Specs, count
+from seesame.neural.weights.unpack import unpack_weights
+from seesame.perception.stack import Stack
+
+SUFFIX = ".renderer"
+MAX_WEIGHTS = 1 << 22
+"""The most weights of one network."""
+MAX_WEIGHT = 2.0**14
+"""The largest magnitude of a weight."""
+
+
+class Design(Protocol):
+    """The shape of a network that a file can hold."""
+
+    def specs(self) -> Specs:
+        """Return the network's tensors, by their parameter names, in the order of a file."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the shape as JSON values."""
+
+    @classmethod
+    def of(cls, values: Any, /) -> Self:
+        """Return the shape that :meth:`values` gave. Raises ValueError for anything else."""
+
+
+NETWORKS: dict[Part, tuple[type[Design], type[nn.Module]]] = {
+    Part.RENDERER: (RendererDesign, Renderer),
+}
+"""The networks that a file may hold: the class of the shape, and that of the network."""
+
+
+class Weights(NamedTuple):
+    """A quantised network: its shape, and the symbols of its tensors."""
+
+    design: Design
+    rows: Mapping[str, Rows]
+
+
+@dataclass(frozen=True, eq=False)
+class SharedRenderer:
+    """A renderer and what goes with it, as a file holds them.
+
+    Make one with :meth:`make`, :meth:`from_bytes` or :meth:`read`.
+
+    Args:
+        data: the bytes of the file.
+        stack: name of the stack whose masks it draws.
+        fingerprint: of that stack.
+        classes: names of the stack's classes.
+        judged: pose values that the stack judges.
+        parts: the coded parts of the file.
+        networks: the networks of the parts, ready to draw.
+    """
+
+    data: bytes = field(repr=False)
+    stack: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    judged: int
+    parts: Mapping[Part, bytes] = field(repr=False)
+    networks: Mapping[Part, Any] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the file's bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def renderer(self) -> Renderer:
+        """The network that draws masks, frozen."""
+        found: Renderer = self.networks[Part.RENDERER]
+        return found
+
+    @property
+    def carrier(self) -> Any:
+        """The network that draws first frames; None where the file holds none."""
+        return self.networks.get(Part.CARRIER)
+
+    @property
+    def prior(self) -> bytes:
+        """What is known of masks before the first; empty where the file says nothing."""
+        return self.parts.get(Part.PRIOR, b"")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the masks and of the pictures."""
+        return self.renderer.design.height, self.renderer.design.width
+
+    @classmethod
+    def make(cls, stack: Stack, networks: Mapping[Part, Weights], prior: bytes = b"") -> Self:
+        """Return a shared renderer for a stack.
+
+        Args:
+            stack: whose masks are drawn.
+            networks: quantised; the renderer, and any other.
+            prior: of the masks.
+        """
+        header: dict[str, Any] = {
+            "stack": stack.name[:MAX_TEXT],
+            "fingerprint": stack.fingerprint,
+            "classes": [name[:MAX_TEXT] for name in stack.classes],
+            "judged": stack.judged if stack.has_pose else 0,
+            "networks": {part.name.lower(): one.design.values() for part, one in networks.items()},
+        }
+        parts = {part: pack_weights(one.rows, one.design.specs()) for part, one in networks.items()}
+        if prior:
+            parts[Part.PRIOR] = prior
+        return cls.from_bytes(pack_file(header, parts), "the new renderer")
+
+    def with_part(self, part: Part, content: Weights | bytes) -> "SharedRenderer":
+        """Return the same with a part added or replaced: a network, or the prior's bytes."""
+        header, parts = read_file(self.data, "the renderer")
+        if isinstance(content, bytes):
+            parts[part] = content
+        else:
+            header["networks"][part.name.lower()] = content.design.values()
+            parts[part] = pack_weights(content.rows, content.design.specs())
+        return self.from_bytes(pack_file(header, parts), "the new renderer")
+
+    def to_bytes(self) -> bytes:
+        """Return the file."""
+        return self.data
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "the renderer") -> Self:
+        """Parse and check a file.
+
+        Raises:
+            DamagedError: with ``name`` and what is wrong. No other exception is raised,
+                whatever the bytes are.
+        """
+        header, parts = read_file(data, name)
+        networks: dict[Part, Any] = {}
+        for part in (Part.RENDERER, Part.CARRIER):
+            if part in parts:
+                design = _design(part, header["networks"].get(part.name.lower()), name)
+                networks[part] = _network(part, design, parts[part], name)
+        found = cls(
+            data=data,
+            stack=header["stack"],
+            fingerprint=header["fingerprint"],
+            classes=tuple(header["classes"]),
+            judged=header["judged"],
+            parts=parts,
+            networks=networks,
+        )
+        if found.renderer.design.classes != len(found.classes):
+            raise DamagedError(f"{name}: is damaged: its classes are not those of its network")
+        return found
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check a file.
+
+        Raises:
+            UserError: there is no such file, or it cannot be read.
+            DamagedError: it is not a sound renderer.
+        """
+        check_input(path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: there is no such file") from error
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        return cls.from_bytes(data, str(path))
+
+    def write(self, path: Path, overwrite: bool = False) -> None:
+        """Write the file. Raises UserError where that fails."""
+        with replacing(path, overwrite) as temporary:
+            temporary.write_bytes(self.data)
+
+
+def _design(part: Part, values: Any, name: str) -> Design:
+    if part not in NETWORKS:
+        raise DamagedError(f"{name}: this seesame has no {part.name.lower()}; use a newer one")
+    try:
+        return NETWORKS[part][0].of(values)
+    except ValueError as error:
+        raise DamagedError(f"{name}: is damaged: its {part.name.lower()}: {error}") from error
+
+
+def _network(part: Part, design: Design, payload: bytes, name: str) -> nn.Module:
+    """Return a network with the weights that a part holds. Raises DamagedError."""
+    specs = design.specs()
+    if count(specs) > MAX_WEIGHTS:
+        raise DamagedError(f"{name}: is damaged: its {part.name.lower()} is impossibly large")
+    rows = unpack_weights(payload, specs, name)
+    if any(abs(one.values()).max(initial=0) > MAX_WEIGHT for one in rows.values()):
+        raise DamagedError(f"{name}: is damaged: a weight of its {part.name.lower()} is too large")
+    made: Any = NETWORKS[part][1]
+    network: nn.Module = dequantised(made(design), rows)
+    return network
+
+
+class Installed(NamedTuple):
+    """A renderer that can be used here: its file's name, bytes and whether it is the user's own."""
+
+    name: str
+    data: bytes
+    own: bool
+
+    def parsed(self) -> SharedRenderer:
+        """Return it parsed. Raises DamagedError."""
+        return SharedRenderer.from_bytes(self.data, self.name)
+
+
+def installed() -> list[Installed]:
+    """Return the renderers that can be used: the user's own by name, then those of the package.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    found = []
+    try:
+        folder = renderers_folder()
+        paths = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    except NoHomeError:
+        paths = []
+    for path in paths:
+        try:
+            found.append(Installed(str(path), path.read_bytes(), True))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    package = files("seesame.codecs.semantic").joinpath("renderers")
+    if package.is_dir():
+        shipped = sorted((one for one in package.iterdir()), key=lambda one: one.name)
+        found += [
+            Installed(one.name, one.read_bytes(), False)
+            for one in shipped
+            if one.name.endswith(SUFFIX)
+        ]
+    return found
+
+
+def renderers_folder() -> Path:
+    """Return where the user's renderers are: ``renderers`` in the data folder.
+
+    Raises:
+        NoHomeError: this user has no home.
+    """
+    return data_folder("renderers")
+
+
+def install(path: Path) -> Path:
+    """Put a renderer where seesame finds it, named by its stack and digest; return where.
+
+    Raises:
+        UserError: it cannot be read or written.
+        DamagedError: it is not a sound renderer.
+    """
+    shared = SharedRenderer.read(path)
+    folder = renderers_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in shared.stack)[:60] or "stack"
+    place = folder / f"{safe}-{shared.digest[:16]}{SUFFIX}"
+    shared.write(place, overwrite=True)
+    return place
+
+
+def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
+    """Return the renderer of this digest, from the user's folder or the package.
+
+    Args:
+        digest: hex SHA-256 of the renderer's file.
+        stack: name of the stack that the file speaks of, for the message; may be empty.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    for one in installed():
+        if hashlib.sha256(one.data).hexdigest() == digest:
+            return one.parsed()
+    of_stack = f" of stack {stack}" if stack else ""
+    raise UserError(
+        f"the renderer {digest}{of_stack} that draws this file is not installed; get its "
+        f"{SUFFIX} file from whoever made this file and run: seesame renderer install FILE"
+    )
+
+
+def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
+    """Return the renderer that draws a stack's masks.
+
+    Args:
+        stack: whose masks are drawn.
+        named: the path of a file, the digest of an installed renderer or the beginning of it (8
+            digits or more); None takes the installed one of the stack, the user's own first.
+
+    Raises:
+        UserError: there is none, or it belongs to another stack.
+        DamagedError: it is damaged.
+    """
+    if named is not None:
+        shared = _named(named)
+        if not _fits(shared, stack):
+            raise UserError(
+                f"the renderer {named} belongs to stack {shared.stack} with other weights or "
+                f"settings than those of {stack.name}"
+            )
+        return shared
+    for one in installed():
+        shared = one.parsed()
+        if _fits(shared, stack):
+            return shared
+    raise UserError(
+        f"there is no renderer for stack {stack.name}; train one with: seesame renderer train "
+        "--stack STACK --drives DIR -o FILE.renderer, then run: seesame renderer install "
+        "FILE.renderer"
+    )
+
+
+def _fits(shared: SharedRenderer, stack: Stack) -> bool:
+    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name."""
+    same = shared.classes == tuple(name[:MAX_TEXT] for name in stack.classes)
+    if not stack.fingerprint:
+        return same and shared.stack == stack.name[:MAX_TEXT]
+    return same and shared.fingerprint == stack.fingerprint
+
+
+def _named(named: str) -> SharedRenderer:
+    digits = named.lower()
+    if 8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef"):
+        found = [x for x in installed() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
+        if len({one.data for one in found}) == 1:
+            return found[0].parsed()
+        if not Path(named).exists():
+            raise UserError(f"the renderer {named} is not installed (seesame renderer list)")
+    return SharedRenderer.read(Path(named))

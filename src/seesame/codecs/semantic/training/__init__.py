@@ -1,0 +1,1 @@
+"""Training of shared renderers: the masks, the loss and the loop."""
