@@ -28,10 +28,9 @@ class CarrierTuning:
         plain: share of them that show masks as they are, not varied.
         contrast: the most by which the contrast of pictures is varied, as a factor and its inverse.
         brightness: the most by which their brightness is varied, in grey levels.
-        own: share of the poses that are the pair's own; the others are those of other pairs.
         strange: share of the poses that are moved away from any that was seen.
         stretch: the most by which these are farther from the middle.
-        scatter: standard deviation of what is added to them, in spreads.
+        scatter: the largest standard deviation of what is added to them, in spreads.
         floor: pose distortion below which less is hardly better.
         both: share of the steps in which first frames have pictures of their own.
         keep: weight of the wrong pixels in these, against the pose.
@@ -45,10 +44,9 @@ class CarrierTuning:
     plain: float = 0.5
     contrast: float = 1.4
     brightness: float = 20.0
-    own: float = 0.3
-    strange: float = 0.35
-    stretch: float = 1.6
-    scatter: float = 0.3
+    strange: float = 0.6
+    stretch: float = 2.5
+    scatter: float = 2.5
     floor: float = 1e-4
     both: float = 0.2
     keep: float = 8.0
@@ -152,12 +150,17 @@ class CarrierRun(Run):
             poses = self._poses[int(index)]
             pose = poses[int(torch.randint(len(poses), (), generator=self._random))]
             if self._chance(TUNING.strange):
-                middles, spreads = self._carrier.middles.cpu(), self._carrier.spreads.cpu()
-                stretch = TUNING.stretch * torch.rand((), generator=self._random)
-                scatter = TUNING.scatter * torch.randn(len(pose), generator=self._random)
-                pose = middles + (pose - middles) * stretch + scatter * spreads
+                pose = self._strange(pose)
             found.append(pose)
         return torch.stack(found).to(self.device)
+
+    def _strange(self, pose: Tensor) -> Tensor:
+        """Return a pose ``(P,)`` that may be farther out than any that was seen."""
+        middles, spreads = self._carrier.middles.cpu(), self._carrier.spreads.cpu()
+        stretch, scatter = torch.rand(2, generator=self._random).tolist()
+        noise = torch.randn(len(pose), generator=self._random) * spreads
+        far = (pose - middles) * TUNING.stretch * stretch
+        return middles + far + noise * TUNING.scatter * scatter**2
 
     def _varied(self, pictures: Tensor) -> Tensor:
         """Return pictures ``(B, 3, h, w)`` mirrored, or of another contrast, at random."""
