@@ -103,7 +103,7 @@ class SemanticClip(RenderedClip):
         render = min(container.height, head.size[0]), min(container.width, head.size[1])
         self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
         self._head = head
-        self._masks = Masks(container, head, shared.mask_prior)
+        self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
         # An odd last frame has no code: whatever stands before it is drawn.
         missing = num_pairs(container) - len(codes)
