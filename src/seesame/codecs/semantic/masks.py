@@ -1,0 +1,146 @@
+"""Lossless coding of class maps (masks) by context mixing."""
+
+from collections.abc import Iterator
+import numpy as np
+from seesame.bitstream.mixing import (LARGEST, ONE, check_end, check_place, decoder_state, encoder_state, last_bytes, squash_table, stretch_table)
+from seesame.codecs.semantic import mask_loops as L
+from seesame.codecs.semantic.mask_loops import MARGIN, NOTHING, Model, NSEL, NAPM, SURE_N, code_mask, survey
+
+NB=[]
+def add(pl,*pos):
+    for dy,dx in pos: NB.append((pl,dy,dx))
+add(0,(0,-1),(-1,0),(-1,-1),(-1,1),(0,-2),(-2,0),(-1,2),(-1,-2),(0,-3),(-3,0),(-1,3),(-2,1),(-2,-1),(-2,2),(-1,-3),(-2,-2))  #0..15
+add(1,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1),(1,-1),(-1,1),(-1,-1),(0,2),(2,0),(0,-2),(-2,0),(0,3),(0,-3),(3,0))  #16..31
+add(2,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1),(1,-1),(-1,1),(-1,-1),(0,2),(2,0),(0,-2),(-2,0))  #32..44
+add(3,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1))  #45..50
+add(4,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1),(1,-1),(-1,1),(-1,-1)) #51..59
+NAMES="w n nw ne ww nn nee nww www nnn n3e nne nnw nnee nw3 nnww p pe ps pw pn pse psw pne pnw pee pss pww pnn pe3 pw3 ps3 m me ms mw mn mse msw mne mnw mee mss mww mnn q qe qs qw qn qse b be bs bw bn bse bsw bne bnw".split()
+def extend(pos):
+    for q in pos:
+        if q not in NB: NB.append(q)
+extend((0,0,-dx) for dx in range(1,8))
+extend((0,-dy,dx) for dy,r in ((1,7),(2,6),(3,5),(4,4)) for dx in range(-r,r+1))
+extend((1,dy,dx) for dy in range(-4,5) for dx in range(-5,6))
+extend((2,dy,dx) for dy in range(-2,3) for dx in range(-3,4))
+extend((3,dy,dx) for dy in range(-2,3) for dx in range(-2,3))
+extend((4,dy,dx) for dy in range(-1,2) for dx in range(-1,2))
+def parent(k):
+    pl,dy,dx=k
+    if pl==0:
+        if (dy,dx)==(0,-1): return None
+        if dy==0: return (0,0,dx+1)
+        if dx!=0: return (0,dy,dx-(1 if dx>0 else -1))
+        return (0,dy+1,0) if dy<-1 else (0,0,-1)
+    if dy==dx==0: return None if pl==1 else (1,0,0)
+    if dx!=0: return (pl,dy,dx-(1 if dx>0 else -1))
+    return (pl,dy-(1 if dy>0 else -1),0)
+PARENTS=[NB.index(parent(k)) if parent(k) else -1 for k in NB]
+def mk(s):
+    r=0
+    for k in s.split(): r|=1<<NAMES.index(k)
+    return r
+A="w n nw ne"; B="p pe ps pw pn"; B2="pse psw pne pnw"; MC9="m me ms mw mn mse msw mne mnw"
+X={k:i for i,k in enumerate("zero cand pair y x pos hist mce exact dist run prun disp mce2 near nw2".split())}
+CTX=[
+ (f"{A} p pe ps","pair"),
+ (f"{A} ww nn nee nww",""),
+ (f"{B} {B2}","pair"),
+ (f"{A} {B}",""),
+ ("w n p","pair"),
+ (f"{A} {B} {B2}",""),
+ ("w n p q qe qs pe ps",""),
+ (f"{A} {B} ww nn nee nww pee pss",""),
+ ("w n p","cand pos"),
+ (f"{A} {B} q qe qs",""),
+ ("w n ne p pe pw ps pn","mce"),
+ ("p w n ne","y cand"),
+ ("m me ms mse w n ne","mce pair"),
+ (f"m me ms {A} p","disp"),
+ ("p w n ne","hist"),
+ (f"{A} ww www nn nnn nee n3e nne nnw p",""),
+ ("p q pe qe ps qs pw qw","pair"),
+ (f"{A} p pe ps pee pse pss","mce"),
+ ("p w n","x cand"),
+ (f"{A} {B} {B2} pee pww pss pnn",""),
+ (f"{A} {B}","hist"),
+ (f"{A} {B} {B2} ww nn nee nww q",""),
+ ("p w","exact cand"),
+ ("pe3 pee pe p pw pww w ww n ne nee n3e",""),
+ (f"{MC9}","pair mce"),
+ (f"{MC9} {A}","mce2"),
+ (f"{MC9} {A} ww nn nee mee mss",""),
+ (f"b be bs bw bn {A}","cand"),
+ (f"b be bs p m w n",""),
+ (f"w n","prun run"),
+ (f"w n p ne m","dist pair"),
+ (f"{MC9} {A} ww nn nee nww nne mee mss mww mnn p q",""),
+]
+EXTRA=198
+PAR=dict(limit=1000,mixer_rate=64,x2=0,map_shift=6,history_limit=1000,net_rate=328,radius=2,final_rate=32,sure_rate=20,sure_shift=8,sure_distance=2,x=0)
+HID=32
+BITS=16
+def new_model(H,W):
+    stride=W+2*MARGIN
+    n=len(CTX); nin=3*n+2; N=len(NB)
+    e=np.zeros((n,2),np.int64)
+    for i,(_,s) in enumerate(CTX):
+        for j,k in enumerate(s.split()): e[i,j]=X[k]
+    w=np.zeros((NSEL,2048,nin),np.int32)
+    w[:,:,0:n]=9175; w[:,:,2*n:3*n]=4587; w[:,:,3*n+1]=13000
+    hist=np.zeros((n,256),np.int32)
+    for h in range(1,256):
+        Lh=h.bit_length()-1; ones=bin(h).count("1")-1
+        hist[:,h]=((10*ones+4)*65536//(10*Lh+8))<<10|20
+    final=np.full((64,NSEL),65536//NSEL,np.int32)
+    apm=np.zeros((NAPM,1024,33),np.int32)
+    SQ=squash_table()
+    for j in range(33): apm[:,:,j]=SQ[min(max((j-16)*768,-LARGEST),LARGEST)+LARGEST]
+    k=np.arange((N+EXTRA)*HID,dtype=np.int64)
+    with np.errstate(over="ignore"):
+        k=(k+1)*0x5851F42D4C957F2D; k^=(k>>29)&0x7ffffffff; k*=0x2545F4914F6CDD1D
+    net1=((k>>45)&0x3ffff)-(1<<17)  # +-2^17: 1/8
+    net1=(net1*2).astype(np.int32).reshape(N+EXTRA,HID)
+    net1[N:]//=4
+    plane=lambda t:np.zeros((H+2*MARGIN,W+2*MARGIN),t)
+    return Model(squash=SQ.copy(),stretch=stretch_table().copy(),
+        confidence=np.array([10240*c//(10*c+12) for c in range(1024)],np.int32),rates=np.array([131072//(2*c+3) for c in range(1024)],np.int32),
+        planes=np.array([p for p,_,_ in NB]),offsets=np.array([dy*stride+dx for _,dy,dx in NB]),parents=np.array(PARENTS),
+        masks=np.array([mk(c) for c,_ in CTX],np.int64),extras=e,settings=np.array(list(PAR.values()),np.int64),
+        slots=np.full((n,1<<BITS),(ONE//2)|(1<<48),np.int64),history=hist,mixer=w,final=final,maps=apm,
+        sure=np.full((SURE_N,4096),ONE//400,np.int32),sure_mixer=np.full((16,SURE_N),65536//4,np.int32),net1=net1,net2=np.zeros(HID+1,np.int32),
+        surprise=plane(np.int64),distance=plane(np.uint8),right=plane(np.uint8),down=plane(np.uint8),count=np.zeros(1,np.int64))
+
+def _run(mode,masks,shape,NC,model,coder,data):
+    T,H,W=shape
+    blank=np.full((H+2*MARGIN,W+2*MARGIN),NOTHING,np.uint8)
+    P=Q=blank
+    inner=slice(MARGIN,-MARGIN)
+    cost=np.zeros((H,W) if mode==2 else (1,1),np.float32)
+    for t in range(T):
+        C=blank.copy()
+        if mode!=1: C[inner,inner]=masks[t]
+        if t: survey(P,model.distance,model.right,model.down)
+        code_mask(mode,coder,data,cost,C,P,Q,NC,model)
+        yield cost if mode==2 else C[inner,inner]
+        P,Q=C,P
+
+def encode_masks(masks,classes,prior=None):
+    T,H,W=masks.shape
+    coder=encoder_state(); data=np.empty(H*W*classes*3+64,np.uint8); out=bytearray()
+    for _ in _run(0,masks,masks.shape,classes,new_model(H,W),coder,data):
+        out+=data[:coder[3]].tobytes(); coder[3]=0
+    return bytes(out)+last_bytes(coder)
+
+def decode_masks(data,shape,classes,prior=None,name="the file"):
+    out=np.empty(shape,np.uint8)
+    coder=decoder_state(data); d=np.frombuffer(bytearray(data or b"\0"),np.uint8)
+    for t,m in enumerate(_run(1,None,shape,classes,new_model(*shape[1:]),coder,d)):
+        check_place(coder,data,name)
+        out[t]=m
+    check_end(coder,data,name)
+    return out
+def mask_bits(masks,classes,prior=None,model=None):
+    out=np.empty(masks.shape,np.float32)
+    for t,c in enumerate(_run(2,masks,masks.shape,classes,model or new_model(*masks.shape[1:]),encoder_state(),np.zeros(1,np.uint8))):
+        out[t]=c
+    return out
