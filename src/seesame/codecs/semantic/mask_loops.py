@@ -14,10 +14,15 @@ NSEL = 6
 NAPM = 3
 SURE_N = 6
 I = np.int64
+HID=32
+BAND=np.array([0,1,2,3,4,4,5,5,5,5,6,6,6,6,6,6],np.int64)
+LENB=np.array([0,0,1,2,2,3,3,3,3]+[4]*7+[5]+[6]*15+[7],np.int64)
+NIN=112
+NAMED=60
 
 class Model(NamedTuple):
     squash: Any; stretch: Any; confidence: Any; rates: Any
-    planes: Any; offsets: Any; parents: Any; masks: Any; extras: Any; settings: Any
+    offsets: Any; named_starts: Any; near_offsets: Any; starts: Any; masks: Any; extras: Any; settings: Any
     slots: Any; history: Any; mixer: Any; final: Any; maps: Any
     sure: Any; sure_mixer: Any; net1: Any; net2: Any
     surprise: Any; distance: Any; right: Any; down: Any; count: Any
@@ -43,40 +48,41 @@ def survey(P, D, right, down):
                 if m<D[y,x]: D[y,x]=m
 
 @compiled
-def sure_bit(mode,coder,data,price,bit,M,k,x,lab):
+def sure_bit(mode,coder,data,price,bit,ST,SQ,sure,row,k,x,rate,shift):
     """Code whether a pixel is as its uniform surroundings say (1: not)."""
     dot=I(0)
-    row=M.sure_mixer[lab]
     for i in range(SURE_N):
-        x[i]=M.stretch[M.sure[i,k[i]]>>6]
-    dot=mixed(x,row)
-    ch=I(M.squash[dot+LARGEST])
+        x[i]=ST[sure[i,k[i]]>>6]
+        dot+=I(x[i])*I(row[i])
+    dot>>=16
+    if dot>LARGEST: dot=I(LARGEST)
+    if dot<-LARGEST: dot=I(-LARGEST)
+    ch=I(SQ[dot+LARGEST])
     if ch<16: ch=I(16)
     bit=code_bit(mode,coder,data,price,bit,ch)
     err=(bit<<PROBABILITY_BITS)-ch
     if bit or err< -200:
-        train(x,row,(err*M.settings[8])>>14)
+        e=(err*rate)>>14
+        for i in range(SURE_N): row[i]+=(x[i]*e+32768)>>16
     for i in range(SURE_N):
-        p=I(M.sure[i,k[i]])
-        d=(bit<<PROBABILITY_BITS)-p
-        s=M.settings[9]
-        p+=(d>>s)
-        M.sure[i,k[i]]=max(p,64)
+        p=I(sure[i,k[i]])
+        p+=((bit<<PROBABILITY_BITS)-p)>>shift
+        sure[i,k[i]]=max(p,64)
     return bit
 
 @compiled
 def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
-    slots,hist=M.slots,M.history
+    slots,hist,sure=M.slots,M.history,M.sure
     SQ,ST,CONF,RATE=M.squash,M.stretch,M.confidence,M.rates
     masks=M.masks;ext=M.extras;par=M.settings
-    n=masks.shape[0]; nin=3*n+2; size=slots.shape[1]
+    n=masks.shape[0]; size=slots.shape[1]
     stride=C.shape[1]; H=C.shape[0]-2*MARGIN; W=stride-2*MARGIN
     Cf=C.ravel(); Pf=P.ravel(); Qf=Q.ravel(); D=M.distance.ravel(); RR=M.right.ravel(); RD=M.down.ravel(); miss=M.surprise.ravel()
-    N=M.planes.shape[0]; off=M.offsets; pln=M.planes; parents=M.parents
-    HI=M.net2.shape[0]-1; w1n=M.net1; w2n=M.net2
+    off=M.offsets; noff=M.near_offsets; starts=M.starts; N=noff.shape[0]
+    HI=HID;NW=(N+7)//8; w1n=M.net1; w2n=M.net2
     price=np.zeros(1,np.float64)
-    x=np.zeros(nin,np.int32); idx=np.empty(n,np.int64); chk=np.empty(n,np.int64)
-    V=np.empty(N,np.int64); nx=np.empty(N,np.int32); act=np.empty(N+16,np.int64); sg=np.empty(N+16,np.int32)
+    x=np.zeros(NIN,np.int32); idx=np.empty(n,np.int64); chk=np.empty(n,np.int64)
+    V=np.empty(NAMED,np.uint8); NV=np.full(NW*8,255,np.uint8); nx=np.zeros(NW*8+1,np.int8); nf=np.zeros(NW*8,np.int8); nf64=nf.view(np.int64); ns=M.named_starts; act=np.empty(N+32,np.int64); sg=np.empty(N+32,np.int32)
     hid=np.empty(HI,np.int32); gh=np.empty(HI,np.int32)
     XQ=np.zeros(16,np.int64); cand=np.empty(32,np.int64); inlist=np.zeros(64,np.int64)
     pk=np.empty(NSEL,np.int64); sk=np.empty(NSEL,np.int32); sel=np.empty(NSEL,np.int64)
@@ -88,6 +94,7 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
     RAD=par[6]; limit=par[0]; first=P[MARGIN,MARGIN]==NOTHING
     ldy=0; ldx=0
     for yy in range(H):
+        hit_until=0; miss_at=-1
         for xx in range(W):
             b=(yy+MARGIN)*stride+xx+MARGIN
             before=price[0]
@@ -96,25 +103,64 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
             dd=I(D[b])
             mh=miss[b]&15
             near=(miss[b-1]&1)|((miss[b-stride]&1)<<1)|((miss[b-stride+1]&1)<<2)|((miss[b-stride-1]&1)<<3)
-            if not first and dd>=par[10] and wa==p and na==p and Cf[b-stride-1]==p and Cf[b-stride+1]==p and Cf[b-stride+2]==p and Cf[b-2]==p:
-                qs=(1 if Qf[b]==p else 0)|(2 if Qf[b+1]==p else 0)|(4 if Qf[b+stride]==p else 0)
-                nr=I(Pf[b+RR[b]+1]); nd=I(Pf[b+(RD[b]+1)*stride])
-                m8=miss[b]
-                sk6[0]=(p*16+dd)*4+(1 if m8 else 0)+(2 if qs==7 else 0)
-                sk6[1]=(yy*32//H)*32+(xx*32//W)
-                sk6[2]=I(RR[b])*16+I(RD[b])
-                sk6[3]=m8*8+qs
-                sk6[4]=((yy>>3)*64+(xx>>3))&4095
-                sk6[5]=(nr*32+nd)*4+(1 if RR[b]<4 else 0)+(2 if RD[b]<4 else 0)
-                bit=sure_bit(mode,coder,data,price,I(1 if s!=p else 0),M,sk6,sx,min(dd,7)+(8 if m8 else 0))
-                if bit==0:
-                    Cf[b]=p
-                    miss[b]=(m8<<1)&255
-                    if mode==2: cost[yy,xx]=price[0]-before
-                    continue
+            if xx<hit_until:
+                Cf[b]=p
+                miss[b]=(miss[b]<<1)&255
+                continue
+            first_d=0
+            if xx==miss_at:
                 first_d=1
-            else:
-                first_d=0
+            elif not first and dd>=par[10] and wa==p and na==p and Cf[b-stride-1]==p and Cf[b-stride+1]==p and Cf[b-stride+2]==p and Cf[b-2]==p:
+                band=BAND[dd]
+                end=min(W,((xx>>4)+1+(band>>2))<<4)
+                L=0; mo=I(0); qs=7; bad=-1
+                while xx+L<end:
+                    o=b+L
+                    if Pf[o]!=p or BAND[D[o]]!=band or Cf[o-stride+2]!=p: break
+                    mo|=miss[o]
+                    if Qf[o]!=p: qs&=6
+                    if Qf[o+1]!=p: qs&=5
+                    if Qf[o+stride]!=p: qs&=3
+                    if bad<0 and Cf[o]!=p: bad=L
+                    L+=1
+                lb=LENB[L]
+                nr=I(Pf[b+RR[b]+1]); nd=I(Pf[b+(RD[b]+1)*stride])
+                sk6[0]=((p*8+band)*4+(1 if mo else 0)+(2 if qs==7 else 0))*8+lb
+                sk6[1]=((yy*32//H)*32+(xx*32//W))*8+lb
+                sk6[2]=(I(RR[b])*16+I(RD[b]))*8+lb
+                sk6[3]=(mo*8+qs)*8+lb
+                sk6[4]=((((yy>>3)*64+(xx>>3))&2047)*8+lb)
+                sk6[5]=((nr*32+nd)*4+(1 if RR[b]<4 else 0)+(2 if RD[b]<4 else 0))*4+(lb>>1)
+                bit=sure_bit(mode,coder,data,price,I(1 if bad>=0 else 0),ST,SQ,sure[0],M.sure_mixer[band+(8 if mo else 0)],sk6,sx,par[8],par[9])
+                if mode==2 and bit==0:
+                    for j in range(L): cost[yy,xx+j]=(price[0]-before)/L
+                if bit==0:
+                    hit_until=xx+L
+                else:
+                    j=0
+                    while j<L-1:
+                        o=b+j
+                        left=L-j
+                        qs=(1 if Qf[o]==p else 0)|(2 if Qf[o+1]==p else 0)|(4 if Qf[o+stride]==p else 0)
+                        m8=miss[o]
+                        sk6[0]=left*16+D[o]
+                        sk6[1]=m8*8+qs
+                        sk6[2]=I(RR[o])*16+I(RD[o])
+                        sk6[3]=LENB[left]*16+RR[o]
+                        sk6[4]=(j if j<3 else 3)*32+left
+                        sk6[5]=p*32+left
+                        if sure_bit(mode,coder,data,price,I(1 if bad==j else 0),ST,SQ,sure[1],M.sure_mixer[16+LENB[left]],sk6,sx,par[8],5): break
+                        j+=1
+                    if mode==2:
+                        for q in range(j): cost[yy,xx+q]=0
+                        cost[yy,xx+j]=price[0]-before
+                    hit_until=xx+j; miss_at=xx+j
+                if xx<hit_until:
+                    Cf[b]=p
+                    miss[b]=(miss[b]<<1)&255
+                    continue
+                before=price[0]
+                first_d=1
             # motion template
             be=I(1000); bd=I(40); bo=I(0)
             be0=I(0)
@@ -134,26 +180,24 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 if bo==0: ldy=0; ldx=0
             be=(be+2)>>2
             mb=b+bo
-            for k in range(N):
-                q=pln[k]
-                if q==0: V[k]=Cf[b+off[k]]
-                elif q==1: V[k]=Pf[b+off[k]]
-                elif q==2: V[k]=Pf[mb+off[k]]
-                elif q==3: V[k]=Qf[b+off[k]]
-                else: V[k]=Qf[mb+bo+off[k]]
-            m=V[32]
+            for q in range(5):
+                src=Cf if q==0 else (Pf if q<3 else Qf)
+                o=b if (q<2 or q==3) else (mb if q==2 else mb+bo)
+                for k in range(ns[q],ns[q+1]): V[k]=src[o+off[k]]
+                for k in range(starts[q],starts[q+1]): NV[k]=src[o+noff[k]]
+            m=I(V[32])
             k=0
             for ci in range(10):
                 if ci==0: c=p if first_d else m
                 elif ci==1: c=wa
                 elif ci==2: c=na
                 elif ci==3: c=p
-                elif ci==4: c=V[3]
-                elif ci==5: c=V[33]
-                elif ci==6: c=V[34]
-                elif ci==7: c=V[18]
-                elif ci==8: c=V[17]
-                else: c=V[45]
+                elif ci==4: c=I(V[3])
+                elif ci==5: c=I(V[33])
+                elif ci==6: c=I(V[34])
+                elif ci==7: c=I(V[18])
+                elif ci==8: c=I(V[17])
+                else: c=I(V[45])
                 if c<NC and inlist[c]==0: cand[k]=c;k+=1;inlist[c]=1
             for c in range(NC):
                 if inlist[c]==0: cand[k]=c;k+=1
@@ -177,11 +221,9 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 c=cand[d]
                 bit=I(1 if c==s else 0)
                 E=I(0)
-                for j in range(N):
-                    same=1 if V[j]==c else -1
-                    nx[j]=same
-                for j in range(60):
-                    if nx[j]>0: E|=I(1)<<j
+                c8=np.uint8(c)
+                for j in range(NAMED):
+                    E|=I(V[j]==c8)<<j
                 alt=cand[d+1] if d==0 else cand[0]
                 XQ[1]=c+1; XQ[2]=(c+1)*32+alt
                 dc=d if d<3 else 3
@@ -208,11 +250,17 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 x[3*n]=1024
                 # --- network
                 na_=0
-                for j in range(N):
-                    pj=parents[j]
-                    f=nx[j]-nx[pj] if pj>=0 else nx[j]*2
-                    if f!=0:
-                        act[na_]=j; sg[na_]=f>>1; na_+=1
+                for j in range(NW*8): nx[j+1]=np.int8(NV[j]==c8)
+                for j in range(NW*8): nf[j]=nx[j+1]-nx[j]
+                cen=np.int8(p==c)
+                nf[0]=nx[1]
+                for j in range(1,5): nf[starts[j]]=nx[starts[j]+1]-(nx[1] if j==1 else cen)
+                for j in range(N,NW*8): nf[j]=0
+                for j in range(NW):
+                    if nf64[j]!=0:
+                        for q in range(j*8,j*8+8):
+                            act[na_]=q; sg[na_]=nf[q]
+                            na_+=1 if nf[q]!=0 else 0
                 for j in range(12):
                     q=N
                     if j==0: r=c
@@ -227,16 +275,13 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                     elif j==9: r=150+min(be0,15)
                     elif j==10: r=166+I(RR[b])
                     else: r=182+I(RD[b])
-                    act[na_]=N+r; sg[na_]=1; na_+=1
-                for h in range(HI): hid[h]=0
+                    act[na_]=NW*8+r; sg[na_]=1; na_+=1
+                for h in range(HID): hid[h]=0
                 for a in range(na_):
-                    row=w1n[act[a]]; f=sg[a]
-                    if f>0:
-                        for h in range(HI): hid[h]+=row[h]
-                    else:
-                        for h in range(HI): hid[h]-=row[h]
+                    q=act[a]; f=sg[a]
+                    for h in range(HID): hid[h]+=f*w1n[q,h]
                 z=I(w2n[HI])<<10
-                for h in range(HI):
+                for h in range(HID):
                     hv=hid[h]
                     hv=hv>>10 if hv>0 else hv>>13
                     hid[h]=hv
@@ -293,18 +338,15 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                     if hs>255: hs=(hs&63)|64
                     slots[i,idx[i]]=ps|(cnt<<32)|(hs<<48)|(chk[i]<<56)
                 g=((full-pn)*par[5])>>16
-                for h in range(HI):
+                for h in range(HID):
                     gg=(g*w2n[h])>>16
                     if hid[h]<=0: gg>>=3
                     gh[h]=gg
                     w2n[h]+=(g*hid[h]+(1<<15))>>16
                 w2n[HI]+=g>>6
                 for a in range(na_):
-                    row=w1n[act[a]]; f=sg[a]
-                    if f>0:
-                        for h in range(HI): row[h]+=gh[h]
-                    else:
-                        for h in range(HI): row[h]-=gh[h]
+                    q=act[a]; f=sg[a]
+                    for h in range(HID): w1n[q,h]+=f*gh[h]
                 M.count[0]+=1
                 if d==0: hitfirst=bit
                 if bit:
@@ -312,4 +354,4 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                     break
             Cf[b]=sym
             miss[b]=((miss[b]<<1)|(1-hitfirst))&255
-            if mode==2: cost[yy,xx]=price[0]-before
+            if mode==2: cost[yy,xx]=(price[0]-before)+(cost[yy,xx] if first_d else 0)

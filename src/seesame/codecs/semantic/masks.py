@@ -15,26 +15,17 @@ add(2,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1),(1,-1),(-1,1),(-1,-1),(0,2),(2,0),(0
 add(3,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1))  #45..50
 add(4,(0,0),(0,1),(1,0),(0,-1),(-1,0),(1,1),(1,-1),(-1,1),(-1,-1)) #51..59
 NAMES="w n nw ne ww nn nee nww www nnn n3e nne nnw nnee nw3 nnww p pe ps pw pn pse psw pne pnw pee pss pww pnn pe3 pw3 ps3 m me ms mw mn mse msw mne mnw mee mss mww mnn q qe qs qw qn qse b be bs bw bn bse bsw bne bnw".split()
-def extend(pos):
-    for q in pos:
-        if q not in NB: NB.append(q)
-extend((0,0,-dx) for dx in range(1,8))
-extend((0,-dy,dx) for dy,r in ((1,7),(2,6),(3,5),(4,4)) for dx in range(-r,r+1))
-extend((1,dy,dx) for dy in range(-4,5) for dx in range(-5,6))
-extend((2,dy,dx) for dy in range(-2,3) for dx in range(-3,4))
-extend((3,dy,dx) for dy in range(-2,3) for dx in range(-2,3))
-extend((4,dy,dx) for dy in range(-1,2) for dx in range(-1,2))
-def parent(k):
-    pl,dy,dx=k
-    if pl==0:
-        if (dy,dx)==(0,-1): return None
-        if dy==0: return (0,0,dx+1)
-        if dx!=0: return (0,dy,dx-(1 if dx>0 else -1))
-        return (0,dy+1,0) if dy<-1 else (0,0,-1)
-    if dy==dx==0: return None if pl==1 else (1,0,0)
-    if dx!=0: return (pl,dy,dx-(1 if dx>0 else -1))
-    return (pl,dy-(1 if dy>0 else -1),0)
-PARENTS=[NB.index(parent(k)) if parent(k) else -1 for k in NB]
+def snake(rows):
+    """rows: list of (dy, lo, hi), walked to and fro"""
+    out=[]
+    for i,(dy,lo,hi) in enumerate(rows):
+        r=[(dy,dx) for dx in range(lo,hi+1)]
+        out+=r if i%2==1 else r[::-1]
+    return out
+def box(r,q): return snake([(dy,-q,q) for dy in range(-r,r+1)])
+NEAR=[snake([(0,-7,-1)])+snake([(-1,-7,7),(-2,-6,6),(-3,-5,5),(-4,-4,4)])[0:],box(4,5),box(2,3),box(2,2),box(1,1)]
+NEAR[0]=snake([(0,-7,-1)])+[ (dy,dx) for i,(dy,lo,hi) in enumerate([(-1,-7,7),(-2,-6,6),(-3,-5,5),(-4,-4,4)]) for dx in (range(lo,hi+1) if i%2==0 else range(hi,lo-1,-1))]
+NSTART=np.cumsum([0]+[len(k) for k in NEAR])
 def mk(s):
     r=0
     for k in s.split(): r|=1<<NAMES.index(k)
@@ -81,7 +72,7 @@ HID=32
 BITS=16
 def new_model(H,W):
     stride=W+2*MARGIN
-    n=len(CTX); nin=3*n+2; N=len(NB)
+    n=len(CTX); nin=112; N=-(-NSTART[-1]//8)*8; inp=3*n+2
     e=np.zeros((n,2),np.int64)
     for i,(_,s) in enumerate(CTX):
         for j,k in enumerate(s.split()): e[i,j]=X[k]
@@ -104,10 +95,10 @@ def new_model(H,W):
     plane=lambda t:np.zeros((H+2*MARGIN,W+2*MARGIN),t)
     return Model(squash=SQ.copy(),stretch=stretch_table().copy(),
         confidence=np.array([10240*c//(10*c+12) for c in range(1024)],np.int32),rates=np.array([131072//(2*c+3) for c in range(1024)],np.int32),
-        planes=np.array([p for p,_,_ in NB]),offsets=np.array([dy*stride+dx for _,dy,dx in NB]),parents=np.array(PARENTS),
+        offsets=np.array([dy*stride+dx for _,dy,dx in NB]),named_starts=np.array([0,16,32,45,51,60]),near_offsets=np.array([dy*stride+dx for k in NEAR for dy,dx in k]),starts=NSTART,
         masks=np.array([mk(c) for c,_ in CTX],np.int64),extras=e,settings=np.array(list(PAR.values()),np.int64),
         slots=np.full((n,1<<BITS),(ONE//2)|(1<<48),np.int64),history=hist,mixer=w,final=final,maps=apm,
-        sure=np.full((SURE_N,4096),ONE//400,np.int32),sure_mixer=np.full((16,SURE_N),65536//4,np.int32),net1=net1,net2=np.zeros(HID+1,np.int32),
+        sure=np.concatenate([np.full((1,SURE_N,16384),ONE//200,np.int32),np.full((1,SURE_N,16384),ONE//8,np.int32)]),sure_mixer=np.full((32,SURE_N),65536//4,np.int32),net1=net1,net2=np.zeros(HID+1,np.int32),
         surprise=plane(np.int64),distance=plane(np.uint8),right=plane(np.uint8),down=plane(np.uint8),count=np.zeros(1,np.int64))
 
 def _run(mode,masks,shape,NC,model,coder,data):
