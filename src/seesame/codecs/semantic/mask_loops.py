@@ -25,7 +25,7 @@ class Model(NamedTuple):
     offsets: Any; named_starts: Any; near_offsets: Any; starts: Any; masks: Any; extras: Any; settings: Any
     slots: Any; history: Any; mixer: Any; final: Any; maps: Any
     sure: Any; sure_mixer: Any; net1: Any; net2: Any
-    surprise: Any; distance: Any; right: Any; down: Any; count: Any
+    surprise: Any; distance: Any; right: Any; down: Any; visits: Any
 
 @compiled
 def survey(P, D, right, down):
@@ -323,6 +323,7 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 M.maps[2,a2,jj]+=(full-M.maps[2,a2,jj])>>par[3]
                 train(sk,fin,((full-pm)*par[7])>>14)
                 for j in range(NSEL):
+                    M.visits[j,sel[j]]+=1
                     train(x,M.mixer[j,sel[j]],((full-pk[j])*par[1])>>14)
                 for i in range(n):
                     v=slots[i,idx[i]]
@@ -347,7 +348,6 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 for a in range(na_):
                     q=act[a]; f=sg[a]
                     for h in range(HID): w1n[q,h]+=f*gh[h]
-                M.count[0]+=1
                 if d==0: hitfirst=bit
                 if bit:
                     sym=c

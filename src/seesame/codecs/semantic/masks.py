@@ -70,7 +70,7 @@ EXTRA=198
 PAR=dict(limit=1000,mixer_rate=64,x2=0,map_shift=6,history_limit=1000,net_rate=328,radius=2,final_rate=32,sure_rate=20,sure_shift=8,sure_distance=2,x=0)
 HID=32
 BITS=16
-def new_model(H,W):
+def new_model(H,W,prior=None):
     stride=W+2*MARGIN
     n=len(CTX); nin=112; N=-(-NSTART[-1]//8)*8; inp=3*n+2
     e=np.zeros((n,2),np.int64)
@@ -93,13 +93,84 @@ def new_model(H,W):
     net1=(net1*2).astype(np.int32).reshape(N+EXTRA,HID)
     net1[N:]//=4
     plane=lambda t:np.zeros((H+2*MARGIN,W+2*MARGIN),t)
-    return Model(squash=SQ.copy(),stretch=stretch_table().copy(),
+    made=Model(squash=SQ.copy(),stretch=stretch_table().copy(),
         confidence=np.array([10240*c//(10*c+12) for c in range(1024)],np.int32),rates=np.array([131072//(2*c+3) for c in range(1024)],np.int32),
         offsets=np.array([dy*stride+dx for _,dy,dx in NB]),named_starts=np.array([0,16,32,45,51,60]),near_offsets=np.array([dy*stride+dx for k in NEAR for dy,dx in k]),starts=NSTART,
         masks=np.array([mk(c) for c,_ in CTX],np.int64),extras=e,settings=np.array(list(PAR.values()),np.int64),
         slots=np.full((n,1<<BITS),(ONE//2)|(1<<48),np.int64),history=hist,mixer=w,final=final,maps=apm,
         sure=np.concatenate([np.full((1,SURE_N,16384),ONE//200,np.int32),np.full((1,SURE_N,16384),ONE//8,np.int32)]),sure_mixer=np.full((32,SURE_N),65536//4,np.int32),net1=net1,net2=np.zeros(HID+1,np.int32),
-        surprise=plane(np.int64),distance=plane(np.uint8),right=plane(np.uint8),down=plane(np.uint8),count=np.zeros(1,np.int64))
+        surprise=plane(np.int64),distance=plane(np.uint8),right=plane(np.uint8),down=plane(np.uint8),visits=np.zeros((NSEL,2048),np.int64))
+    if prior is not None: prior.apply(made)
+    return made
+
+from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
+STEPS={"net1":1<<15,"net2":1<<9,"history":4096,"final":1024,"maps":1<<14,"sure":1,"sure_mixer":2048}
+MIXER_STEP=1024
+ROW_VISITS=3000
+class Prior:
+    """What a coder of masks knows before the first mask."""
+    def __init__(self,parts): self.parts=parts
+    def apply(self,m):
+        m.settings[5]=PRIMED_NET; m.settings[1]=PRIMED_MIXER
+        for k,v in self.parts.items():
+            if k=="mixer":
+                base,rows,own=v
+                for j in range(NSEL): m.mixer[j]=base[j]*MIXER_STEP
+                for (j,r),w in zip(rows,own): m.mixer[j,r]+=w*MIXER_STEP
+            elif k=="sure": m.sure[:]=_unlog(v)
+            elif k=="history": m.history[:]=(v<<6<<10)|60
+            elif k=="maps": m.maps[:]+=v*STEPS[k]
+            else: getattr(m,k)[:]=v*STEPS[k]
+    def to_bytes(self):
+        e=SymbolEncoder(); tot={}
+        def put(v,name):
+            n0=len(e.to_bytes())
+            v=np.asarray(v,np.int64).ravel(); lim=int(abs(v).max(initial=0)); lim=max(lim,1)
+            sc=scale_for(v,lim,laplace=True); e.uniform([lim-1],1<<16); e.uniform([sc],256); e.laplace(v,sc,lim)
+            tot[name]=tot.get(name,0)+len(e.to_bytes())-n0
+        for k,v in self.parts.items():
+            if k=="mixer":
+                base,rows,own=v; put(base,k); put([len(rows)],k); put(np.diff([a*2048+b for a,b in rows],prepend=0),k); put(own,"mixer rows")
+            elif k in("sure","maps"):
+                # mostly zeros
+                f=v.ravel(); nz=np.flatnonzero(f); put(np.diff(nz,prepend=0)%32768,k); put(f[nz],k)
+            else: put(v,k)
+        self.sizes=tot
+        return e.to_bytes()
+def _q(v,step): return np.floor_divide(np.asarray(v,np.int64)+step//2,step)
+def _log(v): return np.round(np.log2(np.maximum(v,64))*4).astype(np.int64)
+LOGT=np.array([int(2**(i/4)) for i in range(0,90)])
+def _unlog(v):
+    base=np.empty_like(v); base[0]=ONE//200; base[1]=ONE//8
+    return np.where(v==0,base,LOGT[np.clip(v,0,88)])
+PRIMED_NET=160; PRIMED_MIXER=48
+def learn_prior(clips,classes,epochs=2,net_rates=(328,200)):
+    model=None
+    for ep in range(epochs):
+        for c in clips:
+            m=new_model(*c.shape[1:])
+            if model is not None:
+                for k in ("history","mixer","final","maps","sure","sure_mixer","net1","net2","visits"): getattr(m,k)[:]=getattr(model,k)
+            m.settings[5]=net_rates[min(ep,len(net_rates)-1)]
+            b=mask_bits(c,classes,model=m)
+            print("  learn",ep,c.shape,round(b.sum()/8),flush=True)
+            model=m
+    return quantised(model)
+def quantised(model):
+    fresh=new_model(8,8)
+    parts={}
+    for k in ("net1","net2","final","sure_mixer"): parts[k]=_q(getattr(model,k),STEPS[k])
+    parts["maps"]=_q(model.maps-fresh.maps,STEPS["maps"])
+    parts["history"]=_q(model.history>>10,64)
+    sure=_log(model.sure); sure[model.sure==fresh.sure]=0; sure[0,4]=0
+    parts["sure"]=sure
+    w=model.mixer.astype(np.int64); v=model.visits
+    base=np.stack([np.floor_divide((w[j]*v[j][:,None]).sum(0),max(v[j].sum(),1)) for j in range(NSEL)])
+    base=_q(base,MIXER_STEP)
+    rows=[(j,r) for j in range(NSEL) for r in np.flatnonzero(v[j]>ROW_VISITS)]
+    own=[_q(w[j,r],MIXER_STEP)-base[j] for j,r in rows]
+    parts["mixer"]=(base,rows,own)
+    return Prior(parts)
 
 def _run(mode,masks,shape,NC,model,coder,data):
     T,H,W=shape
@@ -118,20 +189,32 @@ def _run(mode,masks,shape,NC,model,coder,data):
 def encode_masks(masks,classes,prior=None):
     T,H,W=masks.shape
     coder=encoder_state(); data=np.empty(H*W*classes*3+64,np.uint8); out=bytearray()
-    for _ in _run(0,masks,masks.shape,classes,new_model(H,W),coder,data):
+    for _ in _run(0,masks,masks.shape,classes,new_model(H,W,prior),coder,data):
         out+=data[:coder[3]].tobytes(); coder[3]=0
     return bytes(out)+last_bytes(coder)
 
+class MaskDecoder:
+    """An iterator over the masks of :func:`encode_masks`, one decoded at each step."""
+
+    def __init__(self, data, shape, classes, prior=None, name="the file"):
+        self._data,self._name,self._left=data,name,shape[0]
+        self._coder=decoder_state(data)
+        self._masks=_run(1,None,shape,classes,new_model(*shape[1:],prior),self._coder,np.frombuffer(bytearray(data or b"\0"),np.uint8))
+        if not self._left: check_end(self._coder,data,name)
+    def __iter__(self): return self
+    def __next__(self):
+        mask=next(self._masks).copy()
+        self._left-=1
+        check_place(self._coder,self._data,self._name)
+        if not self._left: check_end(self._coder,self._data,self._name)
+        return mask
+
 def decode_masks(data,shape,classes,prior=None,name="the file"):
     out=np.empty(shape,np.uint8)
-    coder=decoder_state(data); d=np.frombuffer(bytearray(data or b"\0"),np.uint8)
-    for t,m in enumerate(_run(1,None,shape,classes,new_model(*shape[1:]),coder,d)):
-        check_place(coder,data,name)
-        out[t]=m
-    check_end(coder,data,name)
+    for t,m in enumerate(MaskDecoder(data,shape,classes,prior,name)): out[t]=m
     return out
 def mask_bits(masks,classes,prior=None,model=None):
     out=np.empty(masks.shape,np.float32)
-    for t,c in enumerate(_run(2,masks,masks.shape,classes,model or new_model(*masks.shape[1:]),encoder_state(),np.zeros(1,np.uint8))):
+    for t,c in enumerate(_run(2,masks,masks.shape,classes,model or new_model(*masks.shape[1:],prior),encoder_state(),np.zeros(1,np.uint8))):
         out[t]=c
     return out
