@@ -6,7 +6,7 @@ predictor and the coder that latents of trained codecs have.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from seesame.errors import DamagedError
@@ -23,6 +23,10 @@ from seesame.neural.weights.choose_coding import fit
 from seesame.neural.weights.predict import MAX_COEFFICIENT, candidates, missed, restored
 
 
+MAX_SYMBOL = LARGEST // 2
+"""Largest magnitude of a symbol; with the middle taken away it still fits the coder."""
+
+
 def encode_codes(symbols: ArrayLike) -> bytes:
     """Return the bytes of the codes of a clip's pairs.
 
@@ -37,8 +41,8 @@ def encode_codes(symbols: ArrayLike) -> bytes:
         raise ValueError(f"codes are integers (N, K), not {codes.dtype} {codes.shape}")
     if not codes.size:
         return b""
-    if np.abs(codes.astype(np.int64)).max() > LARGEST // 2:
-        raise ValueError(f"codes reach {np.abs(codes).max()}, more than {LARGEST // 2}")
+    if np.abs(codes.astype(np.int64)).max() > MAX_SYMBOL:
+        raise ValueError(f"codes reach {np.abs(codes).max()}, more than {MAX_SYMBOL}")
     rows = codes.T.astype(np.int64)
     middles = np.array([middle_of(row) for row in rows])
     around = rows - middles[:, None]
@@ -54,8 +58,8 @@ def _encoded(around: Ints, middles: Ints, weights: Ints) -> bytes:
     return coder.to_bytes()
 
 
-def decode_codes(data: bytes, shape: tuple[int, int], name: str = "the file") -> Ints:
-    """Return the codes int64 ``(N, K)`` that :func:`encode_codes` coded.
+def decode_codes(data: bytes, shape: tuple[int, int], name: str = "the file") -> NDArray[np.int32]:
+    """Return the codes int32 ``(N, K)`` that :func:`encode_codes` coded.
 
     Args:
         data: the bytes.
@@ -69,12 +73,17 @@ def decode_codes(data: bytes, shape: tuple[int, int], name: str = "the file") ->
     if not pairs * values:
         if data:
             raise DamagedError(f"{name} is damaged: it has codes for no pairs")
-        return np.zeros(shape, np.int64)
+        return np.zeros(shape, np.int32)
     coder = SymbolDecoder(data, name)
     middles = decode_list(coder, values)
     weights = np.stack([decode_list(coder, values), decode_list(coder, values)], axis=1)
     if np.abs(weights).max() > MAX_COEFFICIENT:
-        raise DamagedError(f"{name} is damaged: a code is predicted by more than four times another")
+        raise DamagedError(
+            f"{name} is damaged: a code is predicted by more than four times another"
+        )
     rest = decode_array(coder, (values, pairs, 1), name)[:, :, 0]
     coder.finish()
-    return (restored(rest, weights, name) + middles[:, None]).T
+    codes = restored(rest, weights, name) + middles[:, None]
+    if np.abs(codes).max() > MAX_SYMBOL:
+        raise DamagedError(f"{name} is damaged: a code is out of range")
+    return np.ascontiguousarray(codes.T, np.int32)

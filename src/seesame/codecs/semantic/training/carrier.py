@@ -36,6 +36,7 @@ class CarrierTuning:
         both: share of the steps in which first frames have pictures of their own.
         keep: weight of the wrong pixels in these, against the pose.
         margin: lead of a pixel's class, in logits, that is enough.
+        soft: over how many logits that lead counts more and more.
     """
 
     batch: int = 3
@@ -49,9 +50,10 @@ class CarrierTuning:
     stretch: float = 1.6
     scatter: float = 0.3
     floor: float = 1e-4
-    both: float = 0.0
-    keep: float = 3.0
-    margin: float = 0.5
+    both: float = 0.2
+    keep: float = 8.0
+    margin: float = 0.3
+    soft: float = 0.15
 
 
 TUNING = CarrierTuning()
@@ -92,14 +94,15 @@ class CarrierRun(Run):
         super().__init__(carrier, stack, [seen.second for seen in drives], settings, device)
         self._carrier = carrier
         self._poses = [seen.poses[:, : stack.judged] for seen in drives]
-        self._own, self._others = self._pictures(renderer, drives)
+        self._masks, self._own, self._others = self._pictures(renderer, drives)
 
-    def _pictures(self, renderer: Renderer, drives: list[Seen]) -> tuple[Tensor, Tensor]:
-        """Return pictures ``uint8 (M, 3, h, w)`` of first and second frames of pairs."""
+    def _pictures(self, renderer: Renderer, drives: list[Seen]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return masks of first frames, and pictures ``uint8 (M, 3, h, w)`` of first and second."""
         design = renderer.design
         size = 3 * design.height * design.width
         total = min(TUNING.pictures, TUNING.memory // (2 * size))
         found = torch.empty(2, total, 3, design.height, design.width, dtype=torch.uint8)
+        shown = torch.empty(total, design.height, design.width, dtype=torch.uint8)
         for index in range(total):
             drive = drives[int(torch.multinomial(self._weights, 1, generator=self._random))]
             which = int(torch.randint(len(drive.second), (), generator=self._random))
@@ -114,25 +117,31 @@ class CarrierRun(Run):
             with torch.inference_mode():
                 drawn = renderer(masks.to(self.device)).clamp(0, 255).round()
             found[:, index] = drawn.cpu().to(torch.uint8)
-        return found[0], found[1]
+            shown[index] = masks[0]
+        return shown, found[0], found[1]
 
     def value(self, share: float) -> Tensor:
         """See :meth:`Run.value`."""
         which = torch.randint(len(self._others), (TUNING.batch,), generator=self._random)
         wanted = self._wanted()
-        first = None
-        pictures = [self._others[which]]
+        second, first = self._loaded(self._others[which]), None
         if self._chance(TUNING.both):
-            pictures.append(self._own[which])
-        pictures = self._varied(torch.stack(pictures).to(self.device).float())
-        second = pictures[0]
-        first = pictures[1] if len(pictures) > 1 else None
+            first = self._loaded(self._own[which])
+        else:
+            second = self._varied(second)
         drawn = self._drawn(self._carrier.guess(wanted), second, first)
         shown = drawn.clamp(0, 255)
         shown = straight_through(shown, shown.round())
         seen = self._stack.pose(torch.stack([shown, second], 1))[:, : wanted.shape[1]]
         misses = ((seen - wanted) / self._carrier.spreads).square().mean(1)
-        return (misses + TUNING.floor).sqrt().mean()
+        value = (misses + TUNING.floor).sqrt().mean()
+        if first is not None:
+            lead = margins(self._stack.segment(shown), self._masks[which].to(self.device))
+            value = value + TUNING.keep * F.softplus((TUNING.margin - lead) / TUNING.soft).mean()
+        return value
+
+    def _loaded(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self.device).float()
 
     def _wanted(self) -> Tensor:
         """Return poses ``(B, P)`` that pictures are asked to show."""
@@ -151,7 +160,7 @@ class CarrierRun(Run):
         return torch.stack(found).to(self.device)
 
     def _varied(self, pictures: Tensor) -> Tensor:
-        """Return pictures ``(n, B, 3, h, w)`` mirrored, or of another contrast, at random."""
+        """Return pictures ``(B, 3, h, w)`` mirrored, or of another contrast, at random."""
         if self._chance(0.5):
             pictures = pictures.flip(-1)
         if self._chance(0.5):
