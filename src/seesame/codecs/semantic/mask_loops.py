@@ -71,7 +71,17 @@ def sure_bit(mode,coder,data,price,bit,ST,SQ,sure,row,k,x,rate,shift):
     return bit
 
 @compiled
-def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
+def chance_bits(ST,SQ,sure,row,k):
+    dot=I(0)
+    for i in range(SURE_N):
+        dot+=I(ST[sure[i,k[i]]>>6])*I(row[i])
+    dot>>=16
+    if dot>LARGEST: dot=I(LARGEST)
+    if dot<-LARGEST: dot=I(-LARGEST)
+    return -np.log2(SQ[dot+LARGEST]/ONE)
+
+@compiled
+def code_mask(mode,coder,data,cost,wrong,C,P,Q,NC,M):
     slots,hist,sure=M.slots,M.history,M.sure
     SQ,ST,CONF,RATE=M.squash,M.stretch,M.confidence,M.rates
     masks=M.masks;ext=M.extras;par=M.settings
@@ -80,7 +90,8 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
     Cf=C.ravel(); Pf=P.ravel(); Qf=Q.ravel(); D=M.distance.ravel(); RR=M.right.ravel(); RD=M.down.ravel(); miss=M.surprise.ravel()
     off=M.offsets; noff=M.near_offsets; starts=M.starts; N=noff.shape[0]
     HI=HID;NW=(N+7)//8; w1n=M.net1; w2n=M.net2
-    price=np.zeros(1,np.float64)
+    price=np.zeros(1,np.float64); choose=mode==3; slack=M.settings[2]*0.0625
+    if mode==3: mode=2
     x=np.zeros(NIN,np.int32); idx=np.empty(n,np.int64); chk=np.empty(n,np.int64)
     V=np.empty(NAMED,np.uint8); NV=np.full(NW*8,255,np.uint8); nx=np.zeros(NW*8+1,np.int8); nf=np.zeros(NW*8,np.int8); nf64=nf.view(np.int64); ns=M.named_starts; act=np.empty(N+32,np.int64); sg=np.empty(N+32,np.int32)
     hid=np.empty(HI,np.int32); gh=np.empty(HI,np.int32)
@@ -131,6 +142,11 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 sk6[3]=(mo*8+qs)*8+lb
                 sk6[4]=((((yy>>3)*64+(xx>>3))&2047)*8+lb)
                 sk6[5]=((nr*32+nd)*4+(1 if RR[b]<4 else 0)+(2 if RD[b]<4 else 0))*4+(lb>>1)
+                if choose and bad>=0:
+                    loss=np.float32(0)
+                    for j in range(L):
+                        if Cf[b+j]!=p: loss+=wrong[yy,xx+j]
+                    if chance_bits(ST,SQ,sure[0],M.sure_mixer[band+(8 if mo else 0)],sk6)+4>loss: bad=-1
                 bit=sure_bit(mode,coder,data,price,I(1 if bad>=0 else 0),ST,SQ,sure[0],M.sure_mixer[band+(8 if mo else 0)],sk6,sx,par[8],par[9])
                 if mode==2 and bit==0:
                     for j in range(L): cost[yy,xx+j]=(price[0]-before)/L
@@ -315,6 +331,8 @@ def code_mask(mode,coder,data,cost,C,P,Q,NC,M):
                 pf=(pm*3+tot)//6
                 if pf<32: pf=I(32)
                 if pf>ONE-32: pf=I(ONE-32)
+                if choose and bit==0 and np.log2(pf/(ONE-pf))>wrong[yy,xx]-slack:
+                    s=c; bit=I(1)
                 bit=code_bit(mode,coder,data,price,bit,pf)
                 # --- learning
                 full=bit<<PROBABILITY_BITS

@@ -67,7 +67,7 @@ CTX=[
  (f"{MC9} {A} ww nn nee nww nne mee mss mww mnn p q",""),
 ]
 EXTRA=198
-PAR=dict(limit=1000,mixer_rate=64,x2=0,map_shift=6,history_limit=1000,net_rate=328,radius=2,final_rate=32,sure_rate=20,sure_shift=8,sure_distance=2,x=0)
+PAR=dict(limit=1000,mixer_rate=64,x2=0,map_shift=6,history_limit=1000,net_rate=328,radius=2,final_rate=8,sure_rate=20,sure_shift=8,sure_distance=2,x=0)
 HID=32
 BITS=16
 def new_model(H,W,prior=None):
@@ -143,7 +143,7 @@ LOGT=np.array([int(2**(i/4)) for i in range(0,90)])
 def _unlog(v):
     base=np.empty_like(v); base[0]=ONE//200; base[1]=ONE//8
     return np.where(v==0,base,LOGT[np.clip(v,0,88)])
-PRIMED_NET=160; PRIMED_MIXER=48
+PRIMED_NET=60; PRIMED_MIXER=16
 def learn_prior(clips,classes,epochs=2,net_rates=(328,200)):
     model=None
     for ep in range(epochs):
@@ -172,18 +172,18 @@ def quantised(model):
     parts["mixer"]=(base,rows,own)
     return Prior(parts)
 
-def _run(mode,masks,shape,NC,model,coder,data):
+def _run(mode,masks,shape,NC,model,coder,data,wrong=None):
     T,H,W=shape
     blank=np.full((H+2*MARGIN,W+2*MARGIN),NOTHING,np.uint8)
     P=Q=blank
     inner=slice(MARGIN,-MARGIN)
-    cost=np.zeros((H,W) if mode==2 else (1,1),np.float32)
+    cost=np.zeros((H,W) if mode>=2 else (1,1),np.float32); none=np.zeros((1,1),np.float32)
     for t in range(T):
         C=blank.copy()
         if mode!=1: C[inner,inner]=masks[t]
         if t: survey(P,model.distance,model.right,model.down)
-        code_mask(mode,coder,data,cost,C,P,Q,NC,model)
-        yield cost if mode==2 else C[inner,inner]
+        code_mask(mode,coder,data,cost,none if wrong is None else wrong[t],C,P,Q,NC,model)
+        yield (cost,C[inner,inner]) if mode==3 else cost if mode==2 else C[inner,inner]
         P,Q=C,P
 
 def encode_masks(masks,classes,prior=None):
@@ -218,3 +218,9 @@ def mask_bits(masks,classes,prior=None,model=None):
     for t,c in enumerate(_run(2,masks,masks.shape,classes,model or new_model(*masks.shape[1:],prior),encoder_state(),np.zeros(1,np.uint8))):
         out[t]=c
     return out
+def chosen_masks(masks,classes,wrong,prior=None):
+    """Return masks as a greedy coder would change them, and the bits of each pixel."""
+    out=np.empty(masks.shape,np.uint8); bits=np.empty(masks.shape,np.float32)
+    for t,(c,m) in enumerate(_run(3,masks,masks.shape,classes,new_model(*masks.shape[1:],prior),encoder_state(),np.zeros(1,np.uint8),wrong)):
+        out[t]=m; bits[t]=c
+    return out,bits
