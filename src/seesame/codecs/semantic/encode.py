@@ -147,6 +147,9 @@ def _codes(
     if every_frame:
         first, second = drawn[0 : 2 * pairs : 2], drawn[1 : 2 * pairs : 2]
     assert context.stack is not None
+    if drawing.render != drawing.size:
+        second = drawing.seen(second.float())
+        first = None if first is None else drawing.seen(first.float())
     found = solve_codes(
         drawing.carrier,
         context.stack,
@@ -154,6 +157,8 @@ def _codes(
         second,
         first,
         through=drawing.through,
+        byte_value=25 / max(1, clip.source_bytes),
+        told=lambda share: part_of(context.progress, TUNING.drawn, TUNING.solved)(share, "codes"),
     )
     return found.symbols, found.step_bits
 
