@@ -88,13 +88,13 @@ _renderer = typer.Typer(
     help="What draws a stack's masks, for codec semantic: train, install and list renderers.",
     no_args_is_help=True,
 )
-for _name, _subcommand in (
+for _name, _command_of_renderers in (
     ("train", renderer_train),
     ("install", renderer_install),
     ("list", renderer_list),
     ("info", renderer_info),
 ):
-    _renderer.command(_name)(_guarded(_subcommand))
+    _renderer.command(_name)(_guarded(_command_of_renderers))
 app.add_typer(_renderer, name="renderer")
 
 

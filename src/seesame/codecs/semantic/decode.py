@@ -68,7 +68,7 @@ def renderer_of(head: Head, name: str = "the file") -> SharedRenderer:
         DamagedError: the file does not fit it.
     """
     shared = find_renderer(head.renderer.hex())
-    code = 0 if shared.carrier is None else shared.carrier.design.code
+    code = 0 if shared.carrier is None else shared.carrier.design.codes
     if (head.size, head.classes) != (shared.size, len(shared.classes)) or head.code != code:
         raise DamagedError(f"{name} is damaged: it does not fit the renderer that it names")
     return shared
@@ -103,7 +103,7 @@ class SemanticClip(RenderedClip):
         render = min(container.height, head.size[0]), min(container.width, head.size[1])
         self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
         self._head = head
-        self._masks = Masks(container, head, shared.mask_prior)
+        self._masks = Masks(container, head, (shared.prior or None))
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
         # An odd last frame has no code: whatever stands before it is drawn.
         missing = num_pairs(container) - len(codes)

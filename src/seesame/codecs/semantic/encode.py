@@ -16,7 +16,7 @@ from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.edits import cheaper_masks
 from seesame.codecs.semantic.masks import encode_masks
 from seesame.codecs.semantic.sections import CODEC_ID, Head
-from seesame.codecs.semantic.shared import renderer_for
+from seesame.codecs.semantic.shared import find_renderer, renderer_for
 from seesame.codecs.semantic.solve import solve_codes
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
@@ -63,13 +63,14 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     if clip.num_frames < 2:
         raise UserError("codec semantic: one frame forms no pair")
     shared = renderer_for(stack, chosen.renderer)
+    find_renderer(shared.digest)  # without which the file could not be decoded here
     outputs = _seen(clip, stack, chosen.every_frame, context)
     masks = _masks_of(outputs, chosen.every_frame)
     context.progress(TUNING.seen, "choosing masks")
     simpler = masks
     if chosen.simplify:
         value = chosen.price * byte_value(masks, clip)
-        simpler = cheaper_masks(masks, len(shared.classes), value, prior=shared.mask_prior)
+        simpler = cheaper_masks(masks, len(shared.classes), value, prior=(shared.prior or None))
     context.progress(TUNING.edited, "drawing")
     drawing = Drawing(
         shared.renderer, shared.carrier, shared.size, render_size(clip, stack), context.device
@@ -88,7 +89,7 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     sections = {
         Section.CONFIG: pack_config(chosen.stored()),
         Section.MODEL: head.pack(),
-        Section.MASKS: encode_masks(simpler, len(shared.classes), shared.mask_prior),
+        Section.MASKS: encode_masks(simpler, len(shared.classes), (shared.prior or None)),
     }
     if head.code:
         sections[Section.LATENTS] = encode_codes(symbols)
@@ -146,6 +147,9 @@ def _codes(
     if every_frame:
         first, second = drawn[0 : 2 * pairs : 2], drawn[1 : 2 * pairs : 2]
     assert context.stack is not None
+    if drawing.render != drawing.size:
+        second = drawing.seen(second.float())
+        first = None if first is None else drawing.seen(first.float())
     found = solve_codes(
         drawing.carrier,
         context.stack,
@@ -153,6 +157,8 @@ def _codes(
         second,
         first,
         through=drawing.through,
+        byte_value=25 / max(1, clip.source_bytes),
+        told=lambda share: part_of(context.progress, TUNING.drawn, TUNING.solved)(share, "codes"),
     )
     return found.symbols, found.step_bits
 

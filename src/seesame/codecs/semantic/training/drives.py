@@ -13,6 +13,7 @@ from seesame.metric.outputs import Outputs, joined, outputs_of, seen_frames
 from seesame.perception.stack import Stack
 from seesame.scene import Scene, SceneConfig
 from seesame.video.clip import Clip, Frames
+from seesame.video.resize import resize
 
 BATCH_PAIRS = 4
 PAIRS_A_SCENE = 8
@@ -61,7 +62,9 @@ def seen_in_clip(
     found = []
     with torch.inference_mode():
         for rgb in seen_frames(_spread(clip, every), stack, device):
-            found.append(outputs_of(rgb, stack, every_frame=True))
+            # Where the networks read different sizes, frames come whole: masks would differ too.
+            small = resize(rgb, stack.input_size)
+            found.append(outputs_of(small, stack, every_frame=True))
             told(min(1.0, len(found) * BATCH_PAIRS * every / pairs))
     return _seen(found)
 
