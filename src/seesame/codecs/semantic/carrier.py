@@ -30,7 +30,7 @@ GREY, CONTRAST = 127.5, 64.0
 DRAWN = 16.0
 """Grey levels to a unit of what it draws."""
 FREE = 16.0
-"""Steps of a leading value to a step of a free one: few pairs need free values, and these roughly."""
+"""Steps of a leading value to a step of a free one: few pairs need these."""
 PATTERN = 8.0
 """Grey levels that a free value of ``1 / FREE`` adds or takes."""
 
@@ -199,7 +199,7 @@ class Carrier(nn.Module):
         return F.pad(torch.diag(self.spreads), (0, self.design.free))
 
     def reach(self) -> Tensor:
-        """Return how far one goes along each value of a code, relative to leading ones, ``(K,)``."""
+        """Return how far a search goes along each value, relative to leading ones, ``(K,)``."""
         leading = torch.ones(self.design.poses, device=self.spreads.device)
         return F.pad(leading, (0, self.design.free), value=1 / FREE)
 

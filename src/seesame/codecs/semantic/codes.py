@@ -22,7 +22,6 @@ from seesame.neural.weights.arrays import (
 from seesame.neural.weights.choose_coding import fit
 from seesame.neural.weights.predict import MAX_COEFFICIENT, candidates, missed, restored
 
-
 MAX_SYMBOL = LARGEST // 2
 """Largest magnitude of a symbol; with the middle taken away it still fits the coder."""
 

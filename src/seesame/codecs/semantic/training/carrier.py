@@ -1,5 +1,6 @@
 """The training of a carrier for a renderer: any pose, on any picture that the renderer draws."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from seesame.codecs.semantic.training.losses import margins
 from seesame.codecs.semantic.training.settings import TrainingSettings
 from seesame.neural.weights.quantiser import straight_through
 from seesame.perception.stack import Stack
+
+CELL, MAX_ROWS = 8, 24
+"""Pixels to a row of the carrier's grid, and the most rows."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,17 @@ class CarrierTuning:
 TUNING = CarrierTuning()
 
 
-def design_for(stack: Stack, drives: list[Seen]) -> CarrierDesign:
+def design_for(stack: Stack, drives: Sequence[Seen]) -> CarrierDesign:
     """Return the shape of a stack's carrier, with the units of its pose values."""
     poses = torch.cat([seen.poses[:, : stack.judged] for seen in drives]).double()
-    middles, spreads = poses.mean(0) * UNITS, poses.std(0) * UNITS
+    middles, spreads = poses.mean(0) * UNITS, poses.std(0, correction=0) * UNITS
+    height, width = stack.input_size
+    rows = min(MAX_ROWS, -(-height // CELL))
     return CarrierDesign(
-        *stack.input_size,
+        height,
+        width,
+        rows=rows,
+        columns=-(-rows * width // height),
         middles=tuple(int(value) for value in middles.round()),
         spreads=tuple(max(1, int(value)) for value in spreads.round()),
     )
@@ -85,7 +94,7 @@ class CarrierRun(Run):
         carrier: Carrier,
         renderer: Renderer,
         stack: Stack,
-        drives: list[Seen],
+        drives: Sequence[Seen],
         settings: TrainingSettings,
         device: str,
     ) -> None:
@@ -94,7 +103,9 @@ class CarrierRun(Run):
         self._poses = [seen.poses[:, : stack.judged] for seen in drives]
         self._masks, self._own, self._others = self._pictures(renderer, drives)
 
-    def _pictures(self, renderer: Renderer, drives: list[Seen]) -> tuple[Tensor, Tensor, Tensor]:
+    def _pictures(
+        self, renderer: Renderer, drives: Sequence[Seen]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return masks of first frames, and pictures ``uint8 (M, 3, h, w)`` of first and second."""
         design = renderer.design
         size = 3 * design.height * design.width
@@ -160,7 +171,8 @@ class CarrierRun(Run):
         stretch, scatter = torch.rand(2, generator=self._random).tolist()
         noise = torch.randn(len(pose), generator=self._random) * spreads
         far = (pose - middles) * TUNING.stretch * stretch
-        return middles + far + noise * TUNING.scatter * scatter**2
+        found: Tensor = middles + far + noise * TUNING.scatter * scatter**2
+        return found
 
     def _varied(self, pictures: Tensor) -> Tensor:
         """Return pictures ``(B, 3, h, w)`` mirrored, or of another contrast, at random."""

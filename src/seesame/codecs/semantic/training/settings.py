@@ -51,6 +51,7 @@ class TrainingTuning:
         outside: weight of grey levels beyond 0..255, which would be cut off.
         temperature: of the smooth count at its start and at the end of the training, in logits.
         save_every: seconds between checkpoints.
+        carrier: share of the time that the carrier's training gets, where the stack has a pose net.
     """
 
     batch: int = 4
@@ -67,6 +68,7 @@ class TrainingTuning:
     outside: float = 0.02
     temperature: tuple[float, float] = (0.45, 0.1)
     save_every: float = 60.0
+    carrier: float = 0.4
 
 
 TUNING = TrainingTuning()

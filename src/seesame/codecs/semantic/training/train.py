@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
+from seesame.codecs.semantic.training.carrier import CarrierRun, design_for
 from seesame.codecs.semantic.training.drives import Seen
 from seesame.codecs.semantic.training.loop import Run
-from seesame.codecs.semantic.training.settings import TrainingSettings
+from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
 from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import Checkpoint
 from seesame.perception.stack import Stack
@@ -53,7 +55,12 @@ def train_shared(training: Training) -> SharedRenderer:
         UserError: the stack has no gradients, there are no masks, or the checkpoint is of another
             training.
     """
-    return train_renderer(training)
+    shared = train_renderer(training)
+    if training.stack.has_pose and training.stack.judged:
+        shared = train_carrier(training, shared)
+    for checkpoint in (_carriers(training), _renderers(training)):
+        checkpoint.remove()
+    return shared
 
 
 def check_stack(stack: Stack) -> RendererDesign:
@@ -84,19 +91,53 @@ def train_renderer(training: Training) -> SharedRenderer:
         _check_start(start, stack, design)
         renderer.load_state_dict(start.renderer.state_dict())
     sources = [seen.masks for seen in training.drives]
+    settings = _share_of(training, 0.0)
     run = Run(renderer, stack, sources, settings, training.device, trained=start is not None)
-    checkpoint = Checkpoint(training.folder, _identity(training))
+    _train(run, _renderers(training), training, "train renderer")
+    return SharedRenderer.make(stack, {Part.RENDERER: Weights(design, run.result())})
+
+
+def train_carrier(training: Training, shared: SharedRenderer) -> SharedRenderer:
+    """Train the network that draws first frames for a renderer; return both."""
+    stack, start = training.stack, training.start
+    torch.manual_seed(training.settings.seed)
+    if start is not None and start.carrier is not None:
+        carrier = Carrier(start.carrier.design)
+        carrier.load_state_dict(start.carrier.state_dict())
+    else:
+        carrier = Carrier(design_for(stack, training.drives))
+    renderer = shared.renderer.to(training.device)
+    settings = _share_of(training, TUNING.carrier)
+    run = CarrierRun(carrier, renderer, stack, training.drives, settings, training.device)
+    _train(run, _carriers(training), training, "train carrier")
+    return shared.with_part(Part.CARRIER, Weights(carrier.design, run.result()))
+
+
+def _share_of(training: Training, carrier: float) -> TrainingSettings:
+    """Return the settings of a stage: the carrier's share of the time, or without it the rest."""
+    stack, settings = training.stack, training.settings
+    if not (stack.has_pose and stack.judged):
+        return settings
+    return replace(settings, seconds=settings.seconds * (carrier or 1 - TUNING.carrier))
+
+
+def _train(run: Run, checkpoint: Checkpoint, training: Training, label: str) -> None:
+    """Train to the end, from the checkpoint if wanted; the finished run stays as a checkpoint."""
     if training.resume and checkpoint.exists:
         checkpoint.load(run)
-    with training.stages("train renderer") as told:
+    with training.stages(label) as told:
         try:
             run.train(told, lambda: checkpoint.save(run))
-        except KeyboardInterrupt:
+        finally:
             checkpoint.save(run)
-            raise
-    shared = SharedRenderer.make(stack, {Part.RENDERER: Weights(design, run.result())})
-    checkpoint.remove()
-    return shared
+
+
+def _renderers(training: Training) -> Checkpoint:
+    return Checkpoint(training.folder, _identity(training))
+
+
+def _carriers(training: Training) -> Checkpoint:
+    return Checkpoint(training.folder / "carrier", _identity(training))
 
 
 def _check_start(start: SharedRenderer, stack: Stack, design: RendererDesign) -> None:
