@@ -31,7 +31,8 @@ class Halves(Carrier):
         base = second if first is None else first
         power = 14 + second.mean((1, 2, 3))[:, None] / 32
         light = codes[:, :2] * power + 4 * codes[:, :2].roll(1, 1)
-        added = light.repeat_interleave(32, 1)[:, None, None]
+        # The slope keeps rounding to whole grey levels from moving all pixels at once.
+        added = light.repeat_interleave(32, 1)[:, None, None] + torch.linspace(0, 1, 48)[:, None]
         return base + added + 3 * self.patterns[0, 0].abs() * codes[:, None, None, 2:3]
 
 

@@ -109,7 +109,9 @@ class CarrierRun(Run):
         """Return masks of first frames, and pictures ``uint8 (M, 3, h, w)`` of first and second."""
         design = renderer.design
         size = 3 * design.height * design.width
-        total = min(TUNING.pictures, TUNING.memory // (2 * size))
+        total = max(1, min(TUNING.pictures, TUNING.memory // (2 * size)))
+        if self.settings.steps is not None:
+            total = min(total, TUNING.batch * self.settings.steps)
         found = torch.empty(2, total, 3, design.height, design.width, dtype=torch.uint8)
         shown = torch.empty(total, design.height, design.width, dtype=torch.uint8)
         for index in range(total):
