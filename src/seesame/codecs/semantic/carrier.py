@@ -143,16 +143,13 @@ class CarrierDesign:
         """
         if not isinstance(values, dict) or set(values) != set(cls.__dataclass_fields__):
             raise ValueError("not the shape of a carrier")
-        lists = {name: values[name] for name in ("middles", "spreads")}
-        rest = {name: value for name, value in values.items() if name not in lists}
-        whole = list(rest.values())
-        for found in lists.values():
-            if not isinstance(found, list):
-                raise ValueError("not the shape of a carrier")
-            whole += found
-        if not all(type(value) is int for value in whole):
+        rest = dict(values)
+        middles, spreads = rest.pop("middles"), rest.pop("spreads")
+        if not isinstance(middles, list) or not isinstance(spreads, list):
             raise ValueError("not the shape of a carrier")
-        return cls(**rest, **{name: tuple(found) for name, found in lists.items()})
+        if not all(type(value) is int for value in (*middles, *spreads, *rest.values())):
+            raise ValueError("not the shape of a carrier")
+        return cls(middles=tuple(middles), spreads=tuple(spreads), **rest)
 
 
 class Carrier(nn.Module):

@@ -125,7 +125,8 @@ class _Search:
         """Return by how much poses drawn from these codes miss those wanted, in spreads."""
         size = self.carrier.design.height, self.carrier.design.width
         found = []
-        for part in torch.arange(len(pairs), device=self.device).split(self.tuning.batch):
+        for start in range(0, len(pairs), self.tuning.batch):
+            part = slice(start, start + self.tuning.batch)
             which = pairs[part].cpu()
             second = resize(self.second[which].to(self.device).float(), size)
             first = None
@@ -156,7 +157,9 @@ class _Search:
         away = torch.linalg.solve(square, self.misses[pairs, :, None])
         step = -(slopes.transpose(1, 2) @ away)[..., 0]
         length = step.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        return step * (self.radius[pairs, None] / length).clamp(max=1) * self.reach
+        short = (self.radius[pairs, None] / length).clamp(max=1)
+        within: Tensor = step * short * self.reach
+        return within
 
     def _learn(self, pairs: Tensor, tried: Tensor) -> None:
         """Try codes, correct the derivatives by what they show, and keep those that are better."""
