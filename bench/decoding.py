@@ -52,7 +52,7 @@ def random_hnerv(path: Path, frames: int, render: tuple[int, int]) -> None:
     container.write(path)
 
 
-def classical(path: Path, name: str, frames: int) -> None:
+def classical(path: Path, name: str, frames: int, scale: float) -> None:
     """Write a drive as an .ssm file of a classical codec, and its stream as an .mkv."""
     import av
 
@@ -64,11 +64,12 @@ def classical(path: Path, name: str, frames: int) -> None:
 
     scene = SceneClip(SceneConfig(width=WIDTH, height=HEIGHT, seed=1), frames)
     settings = {"crf": {"x264": 26, "x265": 28}.get(name, 40), "preset": FAST[name], "gop": 40}
+    settings["scale"] = scale
     get_codec(name).encode(scene, settings, EncodeContext()).write(path)
-    _, packets = read_stream(Container.read(path), name)
+    head, packets = read_stream(Container.read(path), name)
     with av.open(str(path.with_suffix(".mkv")), "w") as container:
         stream = container.add_stream(ENCODERS[name], rate=20)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = head.width, head.height, "yuv420p"
         for number, data in enumerate(packets):
             packet = av.Packet(data)
             packet.stream, packet.time_base = stream, Fraction(1, 20)
@@ -263,8 +264,10 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     for name in FAST:
         if only and name not in only:
             continue
-        path = folder / f"{name}.ssm"
-        classical(path, name, min(options.frames, 400))
+        path, half = folder / f"{name}.ssm", folder / f"{name}-half.ssm"
+        classical(half, name, min(options.frames, 400), 0.5)
+        several(f"{name} .ssm, scale 0.5, into memory", "", "sequential", half)
+        classical(path, name, min(options.frames, 400), 1.0)
         several(f"{name} .ssm, into memory", "", "sequential", path)
         several(f"{name} .ssm, a random frame", "", "random", path)
         try:

@@ -10,7 +10,7 @@ import torch
 from seesame.neural.render.geometry import enlarge, enlarged
 from seesame.video import compiled
 from seesame.video.colour import yuv420_to_rgb
-from seesame.video.resize import to_uint8
+from seesame.video.resize import KERNELS, resize, resized, to_uint8
 
 
 @pytest.fixture(params=["plain", "compiled"])
@@ -101,3 +101,22 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     planes = [np.full((4, 4), 120, np.uint8), *np.full((2, 2, 2), 128, np.uint8)]
     assert (yuv420_to_rgb(*planes) == 121).all()
     assert compiled._absent
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("size", "source"),
+    [((874, 1164), (394, 524)), ((31, 57), (31, 20)), ((9, 7), (1, 1)), ((40, 30), (90, 31))],
+)
+def test_resizing(
+    size: tuple[int, int], source: tuple[int, int], kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = torch.Generator().manual_seed(size[0])
+    picture = torch.rand(1, 3, *source, generator=rng) * 300 - 20
+    plain, fast = both(monkeypatch, lambda: resized(picture, size, kernel))
+    assert np.array_equal(plain, fast)
+    matrices = to_uint8(resize(picture, size, kernel))
+    apart = np.abs(matrices.astype(int) - fast)
+    assert plain.shape == (1, *size, 3)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 1e-3

@@ -56,6 +56,8 @@ class Section(IntEnum):
     """The timestamps of the frames, where the frame rate does not say them all."""
     TRACKS = 8
     """The tracks beside the video: sound, subtitles, data."""
+    MASKS = 9
+    """The entropy coded class maps of frames."""
 
 
 _SECTION_IDS = frozenset(Section)

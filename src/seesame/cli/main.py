@@ -22,6 +22,7 @@ from seesame.cli.demo import demo
 from seesame.cli.fetch import fetch
 from seesame.cli.hints import with_hint
 from seesame.cli.info import info
+from seesame.cli.labels import labels
 from seesame.cli.output import accept_any_text
 from seesame.cli.renderer import info as renderer_info
 from seesame.cli.renderer import install as renderer_install
@@ -69,7 +70,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-_COMMANDS = (compress, decompress, score, report, search, info, demo, fetch, stacks, codecs)
+_COMMANDS = (
+    *(compress, decompress, score, report, search, info, labels),
+    *(demo, fetch, stacks, codecs),
+)
 for _command in _COMMANDS:
     app.command()(_guarded(_command))
 

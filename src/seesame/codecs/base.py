@@ -1,6 +1,7 @@
 """The codec protocol: something that turns a clip into a bitstream and back."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from seesame.bitstream.container import Container, Section
@@ -8,7 +9,31 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
+    from seesame.metric.limits import Limits
     from seesame.video.clip import Clip
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The setting by which a codec's files become smaller and worse.
+
+    Args:
+        setting: its name.
+        values: rising by one; the bytes fall as they rise.
+        usual: its default.
+        instead: settings with which it does nothing.
+    """
+
+    setting: str
+    values: range
+    usual: int
+    instead: tuple[str, ...] = ()
+
+    def fixed_by(self, settings: Mapping[str, Any]) -> str | None:
+        """Return the name of the setting that fixes the quality, if one does."""
+        if self.setting in settings:
+            return self.setting
+        return next((name for name in self.instead if settings.get(name)), None)
 
 
 class Codec(Protocol):
@@ -24,6 +49,8 @@ class Codec(Protocol):
     summary: str
     trains: bool = False
     """True where an encode trains: it takes a time, limits and a log, and can be resumed."""
+    quality: Quality | None = None
+    """The setting that a search within limits may choose; None for a codec that has none."""
 
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"
@@ -49,6 +76,13 @@ class Codec(Protocol):
         Raises UserError for settings that :meth:`encode` would refuse by themselves.
         """
         return False
+
+    def within(self, settings: Mapping[str, Any], limits: "Limits") -> dict[str, Any]:
+        """Return the settings of an encode that limits are set for, whole names of classes in them.
+
+        Limits are settings of the codecs that train, and nothing to most others.
+        """
+        return {**settings, **limits.settings()} if self.trains else dict(settings)
 
     def notes(self, container: Container) -> dict[str, str]:
         """Return lines that describe a file's parts, by their names. Raises DamagedError."""

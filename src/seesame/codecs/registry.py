@@ -16,6 +16,7 @@ CODECS = {
     "vp9": (4, "seesame.codecs.av.codec:AvCodec", ("vp9",)),
     "hnerv": (16, "seesame.codecs.hnerv.codec:HnervCodec", ()),
     "hybrid": (17, "seesame.codecs.hybrid.codec:HybridCodec", ()),
+    "semantic": (19, "seesame.codecs.semantic.codec:SemanticCodec", ()),
     "segments": (18, "seesame.codecs.segments:SegmentsCodec", ()),
 }
 """Name to codec id (never reused), class, and the class's arguments."""

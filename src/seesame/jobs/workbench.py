@@ -169,8 +169,8 @@ class Workbench:
         """
         made = get_codec(codec)
         limits = self.bound(limits or Limits())
-        if made.trains and limits.given:
-            settings = {**settings, **limits.settings()}
+        if limits.given:
+            settings = made.within(settings, limits)
         if out is not None:
             check_output(out, overwrite)
         if judge and self.clip.num_frames < 2:

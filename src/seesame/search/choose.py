@@ -1,7 +1,8 @@
 """The best file for a clip within a time: classical settings are searched, then codecs trained.
 
-A part of the time goes to the search; the rest to a hybrid over the best settings that it found
-and, where there is enough of it, to hnerv. The file that does best by the goal is kept.
+Where the stack has a renderer, a file of semantic is made first. A part of the time goes to the
+search; the rest to a hybrid over the best settings that it found and, where there is enough of it,
+to hnerv. The file that does best by the goal is kept.
 """
 
 import math
@@ -23,6 +24,7 @@ from seesame.search.outcome import chosen_settings
 from seesame.search.sampled import sampled, usual_windows
 from seesame.search.space import SPACES
 from seesame.search.tuning import ChoiceTuning
+from seesame.search.within.quality import encode_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,10 @@ def choose(
         DamagedError: the clip ends early.
     """
     start = time.monotonic()
+    files: list[tuple[Trial, Outcome | None]] = []
+    drawn = _drawn(runner, goal, seed, training("semantic"))
+    if drawn is not None:
+        files.append((Trial.of(drawn), drawn))
     searching = tuning.search_share * seconds
     spaces = [SPACES[codec] for codec in tuning.codecs]
 
@@ -163,7 +169,7 @@ def choose(
     found = goal.best(tried)
     if found is None:
         raise UserError(f"{runner.job.source.path}: no encoder takes this clip")
-    files: list[tuple[Trial, Outcome | None]] = [(found, None)]
+    files.append((found, None))
     left = seconds - (time.monotonic() - start)
     for codec, share in _trained(left, runner.stack.differentiable, tuning):
         settings = _settings(codec, found, goal) | {"budget_s": max(10.0, share * left)}
@@ -177,6 +183,17 @@ def choose(
     if outcome is None:  # the store keeps figures only; classical encoders repeat themselves
         outcome = runner.bench.encode(best.codec, best.settings, progress=no_progress)
     return Chosen(outcome, tuple(trial for trial, _ in files))
+
+
+def _drawn(runner: Runner, goal: Goal, seed: int, progress: Progress) -> Outcome | None:
+    """Return a file of the codec semantic, which takes seconds; None where it cannot be made."""
+    bench = runner.bench
+    try:
+        if goal.limits.given:
+            return encode_within(bench, "semantic", {}, goal.limits, seed=seed, progress=progress)
+        return bench.encode("semantic", {}, seed=seed, progress=progress)
+    except UserError:  # the stack has no renderer
+        return None
 
 
 def _trained(left: float, differentiable: bool, tuning: ChoiceTuning) -> list[tuple[str, float]]:

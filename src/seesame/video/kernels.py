@@ -173,3 +173,53 @@ def enlarge(
         else:
             for i in range(count):
                 target[i] = _byte(F(D(first * above[i]) + second * D(below[i])))
+
+
+_WEIGHTS = _in(types.float32, 2)
+
+
+@_compiled(_PICTURE, _in(types.int64, 1), _WEIGHTS, _in(types.int64, 1), _WEIGHTS, _BYTES)
+def resize(
+    picture: NDArray[np.float32],
+    top: NDArray[np.int64],
+    row_shares: NDArray[np.float32],
+    left: NDArray[np.int64],
+    column_shares: NDArray[np.float32],
+    out: NDArray[np.uint8],
+) -> None:
+    """Resize a picture, columns first, clamp, round and interleave it.
+
+    Args:
+        picture: ``(3, h, w)``.
+        top: for each of the H rows of the result, the first row that it is made of; never falling.
+        row_shares: ``(taps, H)``, what each of the rows from there on counts.
+        left: the same for the W columns.
+        column_shares: ``(taps, W)``.
+        out: ``(H, 3 W)``, filled with R, G, B of each pixel.
+    """
+    taps, count = row_shares.shape[0], out.shape[1]
+    ring = np.empty((taps, count), F)  # row y of the picture, as wide as the result, at y % taps
+    plane, total, ready = np.empty(left.size, F), np.empty(count, F), 0
+    for row in range(top.size):
+        while ready < top[row] + taps:
+            line = ring[ready % taps]
+            for colour in range(3):
+                source = picture[colour, ready]
+                for x in range(plane.size):
+                    plane[x] = column_shares[0, x] * source[left[x]]
+                for tap in range(1, column_shares.shape[0]):
+                    for x in range(plane.size):
+                        plane[x] += column_shares[tap, x] * source[left[x] + tap]
+                for x in range(plane.size):
+                    line[3 * x + colour] = plane[x]
+            ready += 1
+        share, line = row_shares[0, row], ring[top[row] % taps]
+        for x in range(count):
+            total[x] = share * line[x]
+        for tap in range(1, taps):
+            share, line = row_shares[tap, row], ring[(top[row] + tap) % taps]
+            for x in range(count):
+                total[x] += share * line[x]
+        target = out[row]
+        for x in range(count):
+            target[x] = _byte(total[x])

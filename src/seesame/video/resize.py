@@ -126,6 +126,59 @@ def resize_frames(frames: Frames, size: tuple[int, int], kernel: str = "bilinear
         return to_uint8(resize(to_float(frames), size, kernel))
 
 
+_Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""For each pixel of a resized axis: the first of those it is made of, and what each counts."""
+
+
+@lru_cache(maxsize=64)
+def _taps(n_out: int, n_in: int, kernel: str) -> _Taps:
+    """Return :func:`resize_matrix` as as many neighbouring pixels for each as any of them needs."""
+    matrix = resize_matrix(n_out, n_in, kernel).numpy()
+    first = (matrix != 0).argmax(axis=1)
+    first = np.minimum.accumulate(first[::-1])[::-1]  # a kernel's zero may hide a pixel before it
+    last = n_in - 1 - (matrix[:, ::-1] != 0).argmax(axis=1)
+    taps = int((last - first).max()) + 1
+    first = np.minimum(first, n_in - taps)
+    shares = np.take_along_axis(matrix, first[:, None] + np.arange(taps), axis=1)
+    return first, np.ascontiguousarray(shares.T)
+
+
+def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") -> Frames:
+    """Resize one picture ``float32 (1, 3, h, w)``, clamp and round it: ``uint8 (1, H, W, 3)``.
+
+    On the CPU, every product and every sum is rounded to float32 by itself, in the order of the
+    pixels, columns first: the bytes are the same on every machine. :func:`resize` multiplies
+    matrices, whose sums may be rounded in another order.
+
+    Raises:
+        ValueError: unknown kernel.
+    """
+    _check(kernel)
+    if picture.device.type != "cpu":
+        return to_uint8(resize(picture, size, kernel))
+    height, width = picture.shape[2:]
+    rows, columns = _taps(size[0], height, kernel), _taps(size[1], width, kernel)
+    source = picture[0].contiguous().numpy()
+    compiled = loops()
+    if compiled is None:
+        wide = _summed(source, columns, -1)
+        return to_uint8(torch.from_numpy(_summed(wide, rows, -2))[None])
+    out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
+    compiled.resize(source, *rows, *columns, out.reshape(size[0], -1))
+    return out
+
+
+def _summed(x: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
+    """Return an axis of ``(3, h, w)`` resized, tap after tap."""
+    first, shares = taps
+    found = None
+    for tap, share in enumerate(shares):
+        part = (share[:, None] if axis == -2 else share) * x.take(first + tap, axis=axis)
+        found = part if found is None else found + part
+    assert found is not None
+    return found
+
+
 def to_uint8(x: Tensor) -> Frames:
     """Convert ``(B, 3, H, W)`` to frames ``uint8 (B, H, W, 3)``, rounding half to even."""
     x = x.detach()

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container
-from seesame.codecs.av.settings import FAMILY, parse_settings
+from seesame.codecs.av.settings import FAMILY, Range, parse_settings
 from seesame.codecs.av.stream import frame_bytes, read_stream
-from seesame.codecs.base import Codec
+from seesame.codecs.base import Codec, Quality
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -32,6 +32,11 @@ class AvCodec(Codec):
         self.name = name
         self.codec_id = self.member.codec_id
         self.summary = self.member.summary
+        allowed = self.member.own["crf"]
+        assert isinstance(allowed, Range)
+        # 0 is lossless with some.
+        crfs = range(max(1, int(allowed.least)), int(allowed.most) + 1)
+        self.quality = Quality("crf", crfs, self.member.defaults.crf, ("kbps",))
 
     def encode(
         self, clip: "Clip", settings: Mapping[str, Any], context: "EncodeContext"

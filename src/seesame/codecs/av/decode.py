@@ -19,7 +19,7 @@ from seesame.codecs.av.stream import read_stream
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.compiled import expect
-from seesame.video.resize import resize, to_uint8
+from seesame.video.resize import resize, resized, to_uint8
 from seesame.video.span import rebatched
 
 if TYPE_CHECKING:
@@ -70,11 +70,13 @@ class AvClip:
                 yield decoded_bytes(picture, *size)[None]
                 continue
             with torch.no_grad():
-                shown = resize(decoded_rgb(picture, *self.size, head.depth), size, head.up)
-                if amount:
-                    from seesame.codecs.av import filters
+                coded = decoded_rgb(picture, *self.size, head.depth)
+                if not amount:
+                    yield resized(coded, size, head.up)
+                    continue
+                from seesame.codecs.av import filters
 
-                    shown = filters.sharpen(shown, amount, head.sharpen_size)
+                shown = filters.sharpen(resize(coded, size, head.up), amount, head.sharpen_size)
             yield to_uint8(shown)
 
     def coded(self, start: int = 0) -> Iterator[Tensor]:

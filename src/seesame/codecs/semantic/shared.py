@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from torch import nn
 
+from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
 from seesame.errors import DamagedError, UserError
@@ -49,6 +50,7 @@ class Design(Protocol):
 
 NETWORKS: dict[Part, tuple[type[Design], type[nn.Module]]] = {
     Part.RENDERER: (RendererDesign, Renderer),
+    Part.CARRIER: (CarrierDesign, Carrier),
 }
 """The networks that a file may hold: the class of the shape, and that of the network."""
 

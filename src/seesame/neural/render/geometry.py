@@ -78,6 +78,27 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return enlarged
 
 
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _shrink_matrix(rendered: int, drawn: int) -> Tensor:
+    """Return the matrix ``float32 (rendered, drawn)`` that :func:`shrink` multiplies an axis by."""
+    return torch.linalg.pinv(resize_matrix(drawn, rendered, "bilinear").double()).float()
+
+
+def shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return pictures ``(..., h, w)`` with fewer rows or columns.
+
+    They are those that a stack's own enlargement to ``(h, w)`` takes nearest to ``pictures``, by
+    least squares. An axis that keeps its length is left as it is.
+    """
+    found = pictures
+    if size[0] != pictures.shape[-2]:
+        found = _shrink_matrix(size[0], pictures.shape[-2]).to(found.device) @ found
+    if size[1] != pictures.shape[-1]:
+        found = found @ _shrink_matrix(size[1], pictures.shape[-1]).to(found.device).T
+    return found
+
+
 def enlarged(frames: Tensor, size: tuple[int, int]) -> "Frames":
     """Return frames ``float32 (B, 3, h, w)`` enlarged, clamped and rounded: ``(B, H, W, 3)``.
 

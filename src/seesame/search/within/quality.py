@@ -1,10 +1,10 @@
-"""One file of a classical codec within limits: its quality is found, all else is the user's."""
+"""One file within limits of a codec that does not train: its quality is found."""
 
 import time
 from dataclasses import replace
 
-from seesame.codecs.av.settings import FAMILY, Range
-from seesame.codecs.registry import codec_name
+from seesame.codecs.av.settings import FAMILY
+from seesame.codecs.registry import codec_name, get_codec
 from seesame.context import EncodeMemory, Note, Progress, no_note
 from seesame.errors import UserError
 from seesame.files import check_output
@@ -17,9 +17,9 @@ from seesame.search.within.cheapest import CheapestTuning, cheapest
 
 
 def finds_quality(codec: str, settings: Settings, limits: Limits) -> bool:
-    """Return whether limits choose a codec's quality: it is classical, and no CRF is given."""
-    fixed = "crf" in settings or settings.get("kbps")
-    return codec_name(codec) in FAMILY and limits.given and not fixed
+    """Return whether limits choose a codec's quality: it has one, which no setting fixes."""
+    quality = get_codec(codec).quality
+    return limits.given and quality is not None and quality.fixed_by(settings) is None
 
 
 class _Told:
@@ -46,12 +46,12 @@ def encode_within(
     progress: Progress,
     tuning: CheapestTuning = CheapestTuning(),
 ) -> Outcome:
-    """Encode a clip with the CRF that keeps limits with the fewest bytes.
+    """Encode a clip with the quality that keeps limits with the fewest bytes.
 
     Args:
         bench: the clip and the perception networks.
-        codec: name of a classical codec.
-        settings: its settings, without ``crf``.
+        codec: name of a codec that has a quality.
+        settings: its settings, without that one.
         limits: what the file has to keep.
         seed: of every random step.
         progress: called with the share done and a short text.
@@ -66,33 +66,29 @@ def encode_within(
         UserError: the codec refuses the settings or the clip, or a limit is on no class.
         DamagedError: the clip ends early.
     """
-    name = codec_name(codec)
+    name, quality = codec_name(codec), get_codec(codec).quality
+    assert quality is not None
     bound, start = bench.bound(limits), time.monotonic()
     bench = replace(bench, memory=bench.memory or EncodeMemory())
     bench.reference()
     made: dict[int, Outcome] = {}
 
-    def measure(crf: int) -> Trial:
+    def measure(value: int) -> Trial:
         told = _Told(progress, len(made), tuning.most)
-        wanted = {**settings, "crf": crf}
-        made[crf] = bench.encode(name, wanted, limits=limits, seed=seed, progress=told)
-        found = made[crf].figures
-        progress(
-            len(made) / tuning.most, f"crf {crf}: seg {found.seg:.5f}, {made[crf].bytes:,} bytes"
-        )
-        return Trial.of(made[crf])
+        wanted = {**settings, quality.setting: value}
+        made[value] = one = bench.encode(name, wanted, limits=limits, seed=seed, progress=told)
+        what = f"seg {one.figures.seg:.5f}, {one.bytes:,} bytes"
+        progress(len(made) / tuning.most, f"{quality.setting} {value}: {what}")
+        return Trial.of(one)
 
-    allowed = FAMILY[name].own["crf"]
-    assert isinstance(allowed, Range)
-    crfs = range(max(1, int(allowed.least)), int(allowed.most) + 1)  # 0 is lossless with some
-    best = cheapest(measure, bound, crfs, FAMILY[name].defaults.crf, tuning)
-    outcome = made[best.settings["crf"]]
+    best = cheapest(measure, bound, quality.values, quality.usual, tuning)
+    outcome = made[best.settings[quality.setting]]
     advice = _advice(outcome, made) if outcome.missed else ""
     return replace(outcome, encode_s=time.monotonic() - start, advice=advice)
 
 
 def _advice(outcome: Outcome, made: dict[int, Outcome]) -> str:
-    """Return what would help where no CRF keeps the limits."""
+    """Return what would help where no quality keeps the limits."""
     distortion = [one.name for one in outcome.missed if one.name != "bytes"]
     if not distortion:
         return f"--max-bytes {outcome.bytes}"
@@ -100,13 +96,13 @@ def _advice(outcome: Outcome, made: dict[int, Outcome]) -> str:
     if kept:
         least = min(one.bytes for one in kept)
         return f"--max-bytes {least}, with which the other limits are kept"
-    if complete(outcome.codec, outcome.settings)["scale"] < 1:
+    if outcome.codec in FAMILY and complete(outcome.codec, outcome.settings)["scale"] < 1:
         return "--set scale=1"
     return "--codec hybrid, or higher limits"
 
 
 def compress_within(job: Job, stages: Stages = silent, note: Note = no_note) -> Outcome:
-    """Write the file of a job whose limits choose the quality of its classical codec.
+    """Write the file of a job whose limits choose the quality of its codec.
 
     Args:
         job: the clip, the stack, the codec and the output; its limits are what the file has to
@@ -135,7 +131,7 @@ def compress_within(job: Job, stages: Stages = silent, note: Note = no_note) -> 
 
 
 def do(job: Job, stages: Stages = silent, note: Note = no_note) -> Outcome:
-    """Do a job: its limits choose the quality of a classical codec that the user left open.
+    """Do a job: its limits choose the quality that the user left open, where the codec has one.
 
     Raises:
         UserError: as :func:`compress_within` and :func:`~seesame.jobs.workbench.run_job`.
@@ -144,8 +140,9 @@ def do(job: Job, stages: Stages = silent, note: Note = no_note) -> Outcome:
     if finds_quality(job.codec, job.settings, job.limits):
         return compress_within(job, stages, note)
     outcome = run_job(job, stages, note)
-    if outcome.codec in FAMILY and job.judge and outcome.missed:
-        fixed = "kbps" if job.settings.get("kbps") else "crf"
-        advice = f"no --set {fixed}=…: the crf that keeps the limits is then found"
+    quality = get_codec(outcome.codec).quality
+    if quality is not None and job.judge and outcome.missed:
+        fixed = quality.fixed_by(job.settings)
+        advice = f"no --set {fixed}=…: the {quality.setting} that keeps the limits is then found"
         return replace(outcome, advice=advice)
     return outcome

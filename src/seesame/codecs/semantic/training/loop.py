@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside
@@ -20,20 +21,20 @@ from seesame.neural.weights.rows import Rows
 from seesame.perception.stack import Stack
 
 
-class RendererWeights(QuantisedWeights):
-    """The weights of a renderer and their quantisers."""
+class TrainedWeights(QuantisedWeights):
+    """The weights of a renderer or a carrier, and their quantisers."""
 
     tuning = QuantisingTuning(first_step=TUNING.first_step)
 
-    def __init__(self, renderer: Renderer) -> None:
-        super().__init__(renderer, renderer.design.specs(), {})
+    def __init__(self, network: Renderer | Carrier) -> None:
+        super().__init__(network, network.design.specs(), {})
 
 
 class Run:
     """One training, from its first step to its last.
 
     Args:
-        renderer: as it starts.
+        network: a renderer as it starts; of another network :meth:`value` says the loss.
         stack: differentiable, on the device.
         sources: masks ``uint8 (N, h, w)`` of each drive, or kind of drives.
         settings: how long, and the seed.
@@ -44,7 +45,7 @@ class Run:
 
     def __init__(
         self,
-        renderer: Renderer,
+        network: Renderer | Carrier,
         stack: Stack,
         sources: list[Tensor],
         settings: TrainingSettings,
@@ -56,8 +57,8 @@ class Run:
         # A long drive shows more than a short one, but not in proportion to its length.
         self._weights = torch.tensor([math.sqrt(len(masks)) for masks in sources])
         self._random = torch.Generator().manual_seed(settings.seed)
-        self._template = renderer.to(self.device)
-        self.weights = RendererWeights(renderer).to(self.device)
+        self._template = network.to(self.device)
+        self.weights = TrainedWeights(network).to(self.device)
         self._optimiser = Optimiser(self.weights.groups(), self.device)
         self._average = self._copy()
         self._half = _half_is_quick(self.device)
@@ -99,14 +100,7 @@ class Run:
         self._optimiser.set_rate(
             TUNING.rate * rise * (TUNING.last_rate + (1 - TUNING.last_rate) * cosine)
         )
-        masks = self._batch()
-        with self._precision(True):
-            drawn = self._drawn(masks)
-        drawn = drawn.float()
-        shown = drawn.clamp(0, 255)
-        with self._precision(share < TUNING.exact_from):
-            logits = self._stack.segment(straight_through(shown, shown.round()))
-        value = loss(logits.float(), masks, share) + TUNING.outside * outside(drawn)
+        value = self.value(share)
         self._optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.stack([g.norm() for g in self._optimiser.gradients]).norm()
@@ -117,6 +111,17 @@ class Run:
             for mean, now in zip(self._average, self.weights.parameters(), strict=True):
                 mean.lerp_(now, 1 - kept)
         self.loss = float(value.detach())
+
+    def value(self, share: float) -> Tensor:
+        """Return the loss of a random batch at a share 0..1 of the training."""
+        masks = self._batch()
+        with self._precision(True):
+            drawn = self._drawn(masks)
+        drawn = drawn.float()
+        shown = drawn.clamp(0, 255)
+        with self._precision(share < TUNING.exact_from):
+            logits = self._stack.segment(straight_through(shown, shown.round()))
+        return loss(logits.float(), masks, share) + TUNING.outside * outside(drawn)
 
     def _batch(self) -> Tensor:
         chosen = torch.multinomial(
@@ -129,8 +134,9 @@ class Run:
     def _one_of(self, masks: Tensor) -> Tensor:
         return masks[int(torch.randint(len(masks), (), generator=self._random))]
 
-    def _drawn(self, masks: Tensor) -> Tensor:
-        drawn: Tensor = functional_call(self._template, self.weights.quantised().parameters, masks)
+    def _drawn(self, *inputs: Tensor | None) -> Tensor:
+        parameters = self.weights.quantised().parameters
+        drawn: Tensor = functional_call(self._template, parameters, inputs)
         return drawn
 
     def _precision(self, half: bool) -> torch.autocast:

@@ -1,0 +1,137 @@
+"""The decoder's side: masks are decoded in order, drawn when they are asked for, and enlarged."""
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seesame.bitstream.container import Container, Section
+from seesame.codecs.semantic.codes import decode_codes
+from seesame.codecs.semantic.draw import Drawing
+from seesame.codecs.semantic.masks import MaskDecoder, Prior
+from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
+from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
+from seesame.errors import DamagedError
+from seesame.neural.render.bounds import check_stream, num_pairs, section
+from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
+
+Mask = NDArray[np.uint8]
+
+
+class Masks:
+    """The masks of a file, decoded in order as far as they were asked for.
+
+    Those that were decoded are kept, packed, since a mask can only be decoded after those before
+    it.
+
+    Args:
+        container: the file.
+        head: what it says of itself.
+        prior: what the shared renderer knows of masks.
+        name: of the file, for messages.
+    """
+
+    def __init__(
+        self, container: Container, head: Head, prior: Prior | None, name: str = "the file"
+    ) -> None:
+        self._size, self.count = head.size, head.num_masks(container)
+        data, shape = section(container, Section.MASKS, name), (self.count, *head.size)
+        self._decoder = iter(MaskDecoder(data, shape, head.classes, prior, name))
+        self._packed: list[bytes] = []
+
+    def __getitem__(self, number: int) -> Mask:
+        """Return a mask ``uint8 (h, w)``. Raises DamagedError, IndexError."""
+        if not 0 <= number < self.count:
+            raise IndexError(number)
+        while len(self._packed) <= number:
+            mask = next(self._decoder)
+            self._packed.append(zlib.compress(mask.tobytes(), 1))
+            if len(self._packed) > number:
+                return mask
+        whole = zlib.decompress(self._packed[number])
+        return np.frombuffer(whole, np.uint8).reshape(self._size)
+
+    def some(self, numbers: range) -> Tensor:
+        """Return masks ``uint8 (B, h, w)``; a number beyond the last means the last."""
+        last = self.count - 1
+        return torch.from_numpy(np.stack([self[min(number, last)] for number in numbers]))
+
+
+def renderer_of(head: Head, name: str = "the file") -> SharedRenderer:
+    """Return the shared renderer that a file names.
+
+    Raises:
+        UserError: it is not installed.
+        DamagedError: the file does not fit it.
+    """
+    shared = find_renderer(head.renderer.hex())
+    code = 0 if shared.carrier is None else shared.carrier.design.codes
+    if (head.size, head.classes) != (shared.size, len(shared.classes)) or head.code != code:
+        raise DamagedError(f"{name} is damaged: it does not fit the renderer that it names")
+    return shared
+
+
+def read_codes(container: Container, head: Head, name: str = "the file") -> NDArray[np.int32]:
+    """Return the symbols of the codes, ``(N, K)``. Raises DamagedError."""
+    check_stream(container, MAX_CODE, name)
+    shape = (num_codes(container.num_frames), head.code)
+    if not head.code:
+        return np.zeros(shape, np.int32)
+    return decode_codes(section(container, Section.LATENTS, name), shape, name)
+
+
+def num_codes(num_frames: int) -> int:
+    """Return how many codes a clip has: one for each whole pair."""
+    return num_frames // 2
+
+
+class SemanticClip(RenderedClip):
+    """The decoded clip of a semantic file.
+
+    Args:
+        container: the file.
+        device: where its pictures are drawn.
+    """
+
+    def __init__(self, container: Container, device: str) -> None:
+        super().__init__(container, device)
+        head = read_head(container)
+        shared = renderer_of(head)
+        render = min(container.height, head.size[0]), min(container.width, head.size[1])
+        self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
+        self._head = head
+        self._masks = Masks(container, head, (shared.prior or None))
+        codes = torch.from_numpy(read_codes(container, head)).float() * head.step
+        # An odd last frame has no code: whatever stands before it is drawn.
+        missing = num_pairs(container) - len(codes)
+        self._codes = torch.cat([codes, codes.new_zeros(missing, head.code)])
+
+    def render_pairs(self, first: int) -> Iterator[Tensor]:
+        """See :class:`~seesame.neural.render.clip.RenderedClip`."""
+        for start in range(first, len(self._codes), DECODE_PAIRS):
+            end = min(start + DECODE_PAIRS, len(self._codes))
+            yield self._pairs(start, end)
+
+    def _pairs(self, start: int, end: int) -> Tensor:
+        """Return pairs ``(B, 2, 3, h, w)`` in whole grey levels."""
+        own = None
+        if self._head.every_frame:
+            second = self._drawing.pictures(self._masks.some(range(2 * start + 1, 2 * end, 2)))
+            own = self._drawing.pictures(self._masks.some(range(2 * start, 2 * end, 2)))
+        else:
+            second = self._drawing.pictures(self._masks.some(range(start, end)))
+        first = self._drawing.first(self._codes[start:end], second, own)
+        return torch.stack([first, second], dim=1)
+
+
+def open_file(container: Container, device: str) -> SemanticClip:
+    """Return the decoded clip, drawn lazily.
+
+    Raises:
+        DamagedError: sections that are missing, do not fit together or do not decode.
+        UserError: the renderer that the file names is not installed.
+    """
+    return SemanticClip(container, device)

@@ -1,0 +1,86 @@
+"""From masks and codes to pictures at the size that a file renders, for encoder and decoder."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from seesame.codecs.semantic.carrier import Carrier
+from seesame.codecs.semantic.networks import Renderer
+from seesame.neural.render.clip import DECODE_PAIRS
+from seesame.neural.render.geometry import shrink
+from seesame.video.resize import resize
+
+
+class Drawing:
+    """Draws pictures with a shared renderer.
+
+    The renderer draws at the masks' size. Where the clip has fewer rows or columns than that,
+    pictures are made smaller so that the stack's own enlargement comes nearest to what was drawn.
+
+    Args:
+        renderer: draws masks; it is moved to the device.
+        carrier: draws first frames from codes; None where the stack has no pose network.
+        size: ``(height, width)`` of the masks.
+        render: ``(height, width)`` of the pictures, neither more than the masks'.
+        device: where the networks run.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        carrier: Carrier | None,
+        size: tuple[int, int],
+        render: tuple[int, int],
+        device: str | torch.device,
+    ) -> None:
+        self.device = torch.device(device)
+        self.renderer = renderer.to(self.device)
+        self.carrier = None if carrier is None else carrier.to(self.device)
+        self.size, self.render = size, render
+
+    def pictures(self, masks: Tensor) -> Tensor:
+        """Return whole grey levels 0..255, ``float32 (B, 3, h', w')``, of ``uint8 (B, h, w)``."""
+        with torch.inference_mode():
+            return self.rounded(self.renderer(masks.to(self.device)))
+
+    def all_pictures(self, masks: Tensor, told: Callable[[float], None]) -> Tensor:
+        """Return the pictures of many masks as ``uint8 (N, 3, h', w')`` on the CPU.
+
+        Args:
+            masks: ``uint8 (N, h, w)``.
+            told: called with the share done.
+        """
+        found = torch.empty(len(masks), 3, *self.render, dtype=torch.uint8)
+        for start in range(0, len(masks), DECODE_PAIRS):
+            part = masks[start : start + DECODE_PAIRS]
+            found[start : start + len(part)] = self.pictures(part)
+            told((start + len(part)) / len(masks))
+        return found
+
+    def first(self, codes: Tensor, second: Tensor, first: Tensor | None = None) -> Tensor:
+        """Return the first frames of pairs, of the same kind as :meth:`pictures`.
+
+        Args:
+            codes: ``float32 (B, K)``.
+            second: pictures of the second frames.
+            first: those of the first frames, where they have masks of their own.
+        """
+        if self.carrier is None:
+            return second if first is None else first
+        with torch.inference_mode():
+            own = None if first is None else self.seen(first)
+            return self.rounded(self.carrier(codes.to(self.device), self.seen(second), own))
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """Return pictures as the stack sees them: ``(B, 3, h, w)``."""
+        return resize(pictures, self.size)
+
+    def rounded(self, drawn: Tensor) -> Tensor:
+        """Return drawn pictures ``(B, 3, h, w)`` at the size rendered, in whole grey levels."""
+        return shrink(drawn, self.render).clamp(0, 255).round()
+
+    def through(self, drawn: Tensor) -> Tensor:
+        """Return what the stack will see of drawn pictures; gradients pass as if unrounded."""
+        small = shrink(drawn, self.render).clamp(0, 255)
+        return self.seen(small + (small.round() - small).detach())

@@ -1,0 +1,163 @@
+"""The encoder: what the stack saw, masks made cheaper where that pays, and codes for the pose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seesame.bitstream.container import Container, Section, pack_config
+from seesame.codecs.base import container_for
+from seesame.codecs.semantic.codes import encode_codes
+from seesame.codecs.semantic.config import SemanticSettings
+from seesame.codecs.semantic.draw import Drawing
+from seesame.codecs.semantic.edits import cheaper_masks
+from seesame.codecs.semantic.masks import encode_masks
+from seesame.codecs.semantic.sections import CODEC_ID, Head
+from seesame.codecs.semantic.shared import find_renderer, renderer_for
+from seesame.codecs.semantic.solve import solve_codes
+from seesame.context import EncodeContext, Progress
+from seesame.errors import MissingStackError, UserError
+from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
+from seesame.neural.render.geometry import render_size
+from seesame.perception.stack import Stack
+from seesame.video.clip import Clip
+
+Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class EncodeTuning:
+    """The division of an encode's progress.
+
+    Args:
+        seen: share of the pass of the source through the stack.
+        edited: the same up to the end of the choice of masks.
+        drawn: the same up to the end of drawing them.
+        solved: the same up to the end of the search for codes.
+    """
+
+    seen: float = 0.25
+    edited: float = 0.5
+    drawn: float = 0.6
+    solved: float = 0.95
+
+
+TUNING = EncodeTuning()
+
+
+def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> Container:
+    """Return a file of a clip: masks, and a code for each pair.
+
+    Raises:
+        UserError: bad settings, no renderer for the stack, or a clip of no pair.
+        MissingStackError: there is no stack.
+        DamagedError: the clip ends early.
+    """
+    chosen = SemanticSettings.from_mapping(settings)
+    stack = context.stack
+    if stack is None:
+        raise MissingStackError("codec semantic needs perception networks; name a stack")
+    if clip.num_frames < 2:
+        raise UserError("codec semantic: one frame forms no pair")
+    shared = renderer_for(stack, chosen.renderer)
+    find_renderer(shared.digest)  # without which the file could not be decoded here
+    outputs = _seen(clip, stack, chosen.every_frame, context)
+    masks = _masks_of(outputs, chosen.every_frame)
+    context.progress(TUNING.seen, "choosing masks")
+    simpler = masks
+    if chosen.simplify:
+        value = chosen.price * byte_value(masks, clip)
+        simpler = cheaper_masks(masks, len(shared.classes), value, prior=(shared.prior or None))
+    context.progress(TUNING.edited, "drawing")
+    drawing = Drawing(
+        shared.renderer, shared.carrier, shared.size, render_size(clip, stack), context.device
+    )
+    symbols, step_bits = _codes(drawing, simpler, outputs, chosen.every_frame, clip, context)
+    context.progress(TUNING.solved, "packing")
+    head = Head(
+        renderer=bytes.fromhex(shared.digest),
+        size=shared.size,
+        classes=len(shared.classes),
+        every_frame=chosen.every_frame,
+        code=symbols.shape[1],
+        step_bits=step_bits,
+        changed=int((simpler != masks).sum()),
+    )
+    sections = {
+        Section.CONFIG: pack_config(chosen.stored()),
+        Section.MODEL: head.pack(),
+        Section.MASKS: encode_masks(simpler, len(shared.classes), (shared.prior or None)),
+    }
+    if head.code:
+        sections[Section.LATENTS] = encode_codes(symbols)
+    return container_for(clip, CODEC_ID, sections)
+
+
+def byte_value(masks: Array, clip: Clip) -> float:
+    """Return how many wrong pixels cost the score as much as one byte."""
+    return 0.25 * masks.size / max(1, clip.source_bytes)
+
+
+def _seen(clip: Clip, stack: Stack, every_frame: bool, context: EncodeContext) -> ReferenceOutputs:
+    """Return the stack's outputs for the source, from the caller where it has them."""
+    known = context.outputs
+    if known is not None and not (every_frame and known.first_classes is None):
+        return known
+    return reference_outputs(
+        clip,
+        stack,
+        every_frame=every_frame,
+        device=context.device,
+        progress=part_of(context.progress, 0.0, TUNING.seen),
+    )
+
+
+def _masks_of(outputs: ReferenceOutputs, every_frame: bool) -> Array:
+    """Return the masks to store, ``uint8 (T, h, w)``, in the order of the frames."""
+    second = outputs.classes.numpy().astype(np.uint8)
+    if not every_frame:
+        return second
+    assert outputs.first_classes is not None
+    first = outputs.first_classes.numpy().astype(np.uint8)
+    masks = np.empty((len(first) + len(second), *second.shape[1:]), np.uint8)
+    masks[::2], masks[1::2] = first, second
+    return masks
+
+
+def _codes(
+    drawing: Drawing,
+    masks: Array,
+    outputs: ReferenceOutputs,
+    every_frame: bool,
+    clip: Clip,
+    context: EncodeContext,
+) -> tuple[NDArray[np.int32], int]:
+    """Return the symbols of the codes ``(N, K)`` and the bits of their step."""
+    drawn = drawing.all_pictures(
+        torch.from_numpy(masks),
+        lambda share: part_of(context.progress, TUNING.edited, TUNING.drawn)(share, "drawing"),
+    )
+    pairs = clip.num_frames // 2
+    if drawing.carrier is None:
+        return np.zeros((pairs, 0), np.int32), 0
+    first, second = None, drawn
+    if every_frame:
+        first, second = drawn[0 : 2 * pairs : 2], drawn[1 : 2 * pairs : 2]
+    assert context.stack is not None
+    found = solve_codes(
+        drawing.carrier,
+        context.stack,
+        outputs.poses[:, : context.stack.judged],
+        second,
+        first,
+        through=drawing.through,
+    )
+    return found.symbols, found.step_bits
+
+
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Return a progress of a stage that goes from ``start`` to ``end`` of the whole."""
+    return lambda share, text: progress(start + share * (end - start), text)
