@@ -20,7 +20,7 @@ from seesame.codecs.semantic.shared import (
     installed,
     renderer_for,
 )
-from seesame.codecs.semantic.training.loop import RendererWeights
+from seesame.codecs.semantic.training.loop import TrainedWeights
 from seesame.errors import DamagedError, UserError
 
 DESIGN = RendererDesign(3, 48, 64, trunk=8, fine=6, lifted=2, dilations=(1, 2))
@@ -28,7 +28,7 @@ DESIGN = RendererDesign(3, 48, 64, trunk=8, fine=6, lifted=2, dilations=(1, 2))
 
 def make(seed: int = 0, stack: TinyStack | None = None) -> SharedRenderer:
     torch.manual_seed(seed)
-    weights = RendererWeights(Renderer(DESIGN))
+    weights = TrainedWeights(Renderer(DESIGN))
     weights.start_quantising()
     rows, _ = weights.symbols()
     return SharedRenderer.make(stack or TinyStack(), {Part.RENDERER: Weights(DESIGN, rows)})

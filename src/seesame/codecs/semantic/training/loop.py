@@ -124,12 +124,16 @@ class Run:
         return loss(logits.float(), masks, share) + TUNING.outside * outside(drawn)
 
     def _batch(self) -> Tensor:
+        pixels = self._sources[0][0].numel()
+        count = max(1, min(TUNING.batch, TUNING.pixels // pixels))
+        # Twice as many as wanted: parts of the others are pasted into those that are.
         chosen = torch.multinomial(
-            self._weights, TUNING.batch, replacement=True, generator=self._random
+            self._weights, 2 * count, replacement=True, generator=self._random
         )
         picked = [self._one_of(self._sources[int(index)]) for index in chosen]
         masks = torch.stack(picked).to(self.device)
-        return augment(masks, len(self._stack.classes), self._random)
+        classes = len(self._stack.classes)
+        return augment(masks[:count], classes, self._random, masks[count:])
 
     def _one_of(self, masks: Tensor) -> Tensor:
         return masks[int(torch.randint(len(masks), (), generator=self._random))]

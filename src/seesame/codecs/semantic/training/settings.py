@@ -36,7 +36,9 @@ class TrainingTuning:
     """The numbers of the loop, chosen on ``lite``; shares are of the whole training.
 
     Args:
-        batch: masks a step.
+        carrier_share: share of the time that a carrier gets, where the stack has a pose network.
+        batch: masks a step, at most.
+        pixels: of the masks of a step, at most: larger masks come fewer at once, and oftener.
         rate: the learning rate at its highest, of Adam and NorMuon alike.
         warm_up: steps over which it rises.
         last_rate: what is left of it at the end of the cosine.
@@ -53,7 +55,9 @@ class TrainingTuning:
         save_every: seconds between checkpoints.
     """
 
+    carrier_share: float = 0.4
     batch: int = 4
+    pixels: int = 200_000
     rate: float = 3e-3
     warm_up: int = 50
     last_rate: float = 0.02

@@ -1,18 +1,20 @@
-"""Training a shared renderer, in stages: the renderer, then what else belongs to it."""
+"""Training a shared renderer in stages: the network that draws masks, then the carrier."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
+from seesame.codecs.semantic.training.carrier import CarrierRun, design_for
 from seesame.codecs.semantic.training.drives import Seen
 from seesame.codecs.semantic.training.loop import Run
-from seesame.codecs.semantic.training.settings import TrainingSettings
+from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
 from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import Checkpoint
 from seesame.perception.stack import Stack
@@ -31,9 +33,10 @@ class Training:
         settings: how long, and the seed.
         device: where all runs.
         stages: called with the label of a stage that begins.
-        folder: of the checkpoints, which are removed in the end.
+        folder: of the checkpoints, one of each stage, which are removed in the end.
         resume: go on from the checkpoint, where there is one.
-        start: a renderer to start from; the weights start at random without it.
+        start: a renderer to start from; the weights start at random without it. Its carrier is not
+            taken over, as it belongs to its own renderer's pictures.
     """
 
     stack: Stack
@@ -47,13 +50,23 @@ class Training:
 
 
 def train_shared(training: Training) -> SharedRenderer:
-    """Train a renderer for a stack, with all that goes with it.
+    """Train a renderer for a stack and, where the stack has a pose network, a carrier.
 
     Raises:
         UserError: the stack has no gradients, there are no masks, or the checkpoint is of another
             training.
     """
-    return train_renderer(training)
+    if not training.drives:
+        raise UserError("there is nothing to train on: name drives, or allow synthetic ones")
+    stack, whole = training.stack, training.settings.seconds
+    posed = [seen for seen in training.drives if seen.poses.shape[1]]
+    carries = stack.has_pose and stack.judged > 0 and bool(posed)
+    later = TUNING.carrier_share * whole if carries else 0.0
+    shared, checkpoint = _train_renderer(training, whole - later)
+    if carries:
+        shared = _train_carrier(training, shared, posed, later)
+    checkpoint.remove()
+    return shared
 
 
 def check_stack(stack: Stack) -> RendererDesign:
@@ -72,12 +85,11 @@ def check_stack(stack: Stack) -> RendererDesign:
         raise UserError(f"stack {stack.name}: a renderer's {error}") from error
 
 
-def train_renderer(training: Training) -> SharedRenderer:
-    """Train the network that draws masks; see :func:`train_shared`."""
-    stack, settings, start = training.stack, training.settings, training.start
+def _train_renderer(training: Training, seconds: float) -> tuple[SharedRenderer, Checkpoint]:
+    """Train the network that draws masks; its checkpoint stays until the whole is done."""
+    stack, start = training.stack, training.start
     design = check_stack(stack)
-    if not training.drives:
-        raise UserError("there is nothing to train on: name drives, or allow synthetic ones")
+    settings = replace(training.settings, seconds=seconds)
     torch.manual_seed(settings.seed)
     renderer = Renderer(design)
     if start is not None:
@@ -85,18 +97,38 @@ def train_renderer(training: Training) -> SharedRenderer:
         renderer.load_state_dict(start.renderer.state_dict())
     sources = [seen.masks for seen in training.drives]
     run = Run(renderer, stack, sources, settings, training.device, trained=start is not None)
-    checkpoint = Checkpoint(training.folder, _identity(training))
+    checkpoint = Checkpoint(training.folder, _identity(training, start))
+    _go_through(run, checkpoint, training, "train renderer")
+    weights = Weights(design, run.result())
+    return SharedRenderer.make(stack, {Part.RENDERER: weights}), checkpoint
+
+
+def _train_carrier(
+    training: Training, shared: SharedRenderer, drives: list[Seen], seconds: float
+) -> SharedRenderer:
+    """Return a renderer with a carrier that is trained on its pictures."""
+    stack, device = training.stack, torch.device(training.device)
+    settings = replace(training.settings, seconds=seconds)
+    torch.manual_seed(settings.seed)
+    design = design_for(stack, drives)
+    renderer = shared.renderer.to(device)
+    run = CarrierRun(Carrier(design), renderer, stack, drives, settings, training.device)
+    checkpoint = Checkpoint(training.folder / "carrier", _identity(training, shared))
+    _go_through(run, checkpoint, training, "train carrier")
+    made = shared.with_part(Part.CARRIER, Weights(design, run.result()))
+    checkpoint.remove()
+    return made
+
+
+def _go_through(run: Run, checkpoint: Checkpoint, training: Training, label: str) -> None:
+    """Train to the end, from the checkpoint where that is wanted, and keep what is reached."""
     if training.resume and checkpoint.exists:
         checkpoint.load(run)
-    with training.stages("train renderer") as told:
+    with training.stages(label) as told:
         try:
             run.train(told, lambda: checkpoint.save(run))
-        except KeyboardInterrupt:
-            checkpoint.save(run)
-            raise
-    shared = SharedRenderer.make(stack, {Part.RENDERER: Weights(design, run.result())})
-    checkpoint.remove()
-    return shared
+        finally:
+            checkpoint.save(run)  # when it is stopped, and for the stage after it
 
 
 def _check_start(start: SharedRenderer, stack: Stack, design: RendererDesign) -> None:
@@ -106,9 +138,9 @@ def _check_start(start: SharedRenderer, stack: Stack, design: RendererDesign) ->
         raise UserError("the first renderer has another shape than the one to be trained")
 
 
-def _identity(training: Training) -> Mapping[str, object]:
+def _identity(training: Training, start: SharedRenderer | None) -> Mapping[str, object]:
     """Return what must agree for a checkpoint to be gone on with."""
-    stack, start = training.stack, training.start
+    stack = training.stack
     return {
         "stack": stack.fingerprint or stack.name,
         "drives": [len(seen.second) for seen in training.drives],
