@@ -129,6 +129,15 @@ def test_a_stack_with_a_pose_network_gets_a_carrier(
     assert not list(tmp_path.rglob(NAME))
 
 
+def test_a_training_that_diverges_is_told(tmp_path: Path) -> None:
+    class Broken(NearStack):
+        def segment(self, rgb: torch.Tensor) -> torch.Tensor:
+            return super().segment(rgb) * torch.nan
+
+    with pytest.raises(UserError, match="diverged"):
+        trained(tmp_path, 5, stack=Broken())
+
+
 def test_a_checkpoint_of_another_training_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from seesame.codecs.semantic.networks import Renderer
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside
 from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
+from seesame.errors import UserError
 from seesame.neural.fitting.optimiser import Optimiser
 from seesame.neural.weights.network import QuantisedWeights, QuantisingTuning
 from seesame.neural.weights.quantiser import straight_through
@@ -101,6 +102,11 @@ class Run:
             TUNING.rate * rise * (TUNING.last_rate + (1 - TUNING.last_rate) * cosine)
         )
         value = self.value(share)
+        self.loss = float(value.detach())
+        if not math.isfinite(self.loss):
+            raise UserError(
+                f"the training for stack {self._stack.name} has diverged; try another seed"
+            )
         self._optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.stack([g.norm() for g in self._optimiser.gradients]).norm()
@@ -110,7 +116,6 @@ class Run:
         with torch.no_grad():
             for mean, now in zip(self._average, self.weights.parameters(), strict=True):
                 mean.lerp_(now, 1 - kept)
-        self.loss = float(value.detach())
 
     def value(self, share: float) -> Tensor:
         """Return the loss of a random batch at a share 0..1 of the training."""

@@ -21,6 +21,8 @@ from seesame.perception.stack import Stack
 
 Progress = Callable[[float, str], None]
 Stages = Callable[[str], AbstractContextManager[Progress]]
+CARRIER = "carrier"
+"""The folder of the carrier's checkpoint, in that of the renderer's."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def _train_renderer(training: Training, seconds: float) -> tuple[SharedRenderer,
     sources = [seen.masks for seen in training.drives]
     run = Run(renderer, stack, sources, settings, training.device, trained=start is not None)
     checkpoint = Checkpoint(training.folder, _identity(training, start))
-    _go_through(run, checkpoint, training, "train renderer")
+    # Once the carrier's stage has begun, another budget must not change the renderer below it.
+    over = Checkpoint(training.folder / CARRIER, {}).exists
+    _go_through(run, checkpoint, training, "train renderer", over)
     weights = Weights(design, run.result())
     return SharedRenderer.make(stack, {Part.RENDERER: weights}), checkpoint
 
@@ -113,17 +117,29 @@ def _train_carrier(
     design = design_for(stack, drives)
     renderer = shared.renderer.to(device)
     run = CarrierRun(Carrier(design), renderer, stack, drives, settings, training.device)
-    checkpoint = Checkpoint(training.folder / "carrier", _identity(training, shared))
+    checkpoint = Checkpoint(training.folder / CARRIER, _identity(training, shared))
     _go_through(run, checkpoint, training, "train carrier")
     made = shared.with_part(Part.CARRIER, Weights(design, run.result()))
     checkpoint.remove()
     return made
 
 
-def _go_through(run: Run, checkpoint: Checkpoint, training: Training, label: str) -> None:
-    """Train to the end, from the checkpoint where that is wanted, and keep what is reached."""
+def _go_through(
+    run: Run, checkpoint: Checkpoint, training: Training, label: str, over: bool = False
+) -> None:
+    """Train to the end, from the checkpoint where that is wanted, and keep what is reached.
+
+    Args:
+        run: one stage.
+        checkpoint: of that stage.
+        training: of which it is a stage.
+        label: of the stage.
+        over: a checkpoint that is gone on from is the end of the stage.
+    """
     if training.resume and checkpoint.exists:
         checkpoint.load(run)
+        if over:
+            return
     with training.stages(label) as told:
         try:
             run.train(told, lambda: checkpoint.save(run))
