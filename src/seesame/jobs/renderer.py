@@ -17,6 +17,7 @@ from seesame.files import beside
 from seesame.jobs.spec import Stages, silent
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
+from seesame.video.clip import Clip
 from seesame.video.reading.images import PICTURES
 
 VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".hevc", ".h264", ".ts", ".y4m", ".ssm")
@@ -102,6 +103,8 @@ def train(job: RendererJob, stages: Stages = silent, note: Note = lambda line: N
     same = {path.resolve() for path in clips} & {path.resolve() for path in job.tests}
     if same:
         raise UserError(f"{min(same)}: is a clip for tests and among the drives; choose one")
+    for path in job.tests:
+        _open(path, job.device)  # before anything is computed
     drives = _drives(job, stack, clips, stages, note)
     training = Training(
         stack=stack,
@@ -151,10 +154,15 @@ def _drives(
 
 
 def _seen(path: Path, stack: Stack, device: str, most: int) -> Seen:
+    return seen_in_clip(_open(path, device), stack, device, most)
+
+
+def _open(path: Path, device: str) -> Clip:
+    """Return a clip of one pair or more. Raises UserError."""
     clip = open_clip(path, fps=PICTURES_FPS if path.is_dir() else None, device=device)
     if clip.num_frames < 2:
         raise UserError(f"{path}: has one frame, which forms no pair")
-    return seen_in_clip(clip, stack, device, most)
+    return clip
 
 
 def run_test(

@@ -1,4 +1,5 @@
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import torch
 from tiny_stack import TinyStack
 
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.shared import SharedRenderer
+from seesame.codecs.semantic.training import carrier
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.drives import Seen, seen_in_clip, seen_in_scenes
 from seesame.codecs.semantic.training.loop import Run, disagreement
@@ -16,11 +19,14 @@ from seesame.codecs.semantic.training.settings import TrainingSettings
 from seesame.codecs.semantic.training.train import Training, train_shared
 from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import NAME
+from seesame.perception.stack import Stack
 from seesame.video.clip import ArrayClip
 
 
 class NearStack(TinyStack):
-    """As TinyStack, its classes so near each other that few steps lead from one to the next."""
+    """TinyStack with classes so near each other that few steps lead from one to the next."""
+
+    has_pose = False
 
     def segment(self, rgb: torch.Tensor) -> torch.Tensor:
         grey = rgb.mean(dim=1, keepdim=True)
@@ -35,7 +41,11 @@ def blobs(count: int, seed: int = 0) -> Seen:
         for _ in range(3):
             top, left = random.integers(0, 40), random.integers(0, 56)
             mask[top : top + 12, left : left + 16] = int(random.integers(3))
-    return Seen(masks[:count], masks[count:], torch.zeros(count, 2))
+    return Seen(
+        masks[:count],
+        masks[count:],
+        torch.randn(count, 2, generator=torch.Generator().manual_seed(seed)),
+    )
 
 
 STEPS = 100
@@ -45,10 +55,13 @@ def stages(label: str) -> AbstractContextManager:
     return nullcontext(lambda share, text: None)
 
 
-def trained(folder: Path, steps: int, resume: bool = False, **named: object) -> SharedRenderer:
+def trained(
+    folder: Path, steps: int, resume: bool = False, stack: Stack | None = None, **named: object
+) -> SharedRenderer:
     settings = TrainingSettings(steps=steps, seed=1)
     how = {"stages": stages, "folder": folder, "resume": resume}
-    return train_shared(Training(NearStack(), [blobs(8)], settings, "cpu", **(how | named)))
+    drives = [blobs(8)]
+    return train_shared(Training(stack or NearStack(), drives, settings, "cpu", **(how | named)))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +101,41 @@ def test_a_stopped_training_goes_on_to_the_same_file(
     assert (tmp_path / NAME).exists()
     assert trained(tmp_path, STEPS, resume=True).digest == first.digest
     assert not tmp_path.exists() or not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stopped_at", [3, 8])  # in the renderer's stage, and in the carrier's
+def test_a_stack_with_a_pose_network_gets_a_carrier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int
+) -> None:
+    monkeypatch.setattr(carrier, "TUNING", replace(carrier.TUNING, pictures=20))
+    shared = trained(tmp_path / "whole", 5, stack=TinyStack())
+    assert set(shared.parts) == {Part.RENDERER, Part.CARRIER}
+    assert shared.judged == shared.carrier.design.poses == 2
+    step, taken = Run._train_step, 0
+
+    def stop(self: Run) -> None:
+        nonlocal taken
+        if taken == stopped_at:
+            raise KeyboardInterrupt
+        taken += 1
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_train_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "parts", 5, stack=TinyStack())
+    resumed = trained(tmp_path / "parts", 5, resume=True, stack=TinyStack())
+    assert resumed.digest == shared.digest
+    assert not list(tmp_path.rglob(NAME))
+
+
+def test_a_training_that_diverges_is_told(tmp_path: Path) -> None:
+    class Broken(NearStack):
+        def segment(self, rgb: torch.Tensor) -> torch.Tensor:
+            return super().segment(rgb) * torch.nan
+
+    with pytest.raises(UserError, match="diverged"):
+        trained(tmp_path, 5, stack=Broken())
 
 
 def test_a_checkpoint_of_another_training_is_refused(

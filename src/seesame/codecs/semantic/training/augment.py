@@ -41,16 +41,19 @@ class AugmentTuning:
 TUNING = AugmentTuning()
 
 
-def augment(masks: Tensor, classes: int, random: torch.Generator) -> Tensor:
+def augment(
+    masks: Tensor, classes: int, random: torch.Generator, others: Tensor | None = None
+) -> Tensor:
     """Return masks ``uint8 (B, h, w)``, each varied in its own way.
 
     Args:
         masks: ``uint8 (B, h, w)``.
         classes: how many there are.
         random: the source of chance, on the CPU.
+        others: as many masks, of which parts are pasted; the masks themselves when None.
     """
     masks = _moved(masks, random)
-    others = masks.roll(1, 0)
+    others = masks.roll(1, 0) if others is None else others
     for index in range(len(masks)):
         if _chance(random, TUNING.pasted):
             for _ in range(_whole(random, 1, 3)):

@@ -14,6 +14,7 @@ from seesame.codecs.semantic.networks import Renderer
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside
 from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
+from seesame.errors import UserError
 from seesame.neural.fitting.optimiser import Optimiser
 from seesame.neural.weights.network import QuantisedWeights, QuantisingTuning
 from seesame.neural.weights.quantiser import straight_through
@@ -101,6 +102,11 @@ class Run:
             TUNING.rate * rise * (TUNING.last_rate + (1 - TUNING.last_rate) * cosine)
         )
         value = self.value(share)
+        self.loss = float(value.detach())
+        if not math.isfinite(self.loss):
+            raise UserError(
+                f"the training for stack {self._stack.name} has diverged; try another seed"
+            )
         self._optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.stack([g.norm() for g in self._optimiser.gradients]).norm()
@@ -110,7 +116,6 @@ class Run:
         with torch.no_grad():
             for mean, now in zip(self._average, self.weights.parameters(), strict=True):
                 mean.lerp_(now, 1 - kept)
-        self.loss = float(value.detach())
 
     def value(self, share: float) -> Tensor:
         """Return the loss of a random batch at a share 0..1 of the training."""
@@ -124,12 +129,16 @@ class Run:
         return loss(logits.float(), masks, share) + TUNING.outside * outside(drawn)
 
     def _batch(self) -> Tensor:
+        pixels = self._sources[0][0].numel()
+        count = max(1, min(TUNING.batch, TUNING.pixels // pixels))
+        # Twice as many as wanted: parts of the others are pasted into those that are.
         chosen = torch.multinomial(
-            self._weights, TUNING.batch, replacement=True, generator=self._random
+            self._weights, 2 * count, replacement=True, generator=self._random
         )
         picked = [self._one_of(self._sources[int(index)]) for index in chosen]
         masks = torch.stack(picked).to(self.device)
-        return augment(masks, len(self._stack.classes), self._random)
+        classes = len(self._stack.classes)
+        return augment(masks[:count], classes, self._random, masks[count:])
 
     def _one_of(self, masks: Tensor) -> Tensor:
         return masks[int(torch.randint(len(masks), (), generator=self._random))]

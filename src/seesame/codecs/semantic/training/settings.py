@@ -36,7 +36,9 @@ class TrainingTuning:
     """The numbers of the loop, chosen on ``lite``; shares are of the whole training.
 
     Args:
-        batch: masks a step.
+        carrier_share: share of the time that a carrier gets, where the stack has a pose network.
+        batch: masks a step, at most.
+        pixels: of the masks of a step, at most: larger masks come fewer at once, and oftener.
         rate: the learning rate at its highest, of Adam and NorMuon alike.
         warm_up: steps over which it rises.
         last_rate: what is left of it at the end of the cosine.
@@ -51,10 +53,11 @@ class TrainingTuning:
         outside: weight of grey levels beyond 0..255, which would be cut off.
         temperature: of the smooth count at its start and at the end of the training, in logits.
         save_every: seconds between checkpoints.
-        carrier: share of the time that the carrier's training gets, where the stack has a pose net.
     """
 
+    carrier_share: float = 0.4
     batch: int = 4
+    pixels: int = 200_000
     rate: float = 3e-3
     warm_up: int = 50
     last_rate: float = 0.02
@@ -68,7 +71,6 @@ class TrainingTuning:
     outside: float = 0.02
     temperature: tuple[float, float] = (0.45, 0.1)
     save_every: float = 60.0
-    carrier: float = 0.4
 
 
 TUNING = TrainingTuning()

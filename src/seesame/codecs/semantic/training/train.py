@@ -1,4 +1,4 @@
-"""Training a shared renderer, in stages: the renderer, then what else belongs to it."""
+"""Training a shared renderer in stages: the network that draws masks, then the carrier."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +21,8 @@ from seesame.perception.stack import Stack
 
 Progress = Callable[[float, str], None]
 Stages = Callable[[str], AbstractContextManager[Progress]]
+CARRIER = "carrier"
+"""The folder of the carrier's checkpoint, in that of the renderer's."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Training:
         settings: how long, and the seed.
         device: where all runs.
         stages: called with the label of a stage that begins.
-        folder: of the checkpoints, which are removed in the end.
+        folder: of the checkpoints, one of each stage, which are removed in the end.
         resume: go on from the checkpoint, where there is one.
-        start: a renderer to start from; the weights start at random without it.
+        start: a renderer to start from; the weights start at random without it. Its carrier is not
+            taken over, as it belongs to its own renderer's pictures.
     """
 
     stack: Stack
@@ -49,17 +52,22 @@ class Training:
 
 
 def train_shared(training: Training) -> SharedRenderer:
-    """Train a renderer for a stack, with all that goes with it.
+    """Train a renderer for a stack and, where the stack has a pose network, a carrier.
 
     Raises:
         UserError: the stack has no gradients, there are no masks, or the checkpoint is of another
             training.
     """
-    shared = train_renderer(training)
-    if training.stack.has_pose and training.stack.judged:
-        shared = train_carrier(training, shared)
-    for checkpoint in (_carriers(training), _renderers(training)):
-        checkpoint.remove()
+    if not training.drives:
+        raise UserError("there is nothing to train on: name drives, or allow synthetic ones")
+    stack, whole = training.stack, training.settings.seconds
+    posed = [seen for seen in training.drives if seen.poses.shape[1]]
+    carries = stack.has_pose and stack.judged > 0 and bool(posed)
+    later = TUNING.carrier_share * whole if carries else 0.0
+    shared, checkpoint = _train_renderer(training, whole - later)
+    if carries:
+        shared = _train_carrier(training, shared, posed, later)
+    checkpoint.remove()
     return shared
 
 
@@ -79,65 +87,64 @@ def check_stack(stack: Stack) -> RendererDesign:
         raise UserError(f"stack {stack.name}: a renderer's {error}") from error
 
 
-def train_renderer(training: Training) -> SharedRenderer:
-    """Train the network that draws masks; see :func:`train_shared`."""
-    stack, settings, start = training.stack, training.settings, training.start
+def _train_renderer(training: Training, seconds: float) -> tuple[SharedRenderer, Checkpoint]:
+    """Train the network that draws masks; its checkpoint stays until the whole is done."""
+    stack, start = training.stack, training.start
     design = check_stack(stack)
-    if not training.drives:
-        raise UserError("there is nothing to train on: name drives, or allow synthetic ones")
+    settings = replace(training.settings, seconds=seconds)
     torch.manual_seed(settings.seed)
     renderer = Renderer(design)
     if start is not None:
         _check_start(start, stack, design)
         renderer.load_state_dict(start.renderer.state_dict())
     sources = [seen.masks for seen in training.drives]
-    settings = _share_of(training, 0.0)
     run = Run(renderer, stack, sources, settings, training.device, trained=start is not None)
-    _train(run, _renderers(training), training, "train renderer")
-    return SharedRenderer.make(stack, {Part.RENDERER: Weights(design, run.result())})
+    checkpoint = Checkpoint(training.folder, _identity(training, start))
+    # Once the carrier's stage has begun, another budget must not change the renderer below it.
+    over = Checkpoint(training.folder / CARRIER, {}).exists
+    _go_through(run, checkpoint, training, "train renderer", over)
+    weights = Weights(design, run.result())
+    return SharedRenderer.make(stack, {Part.RENDERER: weights}), checkpoint
 
 
-def train_carrier(training: Training, shared: SharedRenderer) -> SharedRenderer:
-    """Train the network that draws first frames for a renderer; return both."""
-    stack, start = training.stack, training.start
-    torch.manual_seed(training.settings.seed)
-    if start is not None and start.carrier is not None:
-        carrier = Carrier(start.carrier.design)
-        carrier.load_state_dict(start.carrier.state_dict())
-    else:
-        carrier = Carrier(design_for(stack, training.drives))
-    renderer = shared.renderer.to(training.device)
-    settings = _share_of(training, TUNING.carrier)
-    run = CarrierRun(carrier, renderer, stack, training.drives, settings, training.device)
-    _train(run, _carriers(training), training, "train carrier")
-    return shared.with_part(Part.CARRIER, Weights(carrier.design, run.result()))
+def _train_carrier(
+    training: Training, shared: SharedRenderer, drives: list[Seen], seconds: float
+) -> SharedRenderer:
+    """Return a renderer with a carrier that is trained on its pictures."""
+    stack, device = training.stack, torch.device(training.device)
+    settings = replace(training.settings, seconds=seconds)
+    torch.manual_seed(settings.seed)
+    design = design_for(stack, drives)
+    renderer = shared.renderer.to(device)
+    run = CarrierRun(Carrier(design), renderer, stack, drives, settings, training.device)
+    checkpoint = Checkpoint(training.folder / CARRIER, _identity(training, shared))
+    _go_through(run, checkpoint, training, "train carrier")
+    made = shared.with_part(Part.CARRIER, Weights(design, run.result()))
+    checkpoint.remove()
+    return made
 
 
-def _share_of(training: Training, carrier: float) -> TrainingSettings:
-    """Return the settings of a stage: the carrier's share of the time, or without it the rest."""
-    stack, settings = training.stack, training.settings
-    if not (stack.has_pose and stack.judged):
-        return settings
-    return replace(settings, seconds=settings.seconds * (carrier or 1 - TUNING.carrier))
+def _go_through(
+    run: Run, checkpoint: Checkpoint, training: Training, label: str, over: bool = False
+) -> None:
+    """Train to the end, from the checkpoint where that is wanted, and keep what is reached.
 
-
-def _train(run: Run, checkpoint: Checkpoint, training: Training, label: str) -> None:
-    """Train to the end, from the checkpoint if wanted; the finished run stays as a checkpoint."""
+    Args:
+        run: one stage.
+        checkpoint: of that stage.
+        training: of which it is a stage.
+        label: of the stage.
+        over: a checkpoint that is gone on from is the end of the stage.
+    """
     if training.resume and checkpoint.exists:
         checkpoint.load(run)
+        if over:
+            return
     with training.stages(label) as told:
         try:
             run.train(told, lambda: checkpoint.save(run))
         finally:
-            checkpoint.save(run)
-
-
-def _renderers(training: Training) -> Checkpoint:
-    return Checkpoint(training.folder, _identity(training))
-
-
-def _carriers(training: Training) -> Checkpoint:
-    return Checkpoint(training.folder / "carrier", _identity(training))
+            checkpoint.save(run)  # when it is stopped, and for the stage after it
 
 
 def _check_start(start: SharedRenderer, stack: Stack, design: RendererDesign) -> None:
@@ -147,9 +154,9 @@ def _check_start(start: SharedRenderer, stack: Stack, design: RendererDesign) ->
         raise UserError("the first renderer has another shape than the one to be trained")
 
 
-def _identity(training: Training) -> Mapping[str, object]:
+def _identity(training: Training, start: SharedRenderer | None) -> Mapping[str, object]:
     """Return what must agree for a checkpoint to be gone on with."""
-    stack, start = training.stack, training.start
+    stack = training.stack
     return {
         "stack": stack.fingerprint or stack.name,
         "drives": [len(seen.second) for seen in training.drives],
