@@ -43,6 +43,7 @@ class SolveTuning:
         probe: distance in code units over which derivatives are measured.
         again: steps of Broyden's method after a measurement.
         attempts: most measurements of a hard pair.
+        stuck: a pair is given up after an attempt that leaves more than this share of its error.
         step_bits: the step is two to minus this power: the finest, that of the search, and the
             coarsest.
     """
@@ -58,6 +59,7 @@ class SolveTuning:
     probe: float = 0.125
     again: int = 6
     attempts: int = 6
+    stuck: float = 0.99
     step_bits: tuple[int, int] = (8, 3)
 
 
@@ -249,13 +251,16 @@ def solve_codes(
     search = _Search(carrier, stack, poses, (second, first), shown, 2.0**-bits, tuning)
     told(0.1)
     search.broyden(torch.arange(len(poses), device=search.device), tuning.rounds)
+    hard = (search.errors > tuning.hard).nonzero()[:, 0]
     for attempt in range(tuning.attempts):
         told(0.6 + 0.3 * attempt / tuning.attempts)
-        hard = (search.errors > tuning.hard).nonzero()[:, 0]
         if not len(hard):
             break
+        before = search.errors[hard]
         search.measure(hard)
         search.broyden(hard, tuning.again)
+        left = search.errors[hard]
+        hard = hard[(left > tuning.hard) & (left < tuning.stuck * before)]
     if step_bits is None and byte_value > 0:
         bits = _best_step(search, range(coarsest, finest + 1), byte_value)
         if bits != finest:
