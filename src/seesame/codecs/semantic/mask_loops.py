@@ -17,6 +17,7 @@ from seesame.bitstream.mixing_loops import (
     clamp,
     code_bit,
     compiled,
+    inlined,
 )
 from seesame.codecs.semantic import mask_predictor as predictor
 from seesame.codecs.semantic.mask_predictor import (
@@ -95,7 +96,7 @@ class Task(NamedTuple):
     """float32 ``(h, w)``: bits that a wrong pixel may save at most, for ``CHOOSE``."""
 
 
-@compiled
+@inlined
 def sure_dot(sure: Any, weights: Any, places: Any, inputs: Any, stretch: Any) -> int:
     """Return the mixed prediction of the tables of uniform regions, in the stretch domain."""
     total = I(0)
@@ -105,7 +106,7 @@ def sure_dot(sure: Any, weights: Any, places: Any, inputs: Any, stretch: Any) ->
     return clamp(total >> 16, LARGEST)
 
 
-@compiled
+@inlined
 def sure_bit(
     mode: int, task: Task, bit: int, shift: int, rate: int,
     sure: Any, weights: Any, places: Any, inputs: Any, tables: Tables,
@@ -123,7 +124,7 @@ def sure_bit(
     return bit
 
 
-@compiled
+@inlined
 def chain(here: int, stride: int, errors: Any) -> int:
     """Return how long a chain of wrong pixels a wrong pixel here would continue."""
     above = here - stride
@@ -131,7 +132,7 @@ def chain(here: int, stride: int, errors: Any) -> int:
     return I(max(longest, errors[above], errors[above + 1])) + 1
 
 
-@compiled
+@inlined
 def cheaper_wrong(
     here: int, length: int, stride: int, gain: float, limit: int, mask: Any, errors: Any, wrong: Any
 ) -> bool:
@@ -147,7 +148,7 @@ def cheaper_wrong(
     return gain > loss
 
 
-@compiled
+@inlined
 def code_run(
     mode: int, y: int, x: int, here: int, stride: int, height: int, width: int,
     mask: Any, last: Any, before: Any, task: Task, model: Model, planes: Any,
@@ -222,7 +223,7 @@ def code_run(
     return length - 1, length
 
 
-@compiled
+@inlined
 def code_class(
     mode: int, c: int, other: int, rank: int, bit: int, limit: float, task: Task, model: Model,
     named: Any, near: Any, scratch: Scratch, spots: Any,

@@ -18,7 +18,7 @@ from seesame.bitstream.mixing_loops import (
     PROBABILITY_BITS,
     STRETCH_BITS,
     clamp,
-    compiled,
+    inlined,
     mixed,
     train,
 )
@@ -105,7 +105,7 @@ class Scratch(NamedTuple):
     edges: Any
 
 
-@compiled
+@inlined
 def new_scratch(neighbours: int) -> Scratch:
     """Return scratch arrays; the number of neighbours is a multiple of 8."""
     return Scratch(
@@ -125,7 +125,7 @@ def new_scratch(neighbours: int) -> Scratch:
     )
 
 
-@compiled
+@inlined
 def ask_contexts(known: int, rank: int, c: Contexts, t: Tables, s: Scratch) -> None:
     """Fill the mixers' inputs with what every context predicts.
 
@@ -159,7 +159,7 @@ def ask_contexts(known: int, rank: int, c: Contexts, t: Tables, s: Scratch) -> N
     s.inputs[3 * CONTEXTS] = 1 << STRETCH_BITS
 
 
-@compiled
+@inlined
 def teach_contexts(bit: int, limit: int, c: Contexts, t: Tables, s: Scratch) -> None:
     """Move the counters of every context towards the outcome."""
     full = bit << PROBABILITY_BITS
@@ -179,7 +179,7 @@ def teach_contexts(bit: int, limit: int, c: Contexts, t: Tables, s: Scratch) -> 
         c.slots[i, s.places[i]] = chance | (count << 32) | (last << 48) | (s.checks[i] << 56)
 
 
-@compiled
+@inlined
 def ask_network(number: int, first: Any, second: Any, s: Scratch) -> int:
     """Return what the network predicts, in the stretch domain.
 
@@ -204,7 +204,7 @@ def ask_network(number: int, first: Any, second: Any, s: Scratch) -> int:
     return clamp(total >> 16, LARGEST)
 
 
-@compiled
+@inlined
 def teach_network(number: int, step: int, first: Any, second: Any, s: Scratch) -> None:
     """Move the network's weights against the error: ``step`` is it times the rate, 22 bits."""
     for h in range(HIDDEN):
@@ -220,7 +220,7 @@ def teach_network(number: int, step: int, first: Any, second: Any, s: Scratch) -
             first[place, h] += sign * s.slopes[h]
 
 
-@compiled
+@inlined
 def ask_mixers(row: int, m: Mixer, t: Tables, s: Scratch) -> int:
     """Return the mixed prediction in the stretch domain; ``row`` is of the final weights."""
     for j in range(SETS):
@@ -228,7 +228,7 @@ def ask_mixers(row: int, m: Mixer, t: Tables, s: Scratch) -> int:
     return mixed(s.outputs, m.final[row])
 
 
-@compiled
+@inlined
 def ask_maps(dot: int, chance: int, m: Mixer, s: Scratch) -> int:
     """Return the probability refined by what came of such predictions before, 22 bits."""
     at = dot + 16 * KNOT
@@ -241,7 +241,7 @@ def ask_maps(dot: int, chance: int, m: Mixer, s: Scratch) -> int:
     return min(max((chance * 3 + total) // 6, 32), ONE - 32)
 
 
-@compiled
+@inlined
 def teach_mixers(
     bit: int, dot: int, row: int, settings: Any, m: Mixer, t: Tables, s: Scratch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seesame.bitstream.mixing_loops import compiled
+from seesame.bitstream.mixing_loops import compiled, inlined
 from seesame.codecs.semantic import mask_predictor as predictor
 from seesame.codecs.semantic.mask_predictor import I, Scratch
 
@@ -85,7 +85,7 @@ def survey(last: Any, memory: Memory) -> None:
                 distance[y, x] = min(distance[y, x], nearest + 1)
 
 
-@compiled
+@inlined
 def best_shift(
     here: int, stride: int, mask: Any, last: Any, offsets: Any, bend: Any
 ) -> tuple[int, int, int]:
@@ -125,7 +125,7 @@ def best_shift(
     return way, (least + 2) >> 2, still
 
 
-@compiled
+@inlined
 def same_run(plane: Any, here: int, step: int, limit: int) -> int:
     """Return how many pixels on from ``here`` by ``step`` are of its class, up to a limit."""
     length = 0
@@ -134,7 +134,7 @@ def same_run(plane: Any, here: int, step: int, limit: int) -> int:
     return length
 
 
-@compiled
+@inlined
 def candidates(classes: int, guess: int, named: Any, order: Any, listed: Any) -> None:
     """Order the classes by how likely they are: the guess, then those of the neighbours."""
     count = 0
@@ -154,7 +154,7 @@ def candidates(classes: int, guess: int, named: Any, order: Any, listed: Any) ->
         listed[c] = 0
 
 
-@compiled
+@inlined
 def differences(c: int, near: Any, starts: Any, scratch: Scratch) -> int:
     """List which adjacent neighbours differ in being of class c, and return how many do."""
     same, edges = scratch.same, scratch.edges
@@ -182,7 +182,7 @@ def differences(c: int, near: Any, starts: Any, scratch: Scratch) -> int:
     return number
 
 
-@compiled
+@inlined
 def also(place: int, number: int, scratch: Scratch) -> int:
     """List one more input of the network, and return how many there are."""
     scratch.active[number] = place
@@ -190,7 +190,7 @@ def also(place: int, number: int, scratch: Scratch) -> int:
     return number + 1
 
 
-@compiled
+@inlined
 def uniform(here: int, stride: int, mask: Any, last: Any) -> bool:
     """Return whether all pixels around that are coded are of the class here in the last mask."""
     c, above = last[here], here - stride
@@ -198,7 +198,7 @@ def uniform(here: int, stride: int, mask: Any, last: Any) -> bool:
     return beside and mask[above - 1] == c and mask[above + 1] == c and mask[above + 2] == c
 
 
-@compiled
+@inlined
 def look(
     y: int, x: int, here: int, stride: int, height: int, width: int, blank: bool,
     mask: Any, last: Any, before: Any, layout: Layout, planes: Any, template: Any, bend: Any,
