@@ -3,8 +3,9 @@
 The coder itself chooses while it codes: where "no" to the likeliest class costs more bits than a
 wrong pixel may, it says "yes". Left alone that runs away, since a border that never begins is never
 coded. Two things hold it: a chain of wrong pixels, in space and time, may only be so long; and what
-a choice cost or saved around it is looked up afterwards in the bits that the coder really spent,
-and choices that lost are forbidden in the next round. The best round by its true total is kept.
+a choice saved around it is looked up afterwards in the bits that the coder really spent. Only
+choices that paid may be made again in the next round, which then are surer ones. The best round by
+its true total is kept.
 """
 
 import dataclasses
@@ -23,16 +24,19 @@ class EditSettings:
     """How much is tried.
 
     Attributes:
-        rounds: for each round, how many wrong pixels may hang together, and how many times its
-            worth a wrong pixel must save at once.
+        rounds: how often the masks are coded to choose.
+        chain: how many wrong pixels may hang together.
+        first: how many times its worth a wrong pixel must save at once in the first round.
+        again: the same in later rounds, for the choices that paid.
         reach: how far around a pixel, in pixels, the bits count that its choice changed.
-        later: share of the bits of the next mask that count too.
         group: masks that are chosen together, which bounds the memory.
     """
 
-    rounds: tuple[tuple[int, float], ...] = ((3, 1.5), (3, 1.5))
-    reach: int = 4
-    later: float = 1.0
+    rounds: int = 3
+    chain: int = 3
+    first: float = 1.5
+    again: float = 0.5
+    reach: int = 2
     group: int = 256
 
 
@@ -133,14 +137,15 @@ def _rounds(
     worth = cost * np.float32(8 / byte_value)
     forbidden = np.zeros(masks.shape, bool)
     forbidden[:1] = True  # nothing is known before the first mask, so all in it looks dear
-    for chain, factor in settings.rounds:
-        wrong = np.where(forbidden, np.float32(np.inf), worth * np.float32(factor))
-        chosen, spent = choose_masks(masks, classes, wrong, chain, prior)
+    for number in range(settings.rounds):
+        factor = np.float32(settings.again if number else settings.first)
+        wrong = np.where(forbidden, np.float32(np.inf), worth * factor)
+        chosen, spent = choose_masks(masks, classes, wrong, settings.chain, prior)
         yield chosen, spent
         odd = chosen != masks
         saved = _around(bits - spent, settings.reach)
-        saved[:-1] += settings.later * saved[1:]
-        forbidden |= odd & (saved < _around(np.where(odd, worth, 0), settings.reach))
+        saved[:-1] += saved[1:]  # the next mask pays or saves as well
+        forbidden |= ~odd | (saved < _around(np.where(odd, worth, 0), settings.reach))
 
 
 def _around(values: NDArray[np.float32], reach: int) -> Reals:

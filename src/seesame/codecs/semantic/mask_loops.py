@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesame.bitstream.mixing_loops import (
-    DECODE,
     LARGEST,
     ONE,
     PRICE,
@@ -21,11 +20,11 @@ from seesame.bitstream.mixing_loops import (
 )
 from seesame.codecs.semantic import mask_predictor as predictor
 from seesame.codecs.semantic.mask_predictor import (
+    CHAIN,
     CONTEXTS,
     LIMIT,
     NAMED,
     NET_RATE,
-    SLACK,
     SURE_RATE,
     SURE_SHIFT,
     Contexts,
@@ -42,7 +41,6 @@ from seesame.codecs.semantic.mask_predictor import (
     teach_mixers,
     teach_network,
 )
-
 from seesame.codecs.semantic.mask_surroundings import (
     MARGIN,
     NOTHING,
@@ -50,10 +48,9 @@ from seesame.codecs.semantic.mask_surroundings import (
     TEMPLATE,
     Layout,
     Memory,
-    best_shift,
+    also,
     candidates,
     differences,
-    also,
     look,
     uniform,
 )
@@ -196,7 +193,7 @@ def code_run(
         if odd >= 0:
             dot = sure_dot(model.sure[0], weights, places, inputs, model.tables.stretch)
             gain = 4.0 - np.log2(model.tables.squash[dot + LARGEST] / ONE)
-            limit = model.settings[SLACK]
+            limit = model.settings[CHAIN]
             if cheaper_wrong(here, length, stride, gain, limit, mask, errors, task.wrong[y, x:]):
                 odd = -1
     bit = I(1 if odd >= 0 else 0)
@@ -368,7 +365,7 @@ def code_mask(
             limit, longest = np.inf, I(0)
             if mode == CHOOSE:
                 longest = chain(here, stride, errors)
-                if longest <= model.settings[SLACK]:
+                if longest <= model.settings[CHAIN]:
                     limit = task.wrong[y, x]
             guessed = 0
             for d in range(ruled_out, classes - 1):

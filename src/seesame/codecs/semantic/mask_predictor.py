@@ -37,10 +37,10 @@ KNOT = 768
 
 FACTS = 16
 NONE, CLASS, CLASSES, Y, X, AREA, SURPRISES, MISFIT, PLACE, BORDER, RUNS, EARLIER_RUNS = range(12)
-SHIFT, MISFITS, NEARBY, FREE = 12, 13, 14, 15
+SHIFT, MISFITS, NEARBY = 12, 13, 14
 """Facts about a decision that contexts can hash together with neighbours."""
 
-MIXER_RATE, FINAL_RATE, NET_RATE, MAP_SHIFT, LIMIT, SURE_RATE, SURE_SHIFT, SLACK = range(8)
+MIXER_RATE, FINAL_RATE, NET_RATE, MAP_SHIFT, LIMIT, SURE_RATE, SURE_SHIFT, CHAIN = range(8)
 """Places of the settings in their array, see ``masks.MaskSettings``."""
 
 I = np.int64  # noqa: E741

@@ -139,10 +139,7 @@ def candidates(classes: int, guess: int, named: Any, order: Any, listed: Any) ->
     """Order the classes by how likely they are: the guess, then those of the neighbours."""
     count = 0
     for i in range(10):
-        if i == 0:
-            c = guess
-        else:
-            c = I(named[_LIKELY[i - 1]])
+        c = guess if i == 0 else I(named[_LIKELY[i - 1]])
         if c < classes and listed[c] == 0:
             order[count] = c
             listed[c] = 1

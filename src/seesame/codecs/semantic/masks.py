@@ -114,8 +114,9 @@ _CONTEXTS = (
 """Neighbours and facts of each context."""
 
 _FACTS = (
-    "none class classes y x area surprises misfit place border runs earlier_runs shift misfits"
-).split()
+    "none", "class", "classes", "y", "x", "area", "surprises", "misfit", "place", "border", "runs",
+    "earlier_runs", "shift", "misfits",
+)  # fmt: skip
 _SLOT_BITS = 16
 _FURTHER = 200
 """Inputs of the network beside the neighbours."""

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
-from seesame.codecs.semantic.masks import Masks, mask_bits, new_model, settings_array
-from seesame.codecs.semantic.masks import UNPRIMED as _UNPRIMED
+from seesame.codecs.semantic.masks import (
+    UNPRIMED,
+    Masks,
+    mask_bits,
+    new_model,
+    settings_array,
+)
 from seesame.errors import DamagedError
 
 Ints = NDArray[np.int64]
@@ -36,10 +41,10 @@ class PriorSettings:
     """
 
     net_rates: tuple[int, ...] = (328, 200)
-    rows: int = 200
+    rows: int = 400
     first_step: int = 1 << 17
     second_step: int = 1 << 9
-    mixer_step: int = 1 << 12
+    mixer_step: int = 1 << 13
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +157,7 @@ def learn_prior(
             if learned is not None:
                 for new, old in zip(_learned(model), _learned(learned), strict=True):
                     new[:] = old
-            model.settings[:] = settings_array(dataclasses.replace(_UNPRIMED, net_rate=rate))
+            model.settings[:] = settings_array(dataclasses.replace(UNPRIMED, net_rate=rate))
             mask_bits(clip, classes, model=model)
             learned = model
     return _kept(learned, settings).to_bytes()
