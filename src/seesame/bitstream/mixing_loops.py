@@ -48,7 +48,7 @@ def _compile(function: Any, **options: Any) -> Any:
 
 
 @inlined
-def clamp(value: int, limit: int) -> int:
+def clamp(value: int, limit: int) -> Any:
     """Return a value brought into -limit..limit."""
     return max(min(value, limit), -limit)
 
@@ -56,7 +56,7 @@ def clamp(value: int, limit: int) -> int:
 @inlined
 def code_bit(
     mode: int, coder: Ints, data: NDArray[np.uint8], price: Reals, bit: int, chance: int
-) -> int:
+) -> Any:
     """Code one bit and return it.
 
     The coder narrows an interval of 32-bit words in proportion and shifts out the bytes on which
@@ -97,7 +97,7 @@ def code_bit(
 
 
 @inlined
-def mixed(inputs: Words, weights: Words) -> int:
+def mixed(inputs: Words, weights: Words) -> Any:
     """Return the weighted sum of inputs in the stretch domain; weights have 16 fractional bits."""
     total = np.int64(0)
     for i in range(inputs.shape[0]):

@@ -94,7 +94,7 @@ class Task(NamedTuple):
 
 
 @inlined
-def sure_dot(sure: Any, weights: Any, places: Any, inputs: Any, stretch: Any) -> int:
+def sure_dot(sure: Any, weights: Any, places: Any, inputs: Any, stretch: Any) -> Any:
     """Return the mixed prediction of the tables of uniform regions, in the stretch domain."""
     total = I(0)
     for i in range(SURE_TABLES):
@@ -107,10 +107,10 @@ def sure_dot(sure: Any, weights: Any, places: Any, inputs: Any, stretch: Any) ->
 def sure_bit(
     mode: int, task: Task, bit: int, shift: int, rate: int,
     sure: Any, weights: Any, places: Any, inputs: Any, tables: Tables,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Code whether a uniform region is not as predicted, and learn."""
     dot = sure_dot(sure, weights, places, inputs, tables.stretch)
-    chance = max(I(tables.squash[dot + LARGEST]), 16)
+    chance = I(max(tables.squash[dot + LARGEST], 16))
     bit = code_bit(mode, task.coder, task.data, task.price, bit, chance)
     error = (bit << PROBABILITY_BITS) - chance
     step = (error * rate) >> 14
@@ -122,7 +122,7 @@ def sure_bit(
 
 
 @inlined
-def chain(here: int, stride: int, errors: Any) -> int:
+def chain(here: int, stride: int, errors: Any) -> Any:
     """Return how long a chain of wrong pixels a wrong pixel here would continue."""
     above = here - stride
     longest = max(errors[here], errors[here - 1], errors[above - 1])
@@ -132,7 +132,7 @@ def chain(here: int, stride: int, errors: Any) -> int:
 @inlined
 def cheaper_wrong(
     here: int, length: int, stride: int, gain: float, limit: int, mask: Any, errors: Any, wrong: Any
-) -> bool:
+) -> Any:
     """Return whether the odd pixels of a run of one class are better coded as that class."""
     odd, loss = 0, 0.0
     c = mask[here - 1]
@@ -150,7 +150,7 @@ def code_run(
     mode: int, y: int, x: int, here: int, stride: int, height: int, width: int,
     mask: Any, last: Any, before: Any, task: Task, model: Model, planes: Any,
     places: Any, inputs: Any,
-) -> tuple[int, int]:  # fmt: skip
+) -> Any:  # fmt: skip
     """Code up to where a row goes on as its uniform surroundings say.
 
     Returns:
@@ -224,7 +224,7 @@ def code_run(
 def code_class(
     mode: int, c: int, other: int, rank: int, bit: int, limit: float, task: Task, model: Model,
     named: Any, near: Any, scratch: Scratch, spots: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Code whether a pixel is of class c, and learn.
 
     Args:
@@ -281,7 +281,7 @@ def code_class(
     if mode == CHOOSE:
         mode = PRICE
         if bit == 0 and np.log2(chance / (ONE - chance)) > limit:
-            bit = I(1)
+            bit = bit + 1
     bit = code_bit(mode, task.coder, task.data, task.price, bit, chance)
     teach_contexts(bit, settings[LIMIT], model.contexts, tables, scratch)
     teach_mixers(bit, dot, row, settings, model.mixer, tables, scratch)

@@ -180,7 +180,7 @@ def teach_contexts(bit: int, limit: int, c: Contexts, t: Tables, s: Scratch) -> 
 
 
 @inlined
-def ask_network(number: int, first: Any, second: Any, s: Scratch) -> int:
+def ask_network(number: int, first: Any, second: Any, s: Scratch) -> Any:
     """Return what the network predicts, in the stretch domain.
 
     Args:
@@ -221,7 +221,7 @@ def teach_network(number: int, step: int, first: Any, second: Any, s: Scratch) -
 
 
 @inlined
-def ask_mixers(row: int, m: Mixer, t: Tables, s: Scratch) -> int:
+def ask_mixers(row: int, m: Mixer, t: Tables, s: Scratch) -> Any:
     """Return the mixed prediction in the stretch domain; ``row`` is of the final weights."""
     for j in range(SETS):
         s.outputs[j] = mixed(s.inputs, m.sets[j, s.rows[j]])
@@ -229,7 +229,7 @@ def ask_mixers(row: int, m: Mixer, t: Tables, s: Scratch) -> int:
 
 
 @inlined
-def ask_maps(dot: int, chance: int, m: Mixer, s: Scratch) -> int:
+def ask_maps(dot: int, chance: int, m: Mixer, s: Scratch) -> Any:
     """Return the probability refined by what came of such predictions before, 22 bits."""
     at = dot + 16 * KNOT
     low = at // KNOT

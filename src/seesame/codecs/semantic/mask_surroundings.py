@@ -86,9 +86,7 @@ def survey(last: Any, memory: Memory) -> None:
 
 
 @inlined
-def best_shift(
-    here: int, stride: int, mask: Any, last: Any, offsets: Any, bend: Any
-) -> tuple[int, int, int]:
+def best_shift(here: int, stride: int, mask: Any, last: Any, offsets: Any, bend: Any) -> Any:
     """Return by what shift of the last mask the pixels before this one are explained best.
 
     Args:
@@ -126,7 +124,7 @@ def best_shift(
 
 
 @inlined
-def same_run(plane: Any, here: int, step: int, limit: int) -> int:
+def same_run(plane: Any, here: int, step: int, limit: int) -> Any:
     """Return how many pixels on from ``here`` by ``step`` are of its class, up to a limit."""
     length = 0
     while length < limit and plane[here + (length + 1) * step] == plane[here]:
@@ -152,7 +150,7 @@ def candidates(classes: int, guess: int, named: Any, order: Any, listed: Any) ->
 
 
 @inlined
-def differences(c: int, near: Any, starts: Any, scratch: Scratch) -> int:
+def differences(c: int, near: Any, starts: Any, scratch: Scratch) -> Any:
     """List which adjacent neighbours differ in being of class c, and return how many do."""
     same, edges = scratch.same, scratch.edges
     size = edges.shape[0]
@@ -180,7 +178,7 @@ def differences(c: int, near: Any, starts: Any, scratch: Scratch) -> int:
 
 
 @inlined
-def also(place: int, number: int, scratch: Scratch) -> int:
+def also(place: int, number: int, scratch: Scratch) -> Any:
     """List one more input of the network, and return how many there are."""
     scratch.active[number] = place
     scratch.signs[number] = 1
@@ -188,7 +186,7 @@ def also(place: int, number: int, scratch: Scratch) -> int:
 
 
 @inlined
-def uniform(here: int, stride: int, mask: Any, last: Any) -> bool:
+def uniform(here: int, stride: int, mask: Any, last: Any) -> Any:
     """Return whether all pixels around that are coded are of the class here in the last mask."""
     c, above = last[here], here - stride
     beside = mask[here - 1] == c and mask[here - 2] == c and mask[above] == c
@@ -229,14 +227,14 @@ def look(
     facts[predictor.BORDER], facts[predictor.RUNS] = border, run_x * 16 + run_y
     facts[predictor.EARLIER_RUNS] = ahead + same_run(mask, above, 1, 8)
     facts[predictor.SHIFT] = way
-    facts[predictor.MISFITS] = min(misfit, 15) * 16 + min(still, 15)
+    facts[predictor.MISFITS] = I(min(misfit, 15)) * 16 + I(min(still, 15))
     spots[0] = y * 16 // height
     spots[1] = 16 + x * 16 // width
     spots[2] = 32 + close
     spots[3] = 42 + border
     spots[4] = 50 + history
     spots[5] = 66 + nearby
-    spots[6] = 82 + min(still, 15)
+    spots[6] = 82 + I(min(still, 15))
     spots[7] = 98 + right[here]
     spots[8] = 114 + down[here]
     spots[9] = run_x

@@ -49,7 +49,7 @@ class MaskSettings:
 
 
 UNPRIMED = MaskSettings()
-PRIMED = MaskSettings(mixer_rate=16, net_rate=60)
+PRIMED = MaskSettings(mixer_rate=16, net_rate=60, sure_shift=6)
 """With a prior there is less to learn."""
 
 _NAMES = (
@@ -294,7 +294,7 @@ def encode_masks(masks: Masks, classes: int, prior: Primer | None = None) -> byt
         ValueError: the masks are not of that kind.
     """
     masks = _checked(masks, classes)
-    walk = _Walk(masks.shape, classes, new_model(*masks.shape[1:], prior), ENCODE)
+    walk = _Walk(masks.shape, classes, new_model(masks.shape[1], masks.shape[2], prior), ENCODE)
     coder, written = mixing.encoder_state(), bytearray()
     # A decision costs 17 bits at most, and a pixel one decision a class and two for its run.
     data = np.empty(masks[:1].size * 3 * (classes + 2) + 64, np.uint8)
@@ -377,7 +377,7 @@ def mask_bits(
         model: of :func:`new_model`, to learn from these masks; a fresh one when None.
     """
     masks = _checked(masks, classes)
-    model = new_model(*masks.shape[1:], prior) if model is None else model
+    model = new_model(masks.shape[1], masks.shape[2], prior) if model is None else model
     walk, bits = _Walk(masks.shape, classes, model, PRICE), np.empty(masks.shape, np.float32)
     coder, data = mixing.encoder_state(), np.zeros(1, np.uint8)
     for mask, costs in zip(masks, bits, strict=True):
@@ -404,7 +404,7 @@ def choose_masks(
     """
     from seesame.codecs.semantic.mask_loops import CHOOSE
 
-    model = new_model(*masks.shape[1:], prior)
+    model = new_model(masks.shape[1], masks.shape[2], prior)
     model.settings[-1] = chain
     walk = _Walk(masks.shape, classes, model, CHOOSE)
     chosen, bits = np.empty(masks.shape, np.uint8), np.empty(masks.shape, np.float32)

@@ -116,7 +116,7 @@ class Prior:
         sets = model.mixer.sets
         if version != _VERSION or rows > sets.shape[0] * sets.shape[1]:
             raise DamagedError(f"{name} is damaged, or a prior of masks of another version")
-        steps = tuple(map(int, coder.uniform(3, 1 << 20)))
+        first_step, second_step, other_step = map(int, coder.uniform(3, 1 << 20))
         shared, own = (sets.shape[0], sets.shape[2]), (rows, sets.shape[2])
         fixed = [a.shape for a in (model.first, model.second, model.mixer.final)]
         arrays = []
@@ -129,6 +129,7 @@ class Prior:
         places = np.cumsum(gaps)
         if rows and (gaps[1:].min(initial=1) < 1 or gaps[0] < 0 or places[-1] >= sets[..., 0].size):
             raise DamagedError(f"{name} is damaged: its rows are out of order")
+        steps = first_step, second_step, other_step
         return cls(steps, first, second, final, sure, shared_rows, places, own_rows)
 
 
