@@ -89,11 +89,11 @@ def last_bytes(state: NDArray[np.int64]) -> bytes:
 def check_place(state: NDArray[np.int64], data: bytes, name: str) -> None:
     """Raise DamagedError when a decoder has settled more bytes than there are."""
     if state[PLACE] - 4 > len(data):
-        raise DamagedError(f"{name} is damaged: its masks end too early")
+        raise DamagedError(f"{name} is damaged: its data end too early")
 
 
 def check_end(state: NDArray[np.int64], data: bytes, name: str) -> None:
     """Raise DamagedError unless the data end just where an encoder would have ended them."""
     settled = int(state[PLACE]) - 4
     if data[settled:] != last_bytes(state) or settled > len(data):
-        raise DamagedError(f"{name} is damaged: its masks do not end where their data do")
+        raise DamagedError(f"{name} is damaged: its data do not end where they should")

@@ -1,4 +1,4 @@
-"""Compiled parts of context mixing, all in integers: :mod:`seesame.bitstream.mixing` describes them.
+"""Compiled parts of context mixing in integers, see :mod:`seesame.bitstream.mixing`.
 
 Probabilities have 22 bits and say how likely a 1 is. The logistic domain ("stretch") has 10
 fractional bits and reaches from -12 to 12. Nothing here rounds as a float would, so that every
@@ -31,22 +31,32 @@ _WORD = 0xFFFFFFFF
 
 def compiled(function: Any) -> Any:
     """Compile a function at its first call, or load it where it was compiled before."""
+    return _compile(function)
+
+
+def inlined(function: Any) -> Any:
+    """Compile a function into those that call it: arrays in tuples are dear to hand over."""
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: Any, **options: Any) -> Any:
+    options = {"nogil": True, "error_model": "numpy", **options}
     try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(nogil=True, error_model="numpy")(function)
+        return njit(**options)(function)
 
 
-@compiled
-def clamp(value: int, limit: int) -> int:
+@inlined
+def clamp(value: int, limit: int) -> Any:
     """Return a value brought into -limit..limit."""
     return max(min(value, limit), -limit)
 
 
-@compiled
+@inlined
 def code_bit(
     mode: int, coder: Ints, data: NDArray[np.uint8], price: Reals, bit: int, chance: int
-) -> int:
+) -> Any:
     """Code one bit and return it.
 
     The coder narrows an interval of 32-bit words in proportion and shifts out the bytes on which
@@ -86,8 +96,8 @@ def code_bit(
     return bit
 
 
-@compiled
-def mixed(inputs: Words, weights: Words) -> int:
+@inlined
+def mixed(inputs: Words, weights: Words) -> Any:
     """Return the weighted sum of inputs in the stretch domain; weights have 16 fractional bits."""
     total = np.int64(0)
     for i in range(inputs.shape[0]):
@@ -95,7 +105,7 @@ def mixed(inputs: Words, weights: Words) -> int:
     return clamp(total >> 16, LARGEST)
 
 
-@compiled
+@inlined
 def train(inputs: Words, weights: Words, step: int) -> None:
     """Move weights along their inputs by ``step``, the error times the rate (16 bits more)."""
     factor = np.int32(step)
