@@ -110,7 +110,7 @@ def reason(state: State) -> str:
     text = state.error
     for name in (state.uri, state.out):
         text = text.replace(f"{name}: ", "").replace(name, "…")
-    return re.sub(r"\d[\d.,]*", "N", text)
+    return re.sub(r"\d+(?:[.,]\d+)*", "N", text)
 
 
 def write_catalogue(target: str, states: StateFolder) -> list[State]:
@@ -129,7 +129,7 @@ def write_catalogue(target: str, states: StateFolder) -> list[State]:
 def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
     """Return the rows as CSV in UTF-8. No text in it is a formula to a spreadsheet."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # its usual "\r\n" makes it quote both in a cell (RFC 4180)
     writer.writerow(COLUMNS)
     for values in rows:
         writer.writerow([_cell(values[name]) for name in COLUMNS])

@@ -99,7 +99,7 @@ def one_line(error: Exception, task: Task, scratch: Path) -> str:
     """Return an error's message in one line, which names the clip and no temporary file."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     text = text.replace(str(_fetched(task, scratch)), task.uri)
-    text = text.replace(str(_made(task, scratch)), task.out)
+    text = text.replace(str(_made(task, scratch)), task.uri)
     return " ".join(text.split())[:500]
 
 

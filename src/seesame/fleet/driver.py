@@ -176,15 +176,22 @@ class _Driver:
             if earlier is None or not earlier.finished:
                 raise RuntimeError(f"{task.out}: its state has gone while the run was at work")
             state = replace(earlier, uri=task.uri, stamp=stamp, group=task.group)
+        elif state.status == FAILED and self._there(task):
+            error = f"{state.error}; the file of an earlier run is still there"
+            state = replace(state, error=error)
         self.states.put(state)
         facts: dict[str, Any] = {"out": state.out, "status": ended.state.status}
         facts |= {"bytes": state.bytes, "seconds": ended.state.seconds}
         if state.error:
             facts["error"] = state.error
-            self.note(f"{state.out}: failed: {state.error}")
+            name = "" if state.uri in state.error else f"{state.uri}: "
+            self.note(f"failed: {name}{state.error}")
         self.events.add("clip", **facts)
         self.found.append(state)
         return state
+
+    def _there(self, task: Task) -> bool:
+        return storage(task.target).stat(joined(task.target, task.out)) is not None
 
     def _text(self, left: tuple[float, float] | None) -> str:
         failed = sum(state.status == FAILED for state in self.found)
@@ -237,12 +244,16 @@ def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C."""
+    """Treat SIGTERM, and the end of the terminal, as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+            before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

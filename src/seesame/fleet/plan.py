@@ -178,8 +178,9 @@ def to_do(
             if same and unchanged and whole:
                 rest.append(state)
                 continue
-            known = state.content if state.recipe == task.recipe and whole else ""
-            why = "changed clip" if same else "changed settings"
+            alike = state.recipe == task.recipe
+            known = state.content if alike and whole else ""
+            why = "changed clip" if alike else "changed settings"
             missing.append(replace(task, known=known, why=why if whole else "output is gone"))
         elif state.status == "failed":
             still = same and (unchanged or (task.found is None and not state.stamp))

@@ -80,6 +80,7 @@ class LocalPool:
         memory: bytes that all workers together may take; None for a share of what is free.
         tell: called with the name and the facts of what happens.
         tuning: its numbers.
+        worker: what a process does, given its pipe, its scratch folder, and ``incoming``.
     """
 
     jobs: int
@@ -88,6 +89,7 @@ class LocalPool:
     memory: int | None = None
     tell: Callable[..., None] = field(default=lambda event, **facts: None)
     tuning: PoolTuning = PoolTuning()
+    worker: Callable[[Connection, str, str], None] = work
 
     def __post_init__(self) -> None:
         budget = self.memory or int(self.tuning.share * free_memory())
@@ -205,7 +207,7 @@ class LocalPool:
         self._number += 1
         scratch = self.scratch / str(self._number)
         arguments = theirs, str(scratch), self.incoming
-        process = context.Process(target=work, args=arguments, daemon=True)
+        process = context.Process(target=self.worker, args=arguments, daemon=True)
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             with one_thread():
