@@ -43,7 +43,7 @@ def list_source(source: str, target: str) -> list[Entry]:
     """Return the clips that a source names, in the order of their names or rows.
 
     Of a folder, that is every file with the suffix of a video, in folders below it too. Hidden
-    ones are left out, and so is the target, where it lies in that folder.
+    ones are left out, and so is the target, where it lies below that folder.
 
     Args:
         source: a folder, a pattern with ``*``, a manifest, or one clip; a path or a URI.
@@ -91,9 +91,11 @@ def _of_manifest(path: str) -> list[Entry]:
 
 
 def _named(root: str, files: Iterable[tuple[str, Found]], target: str) -> list[Entry]:
-    """Return files with their names below a folder, without those in the target."""
+    """Return files with their names below a folder, without those in a target further below."""
     top = root.partition("://")[2] if is_remote(root) else root
     own = None if is_remote(target) else os.path.realpath(target) + os.sep
+    if own == os.path.realpath(root) + os.sep:
+        own = None  # outputs stand beside their sources
     entries = []
     for path, found in files:
         if own and not is_remote(path) and os.path.realpath(path).startswith(own):
