@@ -171,9 +171,10 @@ def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") ->
 def _summed(x: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
     """Return an axis of ``(3, h, w)`` resized, tap after tap."""
     first, shares = taps
-    found = None
+    found: NDArray[np.float32] | None = None
     for tap, share in enumerate(shares):
-        part = (share[:, None] if axis == -2 else share) * x.take(first + tap, axis=axis)
+        factor = share[:, None] if axis == -2 else share
+        part: NDArray[np.float32] = factor * x.take(first + tap, axis=axis)
         found = part if found is None else found + part
     assert found is not None
     return found
