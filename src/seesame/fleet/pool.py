@@ -34,7 +34,7 @@ class PoolTuning:
 
     share: float = 0.8
     worker_bytes: int = 600 << 20
-    pixel_bytes: int = 900
+    pixel_bytes: int = 1600
     tries: int = 2
     patience: float = 5.0
 
