@@ -161,8 +161,9 @@ def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") ->
     source = picture[0].contiguous().numpy()
     compiled = loops()
     if compiled is None:
-        wide = _summed(source, columns, -1)
-        return to_uint8(torch.from_numpy(_summed(wide, rows, -2))[None])
+        planes = _summed(_summed(source, columns, -1), rows, -2).clip(0.0, 255.0)
+        plain: Frames = np.rint(planes).astype(np.uint8).transpose(1, 2, 0)[None]
+        return plain
     out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
     compiled.resize(source, *rows, *columns, out.reshape(size[0], -1))
     return out
