@@ -40,11 +40,11 @@ from seesame.cli.options import (
     resolve_device,
 )
 from seesame.cli.output import notes, print_json, print_table
-from seesame.cli.portable import USUAL
 from seesame.cli.progress import progress
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
+    from seesame.fleet.driver import Run
     from seesame.fleet.plan import Task
     from seesame.perception.stack import Stack
 
@@ -191,7 +191,8 @@ def batch(
 
     seesame batch 'drives/**/*.mkv' -o small --codec svtav1 --set crf=40 --dry-run
     """
-    from seesame.fleet.driver import Run, planned, run_batch
+    from seesame.codecs.registry import PORTABLE
+    from seesame.fleet.driver import Run
     from seesame.fleet.plan import Defaults, make_tasks
     from seesame.fleet.sources import list_source
 
@@ -200,7 +201,7 @@ def batch(
     flags: dict[str, Any] = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
     flags |= {"pixel_weight": pixel_weight, "max_seg": max_seg, "max_pose": max_pose}
     flags |= {"max_bytes": max_bytes, "challenge_rule": challenge_rule}
-    chosen = codec_settings(codec or USUAL, flags, parse_settings(settings or []))
+    chosen = codec_settings(codec or PORTABLE, flags, parse_settings(settings or []))
     parse_limits(chosen)  # so that its errors name the flags
     suffix = None if to is None else f".{to.value}"
     where = resolve_device(device)
@@ -216,8 +217,15 @@ def batch(
     target = _target(out)
     tasks = make_tasks(list_source(source, target), target, defaults, _loader(where))
     if dry_run:
-        _print_plan(*planned(tasks, target, run), json)
-        return
+        _print_plan(tasks, target, run, json)
+    else:
+        _run(tasks, target, run, json, quiet)
+
+
+def _run(tasks: "Sequence[Task]", target: str, run: "Run", json: bool, quiet: bool) -> None:
+    """Do what is missing, print the totals, and exit with the code that they give."""
+    from seesame.fleet.driver import run_batch
+
     try:
         with progress("batch", quiet) as bar:
             result = run_batch(tasks, target, run, bar, notes(quiet))
@@ -279,10 +287,12 @@ def _bytes(text: str | None) -> int | None:
     return int(size)
 
 
-def _print_plan(missing: "Sequence[Task]", rest: Sequence[Any], json: bool) -> None:
+def _print_plan(tasks: "Sequence[Task]", target: str, run: "Run", json: bool) -> None:
     """Print what a run would do."""
     from seesame.files import readable
+    from seesame.fleet.driver import planned
 
+    missing, rest = planned(tasks, target, run)
     if json:
         for task in missing:
             facts = {"uri": task.uri, "out": task.out, "bytes": task.size, "codec": task.codec}

@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from seesame.context import no_progress
 from seesame.decoders import resolve_device
 from seesame.errors import UserError
@@ -28,7 +26,7 @@ from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.search.within.portable import find_portable, finds_portable
-from seesame.search.within.quality import encode_within, finds_quality
+from seesame.search.within.quality import finds_quality, write_within
 
 Ask = Callable[[int], None]
 """Called with the pixels of a frame before the work on a clip; returns when there is memory."""
@@ -51,7 +49,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a worker works.
+    """The folders and callbacks that a worker has for every clip.
 
     Args:
         scratch: a folder on this machine, empty but for the clip at work.
@@ -74,7 +72,7 @@ def do_task(task: Task, bench: Bench) -> State:
 
     Args:
         task: what to do.
-        bench: where.
+        bench: the worker's folders and callbacks.
 
     Raises:
         MemoryError: there is too little memory.
@@ -111,7 +109,7 @@ def _done(task: Task, bench: Bench, notes: list[str]) -> State:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     if task.known == content:
         return task.state(status=UNCHANGED, content=content)
-    with _no_lasting_times(source):
+    with _refusing_changes(source):
         made = _compressed(task, source, bench, notes)
     missed = made.judged.missed
     if missed and task.on_miss == "fail":
@@ -151,7 +149,7 @@ def _made(task: Task, scratch: Path) -> Path:
 
 
 @contextmanager
-def _no_lasting_times(source: Path) -> Iterator[None]:
+def _refusing_changes(source: Path) -> Iterator[None]:
     """Refuse a clip that is written to while it is worked on: its figures would be of neither."""
     before = os.stat(source)
     yield
@@ -164,13 +162,22 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
     """Compress a clip into scratch space, and judge what was read back."""
     made = _made(task, bench.scratch)
     limits = Limits.from_settings(task.limits)
-    job = Job(Source(source), task.codec, task.settings, out=made, limits=limits, threads=1)
-    job = replace(job, device=resolve_device(task.device), seed=task.seed)
-    work = Workbench.open(job, silent, notes.append)
-    work.cache = False  # a clip is judged once
-    work.stack = _stack(task.stack, work.device)
-    if work.stack.fingerprint != task.fingerprint:
+    device = resolve_device(task.device)
+    stack = _stack(task.stack, device)
+    if stack.fingerprint != task.fingerprint:
         raise UserError(f"the stack {task.stack} has changed since the run began; start it again")
+    job = Job(
+        Source(source),
+        task.codec,
+        task.settings,
+        out=made,
+        limits=limits,
+        device=device,
+        seed=task.seed,
+        threads=1,
+        cache=False,  # a clip is judged once
+    )
+    work = replace(Workbench.open(job, silent, notes.append), stack=stack)
     clip = work.clip
     bench.ask(clip.width * clip.height)
     if made.suffix == SSM:
@@ -185,10 +192,7 @@ def _ssm(bench: Workbench, job: Job, task: Task) -> tuple[Judged, bool]:
     """Write an .ssm file, as ``seesame compress`` does; return whether it holds the source."""
     assert job.out is not None
     if finds_quality(job.codec, job.settings, job.limits):
-        found = encode_within(
-            bench, job.codec, job.settings, job.limits, seed=job.seed, progress=no_progress
-        )
-        found = replace(found, bytes=found.container.write(job.out))
+        found = write_within(bench, job, no_progress)
     else:
         found = bench.encode(job.codec, job.settings, out=job.out, limits=job.limits, seed=job.seed)
     if found.missed and task.on_miss == "keep-source":
@@ -223,9 +227,7 @@ def _figures(made: Compressed) -> dict[str, Any]:
     judged = made.judged
     evaluation = judged.evaluation
     assert evaluation is not None
-    # The pair that weighs most in the score by itself, as the report page orders them.
-    weight = 100 * evaluation.seg.astype(np.float64) + np.sqrt(10 * evaluation.pose)
-    worst = int(weight.argmax())
+    worst = int(evaluation.pair_scores.argmax())
     missed = ", ".join(
         f"{one.name} is {one.value:.6g}, not {one.bound:g} or less" for one in judged.missed
     )

@@ -27,7 +27,7 @@ from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
 
 @dataclass(frozen=True)
 class Run:
-    """How a run works.
+    """The workers, the memory and the part of the clips that a run has.
 
     Args:
         jobs: workers at most.
@@ -63,12 +63,12 @@ class Result:
 
     @property
     def failed(self) -> int:
-        """How many of its clips have failed, now or before."""
+        """The number of its clips that failed, in this run or an earlier one."""
         return sum(state.status == FAILED for state in self.states)
 
     @property
     def missed(self) -> int:
-        """How many of its clips have a file that misses a limit."""
+        """The number of its clips whose file misses a limit."""
         return sum(state.status == MISSED for state in self.states)
 
 

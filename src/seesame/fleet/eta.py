@@ -1,4 +1,4 @@
-"""How long the rest of a run takes, learned from the clips that have ended."""
+"""An estimate of the time that the rest of a run takes, from the clips that have ended."""
 
 import math
 from dataclasses import dataclass, field

@@ -15,7 +15,7 @@ MOST_CELL = 1 << 20
 """Characters of one cell at most; a longer one is no manifest."""
 
 Row = tuple[str, dict[str, Any]]
-"""Where a row stands, as ``fleet.csv, line 3``, and its values by column; empty ones left out."""
+"""The place of a row, as ``fleet.csv, line 3``, and its values by column without empty ones."""
 
 
 def is_manifest(path: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from seesame.codecs.registry import codec_name, get_codec
+from seesame.codecs.registry import PORTABLE, codec_name, get_codec
 from seesame.errors import OutputExistsError, UserError
 from seesame.fleet.sources import Entry
 from seesame.fleet.state import State, StateFolder
@@ -21,13 +21,11 @@ from seesame.video.writing.mux import SUFFIXES as VIDEO_SUFFIXES
 
 SSM = ".ssm"
 ON_MISS = ("keep-best", "keep-source", "fail")
-PORTABLE = "svtav1"
-"""The codec of a plain video file where none is named."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds for every clip whose row says nothing else.
+    """The codec, settings and limits of every clip whose row does not name its own.
 
     Args:
         codec: name of the codec; None for AV1 in a plain video file.
@@ -203,8 +201,8 @@ def _recipe(entry: Entry, target: str, defaults: Defaults, load: Callable[[str],
         if suffix != SSM and suffix not in VIDEO_SUFFIXES:
             raise UserError(f"{suffix or 'no suffix'} is not written; use .mp4, .mkv, .mov or .ssm")
         codec = codec_name(named or PORTABLE)
-        stack = load(options.pop("stack", defaults.stack))
-        name = entry.options.get("stack", defaults.stack)
+        name = options.pop("stack", defaults.stack)
+        stack = load(name)
         on_miss = options.pop("on_miss", defaults.on_miss)
         if on_miss not in ON_MISS:
             raise UserError(f"on_miss is one of {', '.join(ON_MISS)}, not {on_miss!r}")

@@ -1,4 +1,4 @@
-"""What became of each clip, as one small JSON file in the target, and the log of events."""
+"""The state of each clip, one small JSON file in the target, and the log of events."""
 
 import hashlib
 import json

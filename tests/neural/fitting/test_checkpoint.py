@@ -14,7 +14,7 @@ from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.neural.fitting.checkpoint import NAME, Checkpoint
 from seesame.neural.fitting.loop import Training
-from seesame.neural.fitting.robustness import GuardTerm
+from seesame.neural.fitting.loss.robustness import GuardTerm
 from seesame.neural.fitting.schedule import Schedule
 
 IDENTITY = {"clip": "a", "seed": 1}
