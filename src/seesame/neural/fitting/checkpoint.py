@@ -74,7 +74,7 @@ class Checkpoint:
         run.load_state_dict(_give_tensors(plain, "", tensors))
 
     def remove(self) -> None:
-        """Remove the checkpoint, what killed runs left of it, and its folder if that is empty then."""
+        """Remove the checkpoint, what killed runs left of it, and its folder if it is empty."""
         self.path.unlink(missing_ok=True)
         remove_abandoned(self.path)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
