@@ -20,7 +20,9 @@ FLOORS = (
     ("codecs",),
     ("decoders",),
     ("jobs",),
-    ("search", "contest", "fleet", "report"),
+    ("search", "contest", "report"),
+    # A clip of a fleet is done as one of ``compress``: limits choose its quality, by a search.
+    ("fleet",),
     ("api", "cli"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -216,6 +216,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files that killed runs have left of a file, in a folder of its own.
+
+    Nothing else may be writing files of this suffix into the folder.
+    """
+    kind = re.compile(re.escape(_PREFIX) + "[0-9a-f]{12}" + re.escape(path.suffix))
+    for one in path.parent.glob(f"{_PREFIX}*"):
+        if kind.fullmatch(one.name):
+            remove(one)
+
+
 def beside(path: Path, suffix: str) -> Path:
     """Return the path with another suffix; a name that would be too long is shortened.
 

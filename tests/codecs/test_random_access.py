@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from random_files import random_hnerv, random_hybrid
 
 from seesame.bitstream.container import Container
@@ -77,3 +78,12 @@ def test_packets_that_tell_nothing() -> None:
         assert found[0] == Entry(0, 0)
         assert all(0 <= one.packet <= one.frame <= 300 for one in found)
         assert entries(name, packets, 299) == [Entry(0, 0)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_reader_that_stops_leaves_gradients_as_they_were(clip: ArrayClip, name: str) -> None:
+    container = FILES[name][0](clip)
+    decoded = codec_by_id(container.codec_id).decode(container).batches(1)
+    next(decoded)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()

@@ -9,7 +9,7 @@ from seesame.codecs.hnerv.representation import Representation
 from seesame.context import EncodeContext, Progress, no_progress
 from seesame.metric.evaluator import reference_outputs
 from seesame.neural.fitting.loop import Training
-from seesame.neural.fitting.losses import Material
+from seesame.neural.fitting.loss.losses import Material
 from seesame.neural.fitting.schedule import Schedule
 from seesame.neural.fitting.source import SourcePairs
 

@@ -57,7 +57,7 @@ from seesame.cli.options import (
     reserved_log,
     resolve_device,
 )
-from seesame.cli.portable import USUAL, VideoFlags, is_video
+from seesame.cli.portable import VideoFlags, is_video
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ def compress(
 
     seesame compress a.mp4 b.mp4 -o small/ --codec av1 --max-seg 0.01
     """
-    codec = codec or (USUAL if is_video(out) else HNERV)
+    from seesame.codecs.registry import PORTABLE
+
+    codec = codec or (PORTABLE if is_video(out) else HNERV)
     seconds = parse_duration(budget)
     effort = {"preset": preset and preset.value, "budget_s": seconds}
     aim = {"bytes": size_bytes, "pixel_weight": pixel_weight, "resume": resume}

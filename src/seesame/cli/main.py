@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from seesame import __version__
+from seesame.cli.batch import batch
+from seesame.cli.batch_status import batch_status
 from seesame.cli.codecs import codecs
 from seesame.cli.compress import compress
 from seesame.cli.contest.evaluate import evaluate
@@ -71,8 +73,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _COMMANDS = (
-    *(compress, decompress, score, report, search, info, labels),
-    *(demo, fetch, stacks, codecs),
+    *(compress, decompress, score, report, search, batch, batch_status),
+    *(info, labels, demo, fetch, stacks, codecs),
 )
 for _command in _COMMANDS:
     app.command()(_guarded(_command))
@@ -132,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0; 1 for a bug or too little memory; 2 for a user's mistake or a bad input;
+        3 where clips of a batch failed (``seesame.cli.batch``);
         4 where a file misses a limit (``seesame.cli.limits``); 130 after Ctrl-C; 141 when the
         reader of our output went away.
     """

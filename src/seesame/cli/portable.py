@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from seesame.jobs.spec import Job
     from seesame.search.within.portable import FoundPortable
 
-USUAL = "av1"
-"""The codec of a portable file where no flag names one."""
 SUFFIXES = (".mp4", ".mkv", ".mov")
 
 

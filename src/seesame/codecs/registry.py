@@ -26,6 +26,10 @@ ALIASES = {"av1": "svtav1", "hevc": "x265", "h264": "x264"}
 """Names of formats, and the codec that writes each."""
 
 
+PORTABLE = "av1"
+"""The codec of a plain video file where the user names none."""
+
+
 def codec_name(name: str) -> str:
     """Return the codec's own name where a name is that of a format; else the name itself."""
     return ALIASES.get(name, name)

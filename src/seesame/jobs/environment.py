@@ -8,7 +8,7 @@ import torch
 
 import seesame
 
-OUTPUT_VERSION = 2
+OUTPUT_VERSION = 3
 """Raise it with every change that makes a codec write other bytes, or a decoder other pixels, for
 the same settings: then trials that an older seesame kept are made again. It is part of every key in
 the store of trials, beside the package's own version."""

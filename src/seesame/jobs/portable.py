@@ -205,13 +205,18 @@ def place_portable(
 
 def plan_portable(bench: Workbench, codec: str, settings: Mapping[str, Any]) -> Plan:
     """Return how a codec codes the clip into a portable file. Raises UserError where it cannot."""
+    return plan(portable_codec(codec).member, settings, bench.clip, stored(bench.clip))
+
+
+def portable_codec(codec: str) -> AvCodec:
+    """Return a codec of plain video files. Raises UserError where it is none."""
     made = get_codec(codec)
     if not isinstance(made, AvCodec):
         able = [name for name in codec_names() if isinstance(get_codec(name), AvCodec)]
         raise UserError(
             f"codec {codec} makes .ssm files only; a video file is coded by {', '.join(able)}"
         )
-    return plan(made.member, settings, bench.clip, stored(bench.clip))
+    return made
 
 
 def judged_portable(

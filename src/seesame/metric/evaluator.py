@@ -134,6 +134,11 @@ class Evaluation:
         found[0::2], found[1::2] = first, second
         return found
 
+    @property
+    def pair_scores(self) -> NDArray[np.float64]:
+        """What each pair by itself would score, without the rate: ``100 seg + sqrt(10 pose)``."""
+        return 100 * self.seg.astype(np.float64) + np.sqrt(10 * self.pose)
+
     def frame_number(self, judged: int) -> int:
         """Return the number in the clip, from 0, of a judged frame."""
         return 2 * judged + 1 if self.first_seg is None else judged

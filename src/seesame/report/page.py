@@ -176,5 +176,5 @@ def _floats(values: NDArray[np.float32]) -> list[list[float]]:
 
 def worst_pairs(evaluation: Evaluation, count: int = WORST) -> list[int]:
     """Return the pairs with the highest ``100 seg + sqrt(10 pose)`` of their own, worst first."""
-    pairs = 100 * evaluation.seg.astype(np.float64) + np.sqrt(10 * evaluation.pose)
-    return [int(index) for index in np.argsort(-pairs, kind="stable")[:count]]
+    order = np.argsort(-evaluation.pair_scores, kind="stable")
+    return [int(index) for index in order[:count]]

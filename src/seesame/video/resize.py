@@ -161,8 +161,9 @@ def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") ->
     source = picture[0].contiguous().numpy()
     compiled = loops()
     if compiled is None:
-        wide = _summed(source, columns, -1)
-        return to_uint8(torch.from_numpy(_summed(wide, rows, -2))[None])
+        planes = _summed(_summed(source, columns, -1), rows, -2).clip(0.0, 255.0)
+        plain: Frames = np.rint(planes).astype(np.uint8).transpose(1, 2, 0)[None]
+        return plain
     out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
     compiled.resize(source, *rows, *columns, out.reshape(size[0], -1))
     return out
@@ -171,9 +172,10 @@ def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") ->
 def _summed(x: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
     """Return an axis of ``(3, h, w)`` resized, tap after tap."""
     first, shares = taps
-    found = None
+    found: NDArray[np.float32] | None = None
     for tap, share in enumerate(shares):
-        part = (share[:, None] if axis == -2 else share) * x.take(first + tap, axis=axis)
+        factor = share[:, None] if axis == -2 else share
+        part: NDArray[np.float32] = factor * x.take(first + tap, axis=axis)
         found = part if found is None else found + part
     assert found is not None
     return found

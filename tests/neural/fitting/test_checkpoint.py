@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from seesame.errors import UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.neural.fitting.checkpoint import NAME, Checkpoint
 from seesame.neural.fitting.loop import Training
-from seesame.neural.fitting.robustness import GuardTerm
+from seesame.neural.fitting.loss.robustness import GuardTerm
 from seesame.neural.fitting.schedule import Schedule
 
 IDENTITY = {"clip": "a", "seed": 1}
@@ -142,3 +144,19 @@ def test_removing_keeps_what_others_put_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     checkpoint.remove()
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_removing_removes_what_a_killed_run_left(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    checkpoint = Checkpoint(folder, IDENTITY)
+    checkpoint.save(small_training())
+    script = (
+        "import os, pathlib, sys; from seesame.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1]), overwrite=True) as half: "
+        "half.write_bytes(b'half'); os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(checkpoint.path)])
+    assert done.returncode == 9
+    assert len(list(folder.iterdir())) == 2
+    checkpoint.remove()
+    assert not folder.exists()

@@ -69,15 +69,19 @@ class AvClip:
             if plain:
                 yield decoded_bytes(picture, *size)[None]
                 continue
-            with torch.no_grad():
-                coded = decoded_rgb(picture, *self.size, head.depth)
-                if not amount:
-                    yield resized(coded, size, head.up)
-                    continue
-                from seesame.codecs.av import filters
+            yield self._enlarged(picture, amount)
 
-                shown = filters.sharpen(resize(coded, size, head.up), amount, head.sharpen_size)
-            yield to_uint8(shown)
+    @torch.no_grad()  # over no yield: a generator left unfinished would leave it switched on
+    def _enlarged(self, picture: VideoFrame, amount: float) -> Frames:
+        """Return a picture at the source's size, sharpened by an amount."""
+        head, size = self._head, (self.height, self.width)
+        coded = decoded_rgb(picture, *self.size, head.depth)
+        if not amount:
+            return resized(coded, size, head.up)
+        from seesame.codecs.av import filters
+
+        shown = filters.sharpen(resize(coded, size, head.up), amount, head.sharpen_size)
+        return to_uint8(shown)
 
     def coded(self, start: int = 0) -> Iterator[Tensor]:
         """Yield the pictures at the coded size, float ``(1, 3, h, w)`` in 0..255, in order.

@@ -24,7 +24,7 @@ from seesame.neural.corrections.sidecar import (
     POSITIONS,
     SHIFT_STEP,
 )
-from seesame.neural.fitting.objective import margins
+from seesame.neural.fitting.loss.objective import margins
 from seesame.neural.weights.quantiser import straight_through
 from seesame.perception.stack import Stack
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.files import replacing
+from seesame.files import remove_abandoned, replacing
 
 NAME = "checkpoint.safetensors"
 
@@ -74,8 +74,9 @@ class Checkpoint:
         run.load_state_dict(_give_tensors(plain, "", tensors))
 
     def remove(self) -> None:
-        """Remove the checkpoint, and its folder when that leaves it empty."""
+        """Remove the checkpoint, what killed runs left of it, and its folder if it is empty."""
         self.path.unlink(missing_ok=True)
+        remove_abandoned(self.path)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
 

@@ -18,7 +18,7 @@ from seesame.neural.fitting.checkpoint import Checkpoint
 from seesame.neural.fitting.divergence import Divergence
 from seesame.neural.fitting.limits.limited import LimitTerm
 from seesame.neural.fitting.limits.rate import RateControl
-from seesame.neural.fitting.losses import Loss, LossOf, LossWeights, Material, Term
+from seesame.neural.fitting.loss.losses import Loss, LossOf, LossWeights, Material, Term
 from seesame.neural.fitting.optimiser import Optimiser
 from seesame.neural.fitting.replay import Replay
 from seesame.neural.fitting.schedule import Schedule

@@ -15,7 +15,7 @@ from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import reference_outputs
 from seesame.metric.limits import Limits
 from seesame.neural.fitting.checkpoint import NAME
-from seesame.neural.fitting.losses import Material
+from seesame.neural.fitting.loss.losses import Material
 from seesame.neural.fitting.settings import TrainSettings
 from seesame.neural.fitting.source import SourcePairs
 from seesame.neural.fitting.trained_file import TrainedFile

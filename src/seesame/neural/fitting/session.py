@@ -25,7 +25,8 @@ from seesame.neural.fitting.checkpoint import Checkpoint
 from seesame.neural.fitting.limits.advice import advice
 from seesame.neural.fitting.limits.limited import LimitTerm
 from seesame.neural.fitting.loop import Candidate, Clock, Training
-from seesame.neural.fitting.losses import Material, Term
+from seesame.neural.fitting.loss.losses import Material, Term
+from seesame.neural.fitting.loss.robustness import guard_terms
 from seesame.neural.fitting.prepare import (
     bound_limits,
     interruptible,
@@ -34,7 +35,6 @@ from seesame.neural.fitting.prepare import (
     say_what_resumes,
     trainable,
 )
-from seesame.neural.fitting.robustness import guard_terms
 from seesame.neural.fitting.trained_file import TrainedFile
 from seesame.neural.weights.network import QuantisedNetwork
 from seesame.runlog import RunLog, logged

@@ -10,7 +10,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.context import EncodeContext
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.neural.corrections.search import CorrectionSearch
-from seesame.neural.fitting.losses import Term
+from seesame.neural.fitting.loss.losses import Term
 from seesame.neural.fitting.schedule import Schedule
 from seesame.neural.fitting.settings import TrainSettings
 from seesame.neural.render.geometry import render_size

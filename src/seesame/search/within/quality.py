@@ -121,9 +121,19 @@ def compress_within(job: Job, stages: Stages = silent, note: Note = no_note) -> 
     bench = Workbench.open(job, stages, note)
     bench.reference()
     with stages(f"compress {job.codec}") as bar:
-        best = encode_within(
-            bench, job.codec, job.settings, job.limits, seed=job.seed, progress=bar
-        )
+        return write_within(bench, job, bar)
+
+
+def write_within(bench: Workbench, job: Job, progress: Progress) -> Outcome:
+    """Write the file of a job, as :func:`encode_within` finds it, to the job's output, if any.
+
+    Raises:
+        UserError: as :func:`encode_within`, or the output cannot be written.
+        DamagedError: the clip is damaged.
+    """
+    best = encode_within(
+        bench, job.codec, job.settings, job.limits, seed=job.seed, progress=progress
+    )
     size = best.bytes
     if job.out is not None:
         size = best.container.write(job.out, job.overwrite)

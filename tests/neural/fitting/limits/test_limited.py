@@ -10,8 +10,8 @@ from torch import Tensor
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
 from seesame.metric.limits import Limits
 from seesame.neural.fitting.limits.limited import TUNING, LimitTerm
-from seesame.neural.fitting.losses import LossWeights, Observed
-from seesame.neural.fitting.objective import seg_term
+from seesame.neural.fitting.loss.losses import LossWeights, Observed
+from seesame.neural.fitting.loss.objective import seg_term
 
 CPU = torch.device("cpu")
 WEIGHTS = LossWeights({"smooth": 100.0, "entropy": 3.0, "margin": 2.0}, 0.2, 1.0, low=False)

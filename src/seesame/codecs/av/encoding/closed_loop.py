@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seesame.codecs.av import filters
 from seesame.errors import DamagedError, MissingStackError
-from seesame.neural.fitting.objective import margins
+from seesame.neural.fitting.loss.objective import margins
 from seesame.perception.stack import Stack
 from seesame.video.clip import Frames
 from seesame.video.resize import to_float

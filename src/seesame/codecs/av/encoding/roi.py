@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seesame.context import EncodeContext
 from seesame.errors import MissingStackError, UserError
-from seesame.neural.fitting.objective import margins
+from seesame.neural.fitting.loss.objective import margins
 from seesame.perception.stack import Stack
 from seesame.video.resize import resize
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.metric.limits import LEAST, Limits
-from seesame.neural.fitting.losses import TUNING as LOSSES
-from seesame.neural.fitting.losses import LossWeights, Observed, Term, near
-from seesame.neural.fitting.objective import seen_bytes, seg_term
+from seesame.neural.fitting.loss.losses import TUNING as LOSSES
+from seesame.neural.fitting.loss.losses import LossWeights, Observed, Term, near
+from seesame.neural.fitting.loss.objective import seen_bytes, seg_term
 from seesame.perception.stack import Stack
 
 
@@ -83,7 +83,7 @@ class LimitTerm(Term):
         return extra
 
     def __call__(self, observed: Observed, weights: LossWeights) -> Tensor | None:
-        """See :class:`~seesame.neural.fitting.losses.Term`."""
+        """See :class:`~seesame.neural.fitting.loss.losses.Term`."""
         terms: list[Tensor] = []
         judged: list[tuple[Tensor, Tensor]] = []
         loss = partial(seg_term, weights=weights.terms, temperature=weights.temperature)
@@ -167,11 +167,11 @@ class LimitTerm(Term):
         return torch.stack(found).amax()
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~seesame.neural.fitting.losses.Term`."""
+        """See :class:`~seesame.neural.fitting.loss.losses.Term`."""
         values = self._wrong, self._lost, self._pixels, self._seen
         return dict(zip(("wrong", "lost", "pixels", "seen"), values, strict=True))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See :class:`~seesame.neural.fitting.losses.Term`."""
+        """See :class:`~seesame.neural.fitting.loss.losses.Term`."""
         for name, value in state.items():
             getattr(self, f"_{name}").copy_(value)

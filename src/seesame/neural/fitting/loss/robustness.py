@@ -14,8 +14,8 @@ from torch import Tensor
 from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
-from seesame.neural.fitting.losses import LossWeights, Observed, Term
-from seesame.neural.fitting.objective import RunningRoot, seg_term
+from seesame.neural.fitting.loss.losses import LossWeights, Observed, Term
+from seesame.neural.fitting.loss.objective import RunningRoot, seg_term
 from seesame.neural.render.geometry import enlarge
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -43,7 +43,7 @@ class GuardTerm(Term):
         self._root = RunningRoot()
 
     def __call__(self, observed: Observed, weights: LossWeights) -> Tensor | None:
-        """See :class:`~seesame.neural.fitting.losses.Term`."""
+        """See :class:`~seesame.neural.fitting.loss.losses.Term`."""
         if not len(observed.seen):
             return None
         stack, pair = self._stack, int(observed.pairs[0])

@@ -7,7 +7,13 @@ from torch import Tensor
 
 from seesame.codecs.hnerv.architecture import Architecture
 from seesame.codecs.hnerv.representation import Representation
-from seesame.neural.fitting.objective import RunningRoot, margins, pixel_term, seen_bytes, seg_term
+from seesame.neural.fitting.loss.objective import (
+    RunningRoot,
+    margins,
+    pixel_term,
+    seen_bytes,
+    seg_term,
+)
 
 ALL = {"entropy": 20.0, "margin": 10.0, "smooth": 100.0}
 

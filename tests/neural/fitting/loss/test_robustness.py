@@ -10,8 +10,8 @@ from seesame.codecs.registry import get_codec
 from seesame.context import EncodeContext
 from seesame.errors import UserError
 from seesame.metric.evaluator import evaluate, reference_outputs
-from seesame.neural.fitting.losses import LossWeights, Observed
-from seesame.neural.fitting.robustness import GuardTerm, guard_terms
+from seesame.neural.fitting.loss.losses import LossWeights, Observed
+from seesame.neural.fitting.loss.robustness import GuardTerm, guard_terms
 
 WEIGHTS = LossWeights({"smooth": 100.0}, temperature=0.1, coding=1.0, low=False)
 

@@ -3,7 +3,7 @@ import torch
 from fake_stack import FakeStack
 from small_training import small_material, small_network
 
-from seesame.neural.fitting.losses import LossOf, LossWeights, Material
+from seesame.neural.fitting.loss.losses import LossOf, LossWeights, Material
 from seesame.neural.fitting.schedule import Schedule
 
 CPU = torch.device("cpu")

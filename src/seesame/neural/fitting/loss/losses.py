@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seesame.metric.evaluator import ReferenceOutputs
-from seesame.neural.fitting.objective import (
+from seesame.neural.fitting.loss.objective import (
     RunningRoot,
     Weight,
     is_on,

@@ -1,0 +1,259 @@
+"""The driver of a run: it keeps the target's lock and states, and gives clips to the workers."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seesame.context import Note, Progress, no_note, no_progress
+from seesame.errors import UserError
+from seesame.fleet.catalogue import write_catalogue
+from seesame.fleet.eta import Pace
+from seesame.fleet.lock import WHOLE, Shard, shard_name, target_lock
+from seesame.fleet.plan import Task, in_shard, to_do
+from seesame.fleet.pool import Ended, LocalPool
+from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
+from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
+
+
+@dataclass(frozen=True)
+class Run:
+    """The workers, the memory and the part of the clips that a run has.
+
+    Args:
+        jobs: workers at most.
+        memory: bytes that they may take together; None for a share of what is free.
+        scratch: folder for temporary files; None for one in the target or, where that is an object
+            store, in the system's own.
+        shard: the part of the clips that this run has.
+        retry_failed: do those again that failed.
+        overwrite: replace outputs that no earlier run has made.
+    """
+
+    jobs: int = 1
+    memory: int | None = None
+    scratch: Path | None = None
+    shard: Shard = WHOLE
+    retry_failed: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a run.
+
+    Args:
+        states: of this run's clips, those of earlier runs included.
+        done: how many clips this run worked on.
+        left: how many of its clips were done before.
+    """
+
+    states: tuple[State, ...]
+    done: int
+    left: int
+
+    @property
+    def failed(self) -> int:
+        """The number of its clips that failed, in this run or an earlier one."""
+        return sum(state.status == FAILED for state in self.states)
+
+    @property
+    def missed(self) -> int:
+        """The number of its clips whose file misses a limit."""
+        return sum(state.status == MISSED for state in self.states)
+
+
+def planned(tasks: Sequence[Task], target: str, run: Run) -> tuple[list[Task], list[State]]:
+    """Return what a run would do, longest first, and the states of what it would not.
+
+    Raises:
+        OutputExistsError: an output that no earlier run has made is there already.
+    """
+    mine = [task for task in tasks if in_shard(task.out, run.shard)]
+    return to_do(mine, StateFolder(target), run.retry_failed, run.overwrite)
+
+
+def run_batch(
+    tasks: Sequence[Task],
+    target: str,
+    run: Run,
+    progress: Progress = no_progress,
+    note: Note = no_note,
+) -> Result:
+    """Do what is missing of a fleet, and write its catalogue.
+
+    Killed at any moment, it leaves whole outputs, and states that the next run goes on from. After
+    Ctrl-C no process, no temporary file and no lock remains.
+
+    Args:
+        tasks: of the whole fleet, as :func:`~seesame.fleet.plan.make_tasks` makes them.
+        target: the folder or URI of the outputs.
+        run: how to work.
+        progress: called with the share done and a short text.
+        note: called with a line for each clip that fails.
+
+    Raises:
+        TargetBusyError: another run has the same clips.
+        OutputExistsError: an output that no earlier run has made is there already.
+        UserError: the target or the scratch folder cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM.
+    """
+    with _terminable(), target_lock(target, run.shard):
+        missing, rest = planned(tasks, target, run)
+        states = StateFolder(target)
+        events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
+        events.add("start", clips=len(missing), done_before=len(rest), shard=shard_name(run.shard))
+        driver = _Driver(states, events, progress, note, missing)
+        ended = "interrupted"
+        try:
+            with _scratch(target, run) as (scratch, incoming):
+                pool = LocalPool(run.jobs, scratch, incoming, run.memory, events.add)
+                found = driver.drive(pool)
+                ended = "end"
+        finally:
+            write_catalogue(target, states)
+            events.add(ended, **driver.counts())
+            events.close()
+    return Result((*rest, *found), len(found), len(rest))
+
+
+class _Driver:
+    """Gives tasks to a pool, and keeps what becomes of them."""
+
+    def __init__(
+        self,
+        states: StateFolder,
+        events: Events,
+        progress: Progress,
+        note: Note,
+        tasks: list[Task],
+    ) -> None:
+        self.states, self.events, self.tasks = states, events, tasks
+        self.progress, self.note = progress, note
+        self.found: list[State] = []
+
+    def drive(self, pool: LocalPool) -> list[State]:
+        """Do all tasks; return their states in the order in which they ended."""
+        pace = Pace(min(pool.size, max(1, len(self.tasks))))
+        left = {task.out: task.size for task in self.tasks}
+        whole = sum(left.values()) or 1
+        self.progress(0.0, f"{len(left)} clips")
+        with contextlib.closing(pool.run(self.tasks, self._begun)) as ends:
+            for ended in ends:
+                state = self._keep(ended)
+                left.pop(state.out)
+                if state.status != FAILED:
+                    pace.add(ended.task.size, state.seconds)
+                text = self._text(pace.left(list(left.values())))
+                self.progress(1 - sum(left.values()) / whole, text)
+        return self.found
+
+    def counts(self) -> dict[str, int]:
+        """Return how many clips have ended, by status."""
+        return dict(Counter(state.status for state in self.found))
+
+    def _begun(self, task: Task) -> None:
+        # An output without a state would be the user's own, so the state comes first.
+        earlier = self.states.get(task.out)
+        if not task.known or earlier is None:
+            self.states.put(task.state(status=WORKING, attempts=task.earlier + 1))
+        self.events.add("begin", out=task.out, uri=task.uri, why=task.why)
+
+    def _keep(self, ended: Ended) -> State:
+        task, state = ended.task, ended.state
+        if state.status == UNCHANGED:
+            earlier = self.states.get(task.out)
+            stamp = task.found.stamp if task.found else ""
+            if earlier is None or not earlier.finished:
+                raise RuntimeError(f"{task.out}: its state has gone while the run was at work")
+            state = replace(earlier, uri=task.uri, stamp=stamp, group=task.group)
+        elif state.status == FAILED and self._there(task):
+            error = f"{state.error}; the file of an earlier run is still there"
+            state = replace(state, error=error)
+        self.states.put(state)
+        facts: dict[str, Any] = {"out": state.out, "status": ended.state.status}
+        facts |= {"bytes": state.bytes, "seconds": ended.state.seconds}
+        if state.error:
+            facts["error"] = state.error
+            name = "" if state.uri in state.error else f"{state.uri}: "
+            self.note(f"failed: {name}{state.error}")
+        self.events.add("clip", **facts)
+        self.found.append(state)
+        return state
+
+    def _there(self, task: Task) -> bool:
+        return storage(task.target).stat(joined(task.target, task.out)) is not None
+
+    def _text(self, left: tuple[float, float] | None) -> str:
+        failed = sum(state.status == FAILED for state in self.found)
+        text = f"{len(self.found)} of {len(self.tasks)} clips"
+        if failed:
+            text += f", {failed} failed"
+        if left is not None and len(self.found) < len(self.tasks):
+            text += f", {span(left[0])} to {span(left[1])} to go"
+        return text
+
+
+def span(seconds: float) -> str:
+    """Return a time in words: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextlib.contextmanager
+def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
+    """Yield a folder for temporary files, and the target's for outputs that are not in place.
+
+    Their names follow the target and the shard, so that a run finds and removes what one that was
+    killed has left. The lock keeps others out of them.
+    """
+    name = shard_name(run.shard)
+    incoming = joined(joined(target, HIDDEN), f"incoming-{name}")
+    if run.scratch is None and not is_remote(target):
+        folder = Path(target, HIDDEN, f"scratch-{name}")
+    else:
+        top = Path(tempfile.gettempdir()) if run.scratch is None else run.scratch
+        whole = target if is_remote(target) else os.path.realpath(target)
+        digest = hashlib.sha256(os.fsencode(f"{whole}\0{name}")).hexdigest()[:16]
+        folder = top / f"seesame-batch-{digest}"
+
+    def clear() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        storage(target).clear(incoming)
+
+    clear()
+    try:
+        folder.mkdir(mode=0o700, parents=run.scratch is not None)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    try:
+        yield folder, incoming
+    finally:
+        clear()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM, and the end of the terminal, as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+            before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,215 @@
+"""The state of each clip, one small JSON file in the target, and the log of events."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from seesame.fleet.storage import HIDDEN, joined, storage
+
+FORMAT = 1
+"""Of the state files; raised with a change that an older seesame could not read."""
+DONE, MISSED, FAILED, WORKING = "done", "missed", "failed", "working"
+UNCHANGED = "unchanged"
+"""What a worker says of a clip whose content is that of the finished file; never kept."""
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class State:
+    """One clip of a fleet: what was asked for, and what became of it.
+
+    Args:
+        uri: the clip.
+        out: the output's name below the target.
+        status: ``done``; ``missed`` for a file that is kept although it misses a limit;
+            ``failed``; ``working`` for one that was begun and not ended.
+        recipe: digest of everything but the clip that decides the file.
+        content: SHA-256 of the clip.
+        stamp: the clip's time of change or mark, when it was read.
+        source_bytes: of the clip.
+        bytes: of the output; 0 where there is none.
+        codec: that was asked for.
+        settings: that were asked for.
+        limits: that were asked for.
+        used: the settings that the file has, found ones included.
+        stack: name of the perception networks.
+        fingerprint: of the stack.
+        on_miss: what was to be done with a file that misses a limit.
+        seed: of every random step.
+        group: the user's name for clips of one kind.
+        width: of the clip, in pixels.
+        height: the same.
+        frames: of the clip.
+        fps: of the clip.
+        seg: mean seg distortion of second frames, as the score has it.
+        pose: mean pose distortion.
+        score: of the file.
+        frames_seg: mean seg distortion by the rule of limits.
+        worst_pair: number of the pair with the highest share in the score, from 0.
+        worst_pair_seg: its seg distortion.
+        worst_pair_pose: its pose distortion.
+        missed: the limits that the file misses, in words.
+        kept_source: the output is the source itself.
+        seconds: of the whole work on the clip.
+        encode_s: of encoding and writing.
+        judge_s: of judging.
+        attempts: that were made, those of killed runs included.
+        machine: that did it.
+        time: when the state was written, in UTC.
+        error: why it failed, in one line.
+        notes: what the user should know, one line each.
+    """
+
+    uri: str
+    out: str
+    status: str
+    recipe: str
+    content: str = ""
+    stamp: str = ""
+    source_bytes: int = 0
+    bytes: int = 0
+    codec: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    used: Mapping[str, Any] = field(default_factory=dict)
+    stack: str = ""
+    fingerprint: str = ""
+    on_miss: str = ""
+    seed: int = 0
+    group: str = ""
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    seg: float | None = None
+    pose: float | None = None
+    score: float | None = None
+    frames_seg: float | None = None
+    worst_pair: int | None = None
+    worst_pair_seg: float | None = None
+    worst_pair_pose: float | None = None
+    missed: str = ""
+    kept_source: bool = False
+    seconds: float = 0.0
+    encode_s: float = 0.0
+    judge_s: float = 0.0
+    attempts: int = 0
+    machine: str = ""
+    time: str = ""
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """True where there is an output."""
+        return self.status in (DONE, MISSED)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the state as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: Any) -> Self | None:
+        """Return the state that :meth:`plain` wrote; None for anything else."""
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            return None
+        known = {one.name for one in fields(cls)}
+        kept = {name: value for name, value in values.items() if name in known}
+        if not all(isinstance(kept.get(name), str) for name in ("uri", "out", "status", "recipe")):
+            return None
+        return cls(**kept | {"notes": tuple(kept.get("notes") or ())})
+
+
+class StateFolder:
+    """The states of a target's clips.
+
+    Args:
+        target: the folder or URI of the outputs.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.folder = joined(joined(target, HIDDEN), "clips")
+        self._storage = storage(target)
+
+    def get(self, out: str) -> State | None:
+        """Return the state of an output; None where no run has begun it.
+
+        One that cannot be read, as after a power cut, is that of a clip that was not ended.
+        """
+        path = self._path(out)
+        if self._storage.stat(path) is None:
+            return None
+        return self._read(path) or State("", out, WORKING, "")
+
+    def put(self, state: State) -> None:
+        """Keep a state in the place of an earlier one, whole or not at all."""
+        text = json.dumps({"format": FORMAT, **state.plain()}, default=str)
+        self._storage.write(self._path(state.out), text.encode())
+
+    def all(self) -> Iterator[State]:
+        """Yield every state, in the order of the outputs' digests."""
+        for name in self._storage.names(self.folder):
+            if name.endswith(".json") and not name.startswith("."):
+                state = self._read(joined(self.folder, name))
+                if state is not None:
+                    yield state
+
+    def _path(self, out: str) -> str:
+        return joined(self.folder, hashlib.sha256(os.fsencode(out)).hexdigest()[:32] + ".json")
+
+    def _read(self, path: str) -> State | None:
+        data = self._storage.read(path)
+        if data is None:
+            return None
+        try:
+            return State.from_plain(json.loads(data))
+        except (ValueError, TypeError, RecursionError):  # damaged: as if it were not there
+            return None
+
+
+class Events:
+    """The log of what happened, one JSON object a line; lines are only ever added.
+
+    An object store can add nothing to a file, so that each run has a file of its own there.
+
+    Args:
+        target: the folder or URI of the outputs.
+        run: the name of this run.
+        local: False where the target is an object store.
+    """
+
+    def __init__(self, target: str, run: str, local: bool) -> None:
+        self.run, self.local = run, local
+        name = EVENTS if local else f"{EVENTS.removesuffix('.jsonl')}-{run}.jsonl"
+        self.path = joined(target, name)
+        self._lines: list[str] = []
+
+    def add(self, event: str, **values: Any) -> None:
+        """Add a line."""
+        plain = {"time": now(), "run": self.run, "event": event, **values}
+        line = json.dumps(plain, default=str) + "\n"
+        if not self.local:
+            self._lines.append(line)
+            return
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            end = os.lseek(handle, 0, os.SEEK_END)
+            torn = end and os.pread(handle, 1, end - 1) != b"\n"  # by a machine that went down
+            os.write(handle, ("\n" * bool(torn) + line).encode())
+        finally:
+            os.close(handle)
+
+    def close(self) -> None:
+        """Write the lines to an object store; those of a local file are written already."""
+        if self._lines:
+            storage(self.path).write(self.path, "".join(self._lines).encode())
+
+
+def now() -> str:
+    """Return the time in UTC, as ISO 8601 has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,60 @@
+"""The state of clips and the log of events, on disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seesame.fleet.state import DONE, WORKING, Events, State, StateFolder
+
+STATE = State("in/a.mp4", "x/a.ssm", DONE, "r", bytes=5, settings={"crf": 3}, notes=("one",))
+
+
+def test_a_state_comes_back(tmp_path: Path) -> None:
+    folder = StateFolder(str(tmp_path))
+    assert folder.get("x/a.ssm") is None
+    assert list(folder.all()) == []
+    odd = State("in/\udcff.mp4", "\udcff.ssm", DONE, "r")  # a name that is not UTF-8
+    for state in (STATE, odd):
+        folder.put(state)
+        assert folder.get(state.out) == state
+    assert sorted(s.uri for s in folder.all()) == ["in/a.mp4", "in/\udcff.mp4"]
+    assert len(list((tmp_path / ".seesame" / "clips").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"5", b"\xff", b'{"format": 99}', b'{"format": 1, "uri": 5}']
+)
+def test_a_damaged_state_is_that_of_a_clip_not_ended(tmp_path: Path, data: bytes) -> None:
+    folder = StateFolder(str(tmp_path))
+    folder.put(STATE)
+    (path,) = (tmp_path / ".seesame" / "clips").iterdir()
+    path.write_bytes(data)
+    found = folder.get(STATE.out)
+    assert found is not None
+    assert (found.status, found.out) == (WORKING, STATE.out)
+    assert list(folder.all()) == []
+
+
+def test_a_newer_field_is_no_obstacle(tmp_path: Path) -> None:
+    folder = StateFolder(str(tmp_path))
+    folder.put(STATE)
+    (path,) = (tmp_path / ".seesame" / "clips").iterdir()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}))
+    assert folder.get(STATE.out) == STATE
+
+
+def test_events_are_added_behind_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    Events(str(tmp_path), "one", True).add("start", clips=3)
+    path.write_bytes(path.read_bytes() + b'{"event": "cl')
+    second = Events(str(tmp_path), "two", True)
+    second.add("start")
+    second.add("end")
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in (lines[0], *lines[2:])] == [
+        "start",
+        "start",
+        "end",
+    ]
+    assert lines[1] == '{"event": "cl'
