@@ -1,12 +1,12 @@
 """The semantic codec against hnerv, with renderers that never saw the clip.
 
-    python bench/semantic.py --renderers FOLDER [--clips highway.mp4 ...] [--hnerv] [--go-on]
+    python bench/semantic.py [--renderers FOLDER] [--hnerv] [--clips highway.mp4 ...] [--go-on]
     python bench/semantic.py --table
 
 FOLDER holds the files that ``bench/renderers.py`` makes: a clip is reported with the one whose
 training left it out. Each encode begins with nothing known: its time has the reference pass in it.
-``--hnerv`` makes the file of ``hnerv`` with its preset ``fast`` for the same clip as well. Rows are
-appended to ``bench/results/semantic.jsonl``.
+``--hnerv`` makes the files of ``hnerv`` with its preset ``fast`` as well, or alone without
+``--renderers``. Rows are appended to ``bench/results/semantic.jsonl``.
 """
 
 import time
@@ -87,12 +87,12 @@ def main() -> None:
     if args.table:
         print(table(results.rows()))
         return
-    if args.renderers is None:
-        parser.error("--renderers is missing")
+    if args.renderers is None and not args.hnerv:
+        parser.error("--renderers or --hnerv is missing")
     tasks = []
     for clip in args.clips:
         common = {"clip": clip, "stack": args.stack, "seed": args.seed}
-        for simplify in args.simplify:
+        for simplify in args.simplify if args.renderers else []:
             what = "semantic" if simplify == 10 else f"semantic, simplify {simplify}"
             more = {"settings": {"simplify": simplify}}
             more["renderer"] = str(renderer_for(clip, args.renderers))
