@@ -11,7 +11,7 @@ from torch import Tensor
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.semantic.codes import decode_codes
 from seesame.codecs.semantic.draw import Drawing
-from seesame.codecs.semantic.masks import MaskDecoder, Prior
+from seesame.codecs.semantic.masks import MaskDecoder, Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
 from seesame.errors import DamagedError
@@ -35,7 +35,7 @@ class Masks:
     """
 
     def __init__(
-        self, container: Container, head: Head, prior: Prior | None, name: str = "the file"
+        self, container: Container, head: Head, prior: Primer | None, name: str = "the file"
     ) -> None:
         self._size, self.count = head.size, head.num_masks(container)
         data, shape = section(container, Section.MASKS, name), (self.count, *head.size)
@@ -68,7 +68,7 @@ def renderer_of(head: Head, name: str = "the file") -> SharedRenderer:
         DamagedError: the file does not fit it.
     """
     shared = find_renderer(head.renderer.hex())
-    code = 0 if shared.carrier is None else shared.carrier.design.codes
+    code = 0 if shared.carrier is None else shared.carrier.design.code
     if (head.size, head.classes) != (shared.size, len(shared.classes)) or head.code != code:
         raise DamagedError(f"{name} is damaged: it does not fit the renderer that it names")
     return shared
@@ -103,7 +103,7 @@ class SemanticClip(RenderedClip):
         render = min(container.height, head.size[0]), min(container.width, head.size[1])
         self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
         self._head = head
-        self._masks = Masks(container, head, (shared.prior or None))
+        self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
         # An odd last frame has no code: whatever stands before it is drawn.
         missing = num_pairs(container) - len(codes)

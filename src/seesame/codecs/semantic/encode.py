@@ -70,7 +70,7 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     simpler = masks
     if chosen.simplify:
         value = chosen.price * byte_value(masks, clip)
-        simpler = cheaper_masks(masks, len(shared.classes), value, prior=(shared.prior or None))
+        simpler = cheaper_masks(masks, len(shared.classes), value, prior=shared.prior)
     context.progress(TUNING.edited, "drawing")
     drawing = Drawing(
         shared.renderer, shared.carrier, shared.size, render_size(clip, stack), context.device
@@ -89,7 +89,7 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     sections = {
         Section.CONFIG: pack_config(chosen.stored()),
         Section.MODEL: head.pack(),
-        Section.MASKS: encode_masks(simpler, len(shared.classes), (shared.prior or None)),
+        Section.MASKS: encode_masks(simpler, len(shared.classes), shared.prior),
     }
     if head.code:
         sections[Section.LATENTS] = encode_codes(symbols)

@@ -52,8 +52,9 @@ class Head:
 
     def pack(self) -> bytes:
         """Return the section."""
-        numbers = (LAYOUT, int(self.every_frame) * _EVERY_FRAME, self.classes, *self.size)
-        numbers += self.code, self.step_bits, self.changed
+        flags = _EVERY_FRAME if self.every_frame else 0
+        what = LAYOUT, flags, self.classes, *self.size
+        numbers = *what, self.code, self.step_bits, self.changed
         return b"".join(map(pack_varint, numbers)) + self.renderer
 
 

@@ -8,6 +8,7 @@ and every size in it is checked before anything is allocated. ``docs/format.md``
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -16,6 +17,7 @@ from torch import nn
 
 from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.prior import Prior
 from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
 from seesame.errors import DamagedError, UserError
 from seesame.files import check_input, replacing
@@ -102,10 +104,14 @@ class SharedRenderer:
         """The network that draws first frames; None where the file holds none."""
         return self.networks.get(Part.CARRIER)
 
-    @property
-    def prior(self) -> bytes:
-        """What is known of masks before the first; empty where the file says nothing."""
-        return self.parts.get(Part.PRIOR, b"")
+    @cached_property
+    def prior(self) -> Prior | None:
+        """What is known of masks before the first, None where the file says nothing.
+
+        Raises DamagedError.
+        """
+        data = self.parts.get(Part.PRIOR)
+        return None if data is None else Prior.from_bytes(data, f"the prior of {self.stack}")
 
     @property
     def size(self) -> tuple[int, int]:
