@@ -38,11 +38,12 @@ class Drawing:
         self.renderer = renderer.to(self.device)
         self.carrier = None if carrier is None else carrier.to(self.device)
         self.size, self.render = size, render
+        self._shown = render[0] / size[0], render[1] / size[1]
 
     def pictures(self, masks: Tensor) -> Tensor:
         """Return whole grey levels 0..255, ``float32 (B, 3, h', w')``, of ``uint8 (B, h, w)``."""
         with torch.inference_mode():
-            return self.rounded(self.renderer(masks.to(self.device)))
+            return self.rounded(self.renderer(masks.to(self.device), self._shown))
 
     def all_pictures(self, masks: Tensor, told: Callable[[float], None]) -> Tensor:
         """Return the pictures of many masks as ``uint8 (N, 3, h', w')`` on the CPU.

@@ -107,7 +107,8 @@ def best_shift(here: int, stride: int, mask: Any, last: Any, offsets: Any, bend:
     if still == 0:
         bend[0] = bend[1] = 0
         return I(0), I(0), I(0)
-    least, way, rows, columns = 4 * still, I(0), I(0), I(0)
+    least: Any = 4 * still
+    way, rows, columns = 0, 0, 0
     for dy in range(-_RADIUS, _RADIUS + 1):
         for dx in range(-_RADIUS, _RADIUS + 1):
             if dy == 0 and dx == 0:
@@ -227,14 +228,14 @@ def look(
     facts[predictor.BORDER], facts[predictor.RUNS] = border, run_x * 16 + run_y
     facts[predictor.EARLIER_RUNS] = ahead + same_run(mask, above, 1, 8)
     facts[predictor.SHIFT] = way
-    facts[predictor.MISFITS] = I(min(misfit, 15)) * 16 + I(min(still, 15))
+    facts[predictor.MISFITS] = I(min(int(misfit), 15)) * 16 + I(min(int(still), 15))
     spots[0] = y * 16 // height
     spots[1] = 16 + x * 16 // width
     spots[2] = 32 + close
     spots[3] = 42 + border
     spots[4] = 50 + history
     spots[5] = 66 + nearby
-    spots[6] = 82 + I(min(still, 15))
+    spots[6] = 82 + I(min(int(still), 15))
     spots[7] = 98 + right[here]
     spots[8] = 114 + down[here]
     spots[9] = run_x

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from seesame.bitstream import mixing
 from seesame.bitstream.mixing_loops import DECODE, ENCODE, LARGEST, ONE, PLACE, PRICE
+from seesame.codecs.semantic.sections import MAX_CLASSES
 
 Masks = NDArray[np.uint8]
-
-MAX_CLASSES = 30
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,11 @@ from seesame.neural.weights.tensors import Specs, TensorSpec, convolution
 BLOCK = 4
 """Side in pixels of the blocks that the trunk sees; sizes are padded to a multiple of it."""
 KERNEL = 3
+PLANES = 4
+"""What the trunk sees beside the mask: each block's row and column, and the two of ``Shown``."""
+Shown = tuple[float, float]
+"""The share of a picture's rows and columns that are shown, 0..1: a clip may have fewer pixels than
+the network reads."""
 GREY, CONTRAST = 127.5, 64.0
 """A picture is ``GREY`` plus ``CONTRAST`` times what the last layer gives."""
 
@@ -73,7 +78,7 @@ class RendererDesign:
 
     def specs(self) -> Specs:
         """Return the tensors of the network, in the order of a file."""
-        quarter = self.code * BLOCK**2 + 2
+        quarter = self.code * BLOCK**2 + PLANES
         found: dict[str, TensorSpec] = {}
         if self.code != self.classes:
             shape = (self.classes, self.code)
@@ -130,7 +135,7 @@ class Renderer(nn.Module):
             self.register_buffer("code", torch.eye(code), persistent=False)
         else:
             self.code = nn.Parameter(torch.randn(design.classes, code))
-        self.stem = nn.Conv2d(code * BLOCK**2 + 2, trunk, 1)
+        self.stem = nn.Conv2d(code * BLOCK**2 + PLANES, trunk, 1)
         self.body = nn.ModuleList(
             nn.Conv2d(trunk, trunk, KERNEL, padding=d, dilation=d) for d in design.dilations
         )
@@ -143,17 +148,22 @@ class Renderer(nn.Module):
         self.register_buffer("place", place, persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, masks: Tensor) -> Tensor:
+    def forward(self, masks: Tensor, shown: Shown = (1.0, 1.0)) -> Tensor:
         """Return pictures ``(B, 3, h, w)`` of masks ``uint8 (B, h, w)``.
 
         Grey levels are about 0..255, neither clamped nor rounded. Masks of another size are first
         resized to that of the pictures, each pixel taking its nearest one's class.
+
+        Args:
+            masks: the masks.
+            shown: what will be left of the pictures' rows and columns.
         """
         height, width = self.design.height, self.design.width
         blocks = self._coded(_padded(masks, height, width))
         folded = F.pixel_unshuffle(blocks, 2)
         place = self.place.expand(len(masks), -1, -1, -1)
-        x = F.gelu(self.stem(_last(torch.cat([folded, place], 1))))
+        planes = [torch.full_like(place[:, :1], 1 - share) for share in shown]
+        x = F.gelu(self.stem(_last(torch.cat([folded, place, *planes], 1))))
         for layer in self.body:
             x = x + F.gelu(layer(x))
         x = F.pixel_shuffle(self.lift(x), 2)

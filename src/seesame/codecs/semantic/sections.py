@@ -10,7 +10,7 @@ from seesame.neural.render.bounds import MAX_SIDE, section
 CODEC_ID = 19
 LAYOUT = 1
 DIGEST_BYTES = 32
-MAX_CLASSES = 64
+MAX_CLASSES = 30
 MAX_CODE = 128
 """The most values of a pair's code."""
 MAX_STEP_BITS = 12

@@ -78,11 +78,12 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return enlarged
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _shrink_matrix(rendered: int, drawn: int) -> Tensor:
     """Return the matrix ``float32 (rendered, drawn)`` that :func:`shrink` multiplies an axis by."""
-    return torch.linalg.pinv(resize_matrix(drawn, rendered, "bilinear").double()).float()
+    whole: Tensor = torch.linalg.pinv(resize_matrix(drawn, rendered, "bilinear").double())
+    return whole.float()
 
 
 def shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:

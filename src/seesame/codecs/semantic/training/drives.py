@@ -16,6 +16,8 @@ from seesame.video.clip import Clip, Frames
 from seesame.video.resize import resize
 
 BATCH_PAIRS = 4
+RUN = 8
+"""Pairs of a long clip that follow one another, where not all are taken."""
 PAIRS_A_SCENE = 8
 """Pairs of a synthetic drive, at random moments of its first half minute."""
 SCENE_FRAMES = 600
@@ -45,7 +47,10 @@ class Seen(NamedTuple):
 def seen_in_clip(
     clip: Clip, stack: Stack, device: str, most: int, told: Told = lambda share: None
 ) -> Seen:
-    """Return what a stack sees in pairs spread evenly over a clip of two frames or more.
+    """Return what a stack sees in a clip of two frames or more.
+
+    Of a long clip it takes runs of pairs, spread evenly: spread, so that masks vary; runs, so that
+    it shows how masks follow one another.
 
     Args:
         clip: a drive.
@@ -70,12 +75,13 @@ def seen_in_clip(
 
 
 def _spread(clip: Clip, every: int) -> Iterator[Frames]:
-    """Yield batches of the pairs 0, ``every``, 2 ``every`` and so on."""
+    """Yield batches of pairs, of one run of them in ``every``."""
     held: list[NDArray[np.uint8]] = []
     number = 0
     for batch in clip.batches(4 * BATCH_PAIRS):
         for frame in batch:
-            if (number // 2) % every == 0 and number // 2 < clip.num_frames // 2:
+            pair = number // 2
+            if pair // RUN % every == 0 and pair < clip.num_frames // 2:
                 held.append(frame.copy())
             number += 1
         while len(held) >= 2 * BATCH_PAIRS:

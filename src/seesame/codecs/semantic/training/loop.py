@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seesame.codecs.semantic.carrier import Carrier
-from seesame.codecs.semantic.networks import Renderer
+from seesame.codecs.semantic.networks import Renderer, Shown
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside
 from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
 from seesame.errors import UserError
 from seesame.neural.fitting.optimiser import Optimiser
+from seesame.neural.render.geometry import shrink
 from seesame.neural.weights.network import QuantisedWeights, QuantisingTuning
 from seesame.neural.weights.quantiser import straight_through
 from seesame.neural.weights.rows import Rows
 from seesame.perception.stack import Stack
+from seesame.video.resize import resize
 
 
 class TrainedWeights(QuantisedWeights):
@@ -120,13 +122,25 @@ class Run:
     def value(self, share: float) -> Tensor:
         """Return the loss of a random batch at a share 0..1 of the training."""
         masks = self._batch()
+        shares = self._shown()
         with self._precision(True):
-            drawn = self._drawn(masks)
+            drawn = self._drawn(masks, shares)
         drawn = drawn.float()
-        shown = drawn.clamp(0, 255)
+        size = drawn.shape[-2:]
+        small = shrink(drawn, (round(shares[0] * size[0]), round(shares[1] * size[1])))
+        shown = small.clamp(0, 255)
         with self._precision(share < TUNING.exact_from):
-            logits = self._stack.segment(straight_through(shown, shown.round()))
-        return loss(logits.float(), masks, share) + TUNING.outside * outside(drawn)
+            seen = resize(straight_through(shown, shown.round()), (size[0], size[1]))
+            logits = self._stack.segment(seen)
+        return loss(logits.float(), masks, share) + TUNING.outside * outside(small)
+
+    def _shown(self) -> Shown:
+        """Return the share of rows and columns that a clip of random size shows, mostly all."""
+        if float(torch.rand((), generator=self._random)) >= TUNING.small:
+            return 1.0, 1.0
+        rows, columns = torch.rand(2, generator=self._random).tolist()
+        least = TUNING.smallest
+        return _in_steps(least + (1 - least) * rows), _in_steps(least + (1 - least) * columns)
 
     def _batch(self) -> Tensor:
         pixels = self._sources[0][0].numel()
@@ -143,7 +157,7 @@ class Run:
     def _one_of(self, masks: Tensor) -> Tensor:
         return masks[int(torch.randint(len(masks), (), generator=self._random))]
 
-    def _drawn(self, *inputs: Tensor | None) -> Tensor:
+    def _drawn(self, *inputs: Tensor | Shown | None) -> Tensor:
         parameters = self.weights.quantised().parameters
         drawn: Tensor = functional_call(self._template, parameters, inputs)
         return drawn
@@ -202,6 +216,11 @@ class Run:
         self._average = [state["average"][name].to(self.device) for name in names]
         self._random.set_state(state["random"])
         self._optimiser.load_state_dict(state["optimiser"])
+
+
+def _in_steps(share: float) -> float:
+    """Return a share in eighths: each size has matrices of its own, which are kept."""
+    return round(8 * share) / 8
 
 
 def _half_is_quick(device: torch.device) -> bool:

@@ -37,6 +37,7 @@ class TrainingTuning:
 
     Args:
         carrier_share: share of the time that a carrier gets, where the stack has a pose network.
+        prior_masks: the most masks from which the prior is learned.
         batch: masks a step, at most.
         pixels: of the masks of a step, at most: larger masks come fewer at once, and oftener.
         rate: the learning rate at its highest, of Adam and NorMuon alike.
@@ -50,12 +51,15 @@ class TrainingTuning:
         quantise_from: share at which the weights begin to be quantised.
         first_step: the quantisers' first step as a share of a row's root mean square; weights
             then take about five bits.
+        small: share of the steps that show clips of fewer pixels than the network reads.
+        smallest: the least share of the rows, and of the columns, that these have.
         outside: weight of grey levels beyond 0..255, which would be cut off.
         temperature: of the smooth count at its start and at the end of the training, in logits.
         save_every: seconds between checkpoints.
     """
 
     carrier_share: float = 0.4
+    prior_masks: int = 800
     batch: int = 4
     pixels: int = 200_000
     rate: float = 3e-3
@@ -68,6 +72,8 @@ class TrainingTuning:
     exact_from: float = 0.7
     quantise_from: float = 0.7
     first_step: float = 0.15
+    small: float = 0.25
+    smallest: float = 0.4
     outside: float = 0.02
     temperature: tuple[float, float] = (0.45, 0.1)
     save_every: float = 60.0

@@ -1,4 +1,4 @@
-"""Training a shared renderer in stages: the network that draws masks, then the carrier."""
+"""Training a shared renderer in stages: what draws masks, the carrier, the prior of masks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +9,9 @@ import torch
 
 from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.prior import learn_prior
 from seesame.codecs.semantic.renderer_file import Part
+from seesame.codecs.semantic.sections import MAX_CLASSES
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.codecs.semantic.training.carrier import CarrierRun, design_for
 from seesame.codecs.semantic.training.drives import Seen
@@ -52,7 +54,10 @@ class Training:
 
 
 def train_shared(training: Training) -> SharedRenderer:
-    """Train a renderer for a stack and, where the stack has a pose network, a carrier.
+    """Train a renderer for a stack and what goes with it.
+
+    That is a carrier, where the stack has a pose network, and what is known of masks before a
+    clip's first.
 
     Raises:
         UserError: the stack has no gradients, there are no masks, or the checkpoint is of another
@@ -67,8 +72,17 @@ def train_shared(training: Training) -> SharedRenderer:
     shared, checkpoint = _train_renderer(training, whole - later)
     if carries:
         shared = _train_carrier(training, shared, posed, later)
+    shared = shared.with_part(Part.PRIOR, _learn_prior(training))
     checkpoint.remove()
     return shared
+
+
+def _learn_prior(training: Training) -> bytes:
+    """Return what the coder of masks learns from the drives."""
+    clips = [seen.second.numpy() for seen in training.drives]
+    most = max(1, TUNING.prior_masks // len(clips))
+    with training.stages("learn prior"):
+        return learn_prior([clip[:most] for clip in clips], len(training.stack.classes))
 
 
 def check_stack(stack: Stack) -> RendererDesign:
@@ -77,9 +91,10 @@ def check_stack(stack: Stack) -> RendererDesign:
         raise UserError(
             f"stack {stack.name} is not differentiable, so that no renderer can be trained for it"
         )
-    if not 2 <= len(stack.classes) <= 256:
+    if not 2 <= len(stack.classes) <= MAX_CLASSES:
         raise UserError(
-            f"stack {stack.name} has {len(stack.classes)} classes; a renderer takes 2 to 256"
+            f"stack {stack.name} has {len(stack.classes)} classes; codec semantic takes 2 to "
+            f"{MAX_CLASSES}"
         )
     try:
         return RendererDesign(len(stack.classes), *stack.input_size)
