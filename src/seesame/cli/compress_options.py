@@ -228,6 +228,8 @@ def codec_settings(
         flag = {"budget_s": "--budget"}.get(name, "--" + name.replace("_", "-"))
         takers = (HNERV,) if name == "init" else trained
         takers = (*takers, AUTO) if name in ("budget_s", "target_score") else takers
+        if name == "budget_s" and codec != AUTO and get_codec(codec).takes_time(extra):
+            takers = (*takers, codec)
         if codec not in takers and name not in LIMITS:
             others = "takes --set name=value"
             if codec == AUTO:

@@ -77,6 +77,14 @@ class Codec(Protocol):
         """
         return False
 
+    def takes_time(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether an encode with these settings trains for a wall time, ``budget_s``."""
+        return self.trains
+
+    def self_contained(self, container: Container) -> bool:
+        """Return whether a file is decoded without anything beside it. Raises DamagedError."""
+        return True
+
     def within(self, settings: Mapping[str, Any], limits: "Limits") -> dict[str, Any]:
         """Return the settings of an encode that limits are set for, whole names of classes in them.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import seesame
 from seesame.bitstream.container import Container
+from seesame.codecs.registry import codec_by_id
 from seesame.contest.archive import pack_files
 from seesame.contest.inflate import entry_name
 from seesame.contest.submission import ARCHIVE, SCRIPT
@@ -24,8 +25,11 @@ from seesame.files import SUBMISSION_FOLDER, replacing, reserved
 _GIVEN = ("torch", "numpy", "av")
 """Modules that the challenge's own environment has, and that are never installed."""
 
-_SPEED_ONLY = "numba"
-"""A module that is used where it is there, and never installed: it changes no byte."""
+_SPEED_ONLY = "seesame.video.kernels"
+"""A module whose own imports are never installed: without them it is slower, and not other."""
+
+_PARTS = {"numba": ("llvmlite",)}
+"""Modules of other packages that a module needs and no source file names."""
 
 _INIT = '''\
 """The decoder of seesame {version}, as `seesame contest pack` copied it."""
@@ -115,7 +119,14 @@ def pack(
     """
     payloads = {}
     for index, file in enumerate(files):
-        payload = Container.read(file).to_bytes(contest=True)
+        container = Container.read(file)
+        codec = codec_by_id(container.codec_id)
+        if not codec.self_contained(container):
+            raise UserError(
+                f"{file}: is drawn by a renderer that is no part of it, nor of an archive; "
+                f"compress the clip with --codec {codec.name} --set embed=true"
+            )
+        payload = container.to_bytes(contest=True)
         Container.from_bytes(payload, f"{file} in contest profile")
         payloads[entry_name(index)] = payload
     with (
@@ -154,8 +165,10 @@ def _copy_decoder(target: Path, payloads: Mapping[str, bytes], progress: Progres
                 path.rmdir()
         elif _module_name(path, target.parent) not in modules:
             path.unlink()
-    found = {name for path in target.rglob("*.py") for name in _foreign(path) if name in modules}
-    return found - {_SPEED_ONLY}
+    sources = (path for path in target.rglob("*.py"))
+    needed = (p for p in sources if _module_name(p, target.parent) != _SPEED_ONLY)
+    found = {name for path in needed for name in _foreign(path) if name in modules}
+    return found.union(*(_PARTS.get(name, ()) for name in found))
 
 
 def _imported(root: Path, files: Sequence[Path], progress: Progress) -> set[str]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import Codec, Quality
-from seesame.codecs.semantic.sections import CODEC_ID, read_head
+from seesame.codecs.semantic.renderer_file import read_file
+from seesame.codecs.semantic.sections import CODEC_ID, Head, read_head
+from seesame.neural.render.bounds import section
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -18,7 +20,7 @@ class SemanticCodec(Codec):
 
     name = "semantic"
     codec_id = CODEC_ID
-    quality = Quality("simplify", range(31), 10)
+    quality = Quality("simplify", range(31), 10, ("embed",))
     summary = "the masks that the stack saw, drawn back by a shared renderer; made in seconds"
 
     def encode(
@@ -35,6 +37,14 @@ class SemanticCodec(Codec):
 
         SemanticSettings.from_mapping(settings)
         return True
+
+    def takes_time(self, settings: Mapping[str, Any]) -> bool:
+        """Return True where a renderer is trained for the file."""
+        return bool(settings.get("embed"))
+
+    def self_contained(self, container: Container) -> bool:
+        """Return whether a file holds its renderer. Raises DamagedError."""
+        return read_head(container).embedded
 
     def within(self, settings: Mapping[str, Any], limits: "Limits") -> dict[str, Any]:
         """Return the settings with masks of every frame where limits bind every frame."""
@@ -62,5 +72,15 @@ class SemanticCodec(Codec):
         return {
             "masks": f"{count} of {width}x{height}, {head.classes} classes, {which}; "
             f"{changed:.3%} of their pixels differ from what the stack saw",
-            "renderer": f"SHA-256 {head.renderer.hex()}",
+            "renderer": _renderer(container, head),
         }
+
+
+def _renderer(container: Container, head: Head) -> str:
+    """Describe the renderer of a file. Raises DamagedError."""
+    if not head.embedded:
+        return f"SHA-256 {head.renderer.hex()}"
+    data = section(container, Section.RENDERER)
+    _, parts = read_file(data, "the renderer in the file")
+    shares = ", ".join(f"{part.name.lower()} {len(held):,}" for part, held in parts.items())
+    return f"in the file, {len(data):,} bytes: {shares}"

@@ -19,14 +19,26 @@ class SemanticSettings:
             1.4 times, every 2 less at 0.7 times the price of a byte.
         every_frame: store the masks of all frames. Otherwise only those of the second frames of
             the pairs, which the challenge's score judges, and first frames serve the pose alone.
+        embed: put a renderer into the file that is trained on this clip; nothing has to be
+            installed where the file is decoded.
+        budget_s: wall time in seconds of an encode that embeds, the look at the source and the
+            search for codes included.
+        steps: steps of the training of each embedded network instead of a wall time.
     """
 
     MOST: ClassVar[int] = 30
     """The largest ``simplify``."""
+    TIMES: ClassVar[tuple[float, float]] = (10, 30 * 86400)
+    """The least and the largest ``budget_s``."""
+    STEPS: ClassVar[int] = 10**8
+    """The most ``steps``."""
 
     renderer: str | None = None
     simplify: int = 10
     every_frame: bool = False
+    embed: bool = False
+    budget_s: float | None = None
+    steps: int | None = None
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -51,13 +63,39 @@ class SemanticSettings:
                 f"codec semantic: simplify must be a whole number from 0 to {self.MOST}, "
                 f"not {self.simplify!r}"
             )
-        if not isinstance(self.every_frame, bool):
-            raise UnsupportedSettingError(
-                f"codec semantic: every_frame must be true or false, not {self.every_frame!r}"
-            )
+        for name in ("every_frame", "embed"):
+            if not isinstance(getattr(self, name), bool):
+                raise UnsupportedSettingError(
+                    f"codec semantic: {name} must be true or false, not {getattr(self, name)!r}"
+                )
         if self.renderer is not None and not isinstance(self.renderer, str):
             raise UnsupportedSettingError(
                 f"codec semantic: renderer must be a name or a path, not {self.renderer!r}"
+            )
+        self._check_embedding()
+
+    def _check_embedding(self) -> None:
+        if self.embed and self.renderer is not None:
+            raise UnsupportedSettingError(
+                "codec semantic: embed trains a renderer of the clip's own; leave renderer out"
+            )
+        for name in ("budget_s", "steps"):
+            if getattr(self, name) is not None and not self.embed:
+                raise UnsupportedSettingError(
+                    f"codec semantic: {name} is for embed=true; a shared renderer is not trained"
+                )
+        low, high = self.TIMES
+        budget = self.budget_s
+        number = isinstance(budget, int | float) and not isinstance(budget, bool)
+        if budget is not None and not (number and low <= budget <= high):
+            raise UnsupportedSettingError(
+                f"codec semantic: budget_s must be a number from {low} to {high}, not {budget!r}"
+            )
+        steps = self.steps
+        if steps is not None and not (type(steps) is int and 1 <= steps <= self.STEPS):
+            raise UnsupportedSettingError(
+                f"codec semantic: steps must be a whole number from 1 to {self.STEPS}, "
+                f"not {steps!r}"
             )
 
     @property
@@ -67,4 +105,7 @@ class SemanticSettings:
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that a file keeps; a renderer's path says nothing elsewhere."""
-        return {name: value for name, value in asdict(self).items() if name != "renderer"}
+        kept = {name: value for name, value in asdict(self).items() if name != "renderer"}
+        if not self.embed:
+            del kept["embed"]
+        return {name: value for name, value in kept.items() if value is not None}

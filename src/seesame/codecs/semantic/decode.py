@@ -60,17 +60,21 @@ class Masks:
         return torch.from_numpy(np.stack([self[min(number, last)] for number in numbers]))
 
 
-def renderer_of(head: Head, name: str = "the file") -> SharedRenderer:
-    """Return the shared renderer that a file names.
+def renderer_of(container: Container, head: Head, name: str = "the file") -> SharedRenderer:
+    """Return the renderer of a file: the one that it holds, or the shared one that it names.
 
     Raises:
-        UserError: it is not installed.
-        DamagedError: the file does not fit it.
+        UserError: the shared one is not installed.
+        DamagedError: the one that it holds is damaged, or the file does not fit its renderer.
     """
-    shared = find_renderer(head.renderer.hex())
+    if head.embedded:
+        own = section(container, Section.RENDERER, name)
+        shared = SharedRenderer.from_bytes(own, f"the renderer in {name}")
+    else:
+        shared = find_renderer(head.renderer.hex())
     code = 0 if shared.carrier is None else shared.carrier.design.code
     if (head.size, head.classes) != (shared.size, len(shared.classes)) or head.code != code:
-        raise DamagedError(f"{name} is damaged: it does not fit the renderer that it names")
+        raise DamagedError(f"{name} is damaged: it does not fit its renderer")
     return shared
 
 
@@ -99,7 +103,7 @@ class SemanticClip(RenderedClip):
     def __init__(self, container: Container, device: str) -> None:
         super().__init__(container, device)
         head = read_head(container)
-        shared = renderer_of(head)
+        shared = renderer_of(container, head)
         render = min(container.height, head.size[0]), min(container.width, head.size[1])
         self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
         self._head = head

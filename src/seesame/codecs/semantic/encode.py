@@ -1,7 +1,8 @@
 """The encoder: what the stack saw, masks made cheaper where that pays, and codes for the pose."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from seesame.codecs.semantic.codes import encode_codes
 from seesame.codecs.semantic.config import SemanticSettings
 from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.edits import cheaper_masks
+from seesame.codecs.semantic.embed import check_clip, own_renderer, planned
 from seesame.codecs.semantic.masks import encode_masks
 from seesame.codecs.semantic.sections import CODEC_ID, Head
 from seesame.codecs.semantic.shared import find_renderer, renderer_for
@@ -62,15 +64,27 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
         raise MissingStackError("codec semantic needs perception networks; name a stack")
     if clip.num_frames < 2:
         raise UserError("codec semantic: one frame forms no pair")
-    shared = renderer_for(stack, chosen.renderer)
-    find_renderer(shared.digest)  # without which the file could not be decoded here
+    start = time.monotonic() if context.started is None else context.started
+    shared = None
+    if chosen.embed:
+        check_clip(stack, clip)
+        context = planned(context, chosen, start)
+    else:
+        shared = renderer_for(stack, chosen.renderer)
+        find_renderer(shared.digest)  # without which the file could not be decoded here
+    prior, classes = None if shared is None else shared.prior, len(stack.classes)
     outputs = _seen(clip, stack, chosen.every_frame, context)
     masks = _masks_of(outputs, chosen.every_frame)
     context.progress(TUNING.seen, "choosing masks")
     simpler = masks
     if chosen.simplify:
         value = chosen.price * byte_value(masks, clip)
-        simpler = cheaper_masks(masks, len(shared.classes), value, prior=shared.prior)
+        simpler = cheaper_masks(masks, classes, value, prior=prior)
+    if shared is None:
+        told = part_of(context.progress, TUNING.edited, TUNING.drawn)
+        shared = own_renderer(
+            clip, simpler, outputs, chosen, replace(context, progress=told), start
+        )
     context.progress(TUNING.edited, "drawing")
     drawing = Drawing(
         shared.renderer, shared.carrier, shared.size, render_size(clip, stack), context.device
@@ -78,9 +92,9 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     symbols, step_bits = _codes(drawing, simpler, outputs, chosen.every_frame, clip, context)
     context.progress(TUNING.solved, "packing")
     head = Head(
-        renderer=bytes.fromhex(shared.digest),
+        renderer=b"" if chosen.embed else bytes.fromhex(shared.digest),
         size=shared.size,
-        classes=len(shared.classes),
+        classes=classes,
         every_frame=chosen.every_frame,
         code=symbols.shape[1],
         step_bits=step_bits,
@@ -89,8 +103,10 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     sections = {
         Section.CONFIG: pack_config(chosen.stored()),
         Section.MODEL: head.pack(),
-        Section.MASKS: encode_masks(simpler, len(shared.classes), shared.prior),
+        Section.MASKS: encode_masks(simpler, classes, prior),
     }
+    if chosen.embed:
+        sections[Section.RENDERER] = shared.to_bytes()
     if head.code:
         sections[Section.LATENTS] = encode_codes(symbols)
     return container_for(clip, CODEC_ID, sections)

@@ -71,7 +71,7 @@ def read_labels(container: Container, name: str = "the file") -> Labels:
         UserError: the renderer that it names, which knows what masks look like, is not installed.
     """
     head = read_head(container, name)
-    shared = renderer_of(head, name)
+    shared = renderer_of(container, head, name)
     masks = Masks(container, head, shared.prior, name)
     step = 1 if head.every_frame else 2
     first = 0 if head.every_frame else min(1, container.num_frames - 1)

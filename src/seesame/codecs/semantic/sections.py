@@ -16,7 +16,8 @@ MAX_CODE = 128
 MAX_STEP_BITS = 12
 MAX_MASK_PIXELS = 1 << 34
 """The most pixels of all masks together: three hours of the challenge's."""
-_EVERY_FRAME = 1
+_EVERY_FRAME, _EMBEDDED = 1, 2
+"""Flags of the head."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Head:
     """What a file says of itself: its MODEL section.
 
     Args:
-        renderer: SHA-256 of the shared renderer's file.
+        renderer: SHA-256 of the shared renderer's file; empty where the file holds its own.
         size: ``(height, width)`` of the masks.
         classes: how many there are.
         every_frame: masks of all frames, not of the second frames of the pairs alone.
@@ -42,6 +43,11 @@ class Head:
     changed: int
 
     @property
+    def embedded(self) -> bool:
+        """True where the file holds its own renderer."""
+        return not self.renderer
+
+    @property
     def step(self) -> float:
         """The quantisation step of the codes."""
         return 2.0**-self.step_bits
@@ -52,7 +58,7 @@ class Head:
 
     def pack(self) -> bytes:
         """Return the section."""
-        flags = _EVERY_FRAME if self.every_frame else 0
+        flags = _EVERY_FRAME * self.every_frame | _EMBEDDED * self.embedded
         what = LAYOUT, flags, self.classes, *self.size
         numbers = *what, self.code, self.step_bits, self.changed
         return b"".join(map(pack_varint, numbers)) + self.renderer
@@ -76,7 +82,7 @@ def read_head(container: Container, name: str = "the file") -> Head:
             f"{name}: layout {layout} of the semantic codec is unknown: the file is damaged or "
             "was made by a newer seesame"
         )
-    flags = reader.varint("the flags", _EVERY_FRAME)
+    flags = reader.varint("the flags", _EVERY_FRAME | _EMBEDDED)
     classes = reader.varint("the number of classes", MAX_CLASSES)
     size = (
         reader.varint("the masks' height", MAX_SIDE),
@@ -85,7 +91,8 @@ def read_head(container: Container, name: str = "the file") -> Head:
     code = reader.varint("the values of a code", MAX_CODE)
     step_bits = reader.varint("the step of the codes", MAX_STEP_BITS)
     changed = reader.varint("the changed pixels")
-    digest = reader.take(DIGEST_BYTES, "the renderer's SHA-256")
+    embedded = bool(flags & _EMBEDDED)
+    digest = b"" if embedded else reader.take(DIGEST_BYTES, "the renderer's SHA-256")
     reader.finish()
     head = Head(digest, size, classes, bool(flags & _EVERY_FRAME), code, step_bits, changed)
     pixels = head.num_masks(container) * size[0] * size[1]

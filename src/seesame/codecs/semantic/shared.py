@@ -149,6 +149,16 @@ class SharedRenderer:
             parts[part] = pack_weights(content.rows, content.design.specs())
         return self.from_bytes(pack_file(header, parts), "the new renderer")
 
+    def without_stack(self) -> "SharedRenderer":
+        """Return the same without the stack's name and fingerprint, as a clip's own file holds it.
+
+        A prior is left out too: it takes more bytes than it saves in one clip's masks.
+        """
+        header, parts = read_file(self.data, "the renderer")
+        header |= {"stack": "", "fingerprint": ""}
+        parts.pop(Part.PRIOR, None)
+        return self.from_bytes(pack_file(header, parts), "the new renderer")
+
     def to_bytes(self) -> bytes:
         """Return the file."""
         return self.data

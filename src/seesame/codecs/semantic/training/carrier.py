@@ -13,7 +13,8 @@ from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.drives import Seen
 from seesame.codecs.semantic.training.loop import Run
 from seesame.codecs.semantic.training.losses import margins
-from seesame.codecs.semantic.training.settings import TrainingSettings
+from seesame.codecs.semantic.training.settings import TUNING as LOOP
+from seesame.codecs.semantic.training.settings import TrainingSettings, TrainingTuning
 from seesame.neural.weights.quantiser import straight_through
 from seesame.perception.stack import Stack
 
@@ -87,6 +88,8 @@ class CarrierRun(Run):
         drives: what the stack sees in each drive, or kind of drives.
         settings: how long, and the seed.
         device: where all runs.
+        tuning: the numbers of the loop.
+        bit_value: what a bit of the weights adds to the loss.
     """
 
     def __init__(
@@ -97,8 +100,13 @@ class CarrierRun(Run):
         drives: Sequence[Seen],
         settings: TrainingSettings,
         device: str,
+        tuning: TrainingTuning = LOOP,
+        bit_value: float = 0.0,
     ) -> None:
-        super().__init__(carrier, stack, [seen.second for seen in drives], settings, device)
+        sources = [seen.second for seen in drives]
+        super().__init__(
+            carrier, stack, sources, settings, device, tuning=tuning, bit_value=bit_value
+        )
         self._carrier = carrier
         self._poses = [seen.poses[:, : stack.judged] for seen in drives]
         self._masks, self._own, self._others = self._pictures(renderer, drives)
@@ -134,28 +142,44 @@ class CarrierRun(Run):
     def value(self, share: float) -> Tensor:
         """See :meth:`Run.value`."""
         which = torch.randint(len(self._others), (TUNING.batch,), generator=self._random)
-        wanted = self._wanted()
+        wanted = self._wanted(which)
         second, first = self._loaded(self._others[which]), None
         if self._chance(TUNING.both):
             first = self._loaded(self._own[which])
         else:
             second = self._varied(second)
-        drawn = self._drawn(self._carrier.guess(wanted), second, first)
-        shown = drawn.clamp(0, 255)
-        shown = straight_through(shown, shown.round())
+        return self._missed(wanted, second, first, self._masks[which])
+
+    def _missed(
+        self, wanted: Tensor, second: Tensor, first: Tensor | None, masks: Tensor
+    ) -> Tensor:
+        """Return the loss of the poses ``(B, P)`` that pairs show, and of what masks lose.
+
+        Args:
+            wanted: poses.
+            second: the pairs' second frames.
+            first: pictures of their first frames, where they have their own.
+            masks: of these pictures.
+        """
+        shown = self._through(self._drawn(self._carrier.guess(wanted), second, first))
         seen = self._stack.pose(torch.stack([shown, second], 1))[:, : wanted.shape[1]]
         misses = ((seen - wanted) / self._carrier.spreads).square().mean(1)
         value = (misses + TUNING.floor).sqrt().mean()
         if first is not None:
-            lead = margins(self._stack.segment(shown), self._masks[which].to(self.device))
+            lead = margins(self._stack.segment(shown), masks.to(self.device))
             value = value + TUNING.keep * F.softplus((TUNING.margin - lead) / TUNING.soft).mean()
         return value
+
+    def _through(self, drawn: Tensor) -> Tensor:
+        """Return what the stack sees of drawn first frames."""
+        shown = drawn.clamp(0, 255)
+        return straight_through(shown, shown.round())
 
     def _loaded(self, pictures: Tensor) -> Tensor:
         return pictures.to(self.device).float()
 
-    def _wanted(self) -> Tensor:
-        """Return poses ``(B, P)`` that pictures are asked to show."""
+    def _wanted(self, which: Tensor) -> Tensor:
+        """Return poses ``(B, P)`` that pictures are asked to show, whichever these are."""
         found = []
         for index in torch.multinomial(
             self._weights, TUNING.batch, replacement=True, generator=self._random

@@ -13,7 +13,7 @@ from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer, Shown
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside
-from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
+from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings, TrainingTuning
 from seesame.errors import UserError
 from seesame.neural.fitting.optimiser import Optimiser
 from seesame.neural.render.geometry import shrink
@@ -27,10 +27,9 @@ from seesame.video.resize import resize
 class TrainedWeights(QuantisedWeights):
     """The weights of a renderer or a carrier, and their quantisers."""
 
-    tuning = QuantisingTuning(first_step=TUNING.first_step)
-
-    def __init__(self, network: Renderer | Carrier) -> None:
+    def __init__(self, network: Renderer | Carrier, first_step: float) -> None:
         super().__init__(network, network.design.specs(), {})
+        self.tuning = QuantisingTuning(first_step=first_step)
 
 
 class Run:
@@ -44,6 +43,9 @@ class Run:
         device: where all runs.
         trained: whether the renderer was trained before: the first part of the training, which
             finds the way, is then left out.
+        tuning: the numbers of the loop.
+        bit_value: what a bit of the weights adds to the loss once they are quantised.
+        shown: the share of rows and columns that are shown, where it is always the same.
     """
 
     def __init__(
@@ -54,19 +56,24 @@ class Run:
         settings: TrainingSettings,
         device: str,
         trained: bool = False,
+        tuning: TrainingTuning = TUNING,
+        bit_value: float = 0.0,
+        shown: Shown | None = None,
     ) -> None:
+        self.tuning, self._bit_value, self._always = tuning, bit_value, shown
         self.settings, self.device = settings, torch.device(device)
         self._stack, self._sources = stack, sources
         # A long drive shows more than a short one, but not in proportion to its length.
         self._weights = torch.tensor([math.sqrt(len(masks)) for masks in sources])
         self._random = torch.Generator().manual_seed(settings.seed)
         self._template = network.to(self.device)
-        self.weights = TrainedWeights(network).to(self.device)
+        self.weights = TrainedWeights(network, tuning.first_step).to(self.device)
         self._optimiser = Optimiser(self.weights.groups(), self.device)
         self._average = self._copy()
         self._half = _half_is_quick(self.device)
-        self._first = TUNING.margin_from if trained else 0.0
+        self._first = tuning.margin_from if trained else 0.0
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
+        self._bits = torch.zeros((), device=self.device)
 
     @property
     def share(self) -> float:
@@ -75,35 +82,42 @@ class Run:
             return min(1.0, self.step / self.settings.steps)
         return min(1.0, self.seconds / self.settings.seconds)
 
-    def train(self, told: Callable[[float, str], None], save: Callable[[], None]) -> None:
+    def train(
+        self,
+        told: Callable[[float, str], None],
+        save: Callable[[], None] = lambda: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Go on to the end.
 
         Args:
             told: called with the share done and a text.
             save: called now and then, so that the run can be gone on with.
+            stop: returns whether to end early.
         """
         saved = last = time.monotonic()
-        while self.share < 1:
+        while self.share < 1 and not stop():
             self._train_step()
             now = time.monotonic()
             self.seconds += now - last
             last = now
             told(self.share, f"step {self.step}, loss {self.loss:.3f}")
-            if now - saved > TUNING.save_every:
+            if now - saved > self.tuning.save_every:
                 save()
                 saved = last = time.monotonic()
         self._start_quantising()
 
     def _train_step(self) -> None:
         share = self._first + (1 - self._first) * self.share
-        if share >= TUNING.quantise_from:
+        if share >= self.tuning.quantise_from:
             self._start_quantising()
         cosine = 0.5 * (1 + math.cos(math.pi * share))
-        rise = min(1.0, (self.step + 1) / TUNING.warm_up)
+        rise = min(1.0, (self.step + 1) / self.tuning.warm_up)
         self._optimiser.set_rate(
-            TUNING.rate * rise * (TUNING.last_rate + (1 - TUNING.last_rate) * cosine)
+            self.tuning.rate * rise * (self.tuning.last_rate + (1 - self.tuning.last_rate) * cosine)
         )
         value = self.value(share)
+        value = value + self._bit_value * self._bits  # of the weights that were just drawn with
         self.loss = float(value.detach())
         if not math.isfinite(self.loss):
             raise UserError(
@@ -112,9 +126,9 @@ class Run:
         self._optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.stack([g.norm() for g in self._optimiser.gradients]).norm()
-        self._optimiser.step((TUNING.clip / norm.clamp(min=1e-12)).clamp(max=1.0))
+        self._optimiser.step((self.tuning.clip / norm.clamp(min=1e-12)).clamp(max=1.0))
         self.step += 1
-        kept = min(1 - 1 / TUNING.average, self.step / (self.step + 10))
+        kept = min(1 - 1 / self.tuning.average, self.step / (self.step + 10))
         with torch.no_grad():
             for mean, now in zip(self._average, self.weights.parameters(), strict=True):
                 mean.lerp_(now, 1 - kept)
@@ -129,37 +143,45 @@ class Run:
         size = drawn.shape[-2:]
         small = shrink(drawn, (round(shares[0] * size[0]), round(shares[1] * size[1])))
         shown = small.clamp(0, 255)
-        with self._precision(share < TUNING.exact_from):
+        with self._precision(share < self.tuning.exact_from):
             seen = resize(straight_through(shown, shown.round()), (size[0], size[1]))
             logits = self._stack.segment(seen)
-        return loss(logits.float(), masks, share) + TUNING.outside * outside(small)
+        value = loss(logits.float(), masks, share, self.tuning)
+        return value + self.tuning.outside * outside(small)
 
     def _shown(self) -> Shown:
         """Return the share of rows and columns that a clip of random size shows, mostly all."""
-        if float(torch.rand((), generator=self._random)) >= TUNING.small:
+        if self._always is not None:
+            return self._always
+        if float(torch.rand((), generator=self._random)) >= self.tuning.small:
             return 1.0, 1.0
         rows, columns = torch.rand(2, generator=self._random).tolist()
-        least = TUNING.smallest
+        least = self.tuning.smallest
         return _in_steps(least + (1 - least) * rows), _in_steps(least + (1 - least) * columns)
 
     def _batch(self) -> Tensor:
         pixels = self._sources[0][0].numel()
-        count = max(1, min(TUNING.batch, TUNING.pixels // pixels))
+        count = max(1, min(self.tuning.batch, self.tuning.pixels // pixels))
         # Twice as many as wanted: parts of the others are pasted into those that are.
         chosen = torch.multinomial(
             self._weights, 2 * count, replacement=True, generator=self._random
         )
         picked = [self._one_of(self._sources[int(index)]) for index in chosen]
         masks = torch.stack(picked).to(self.device)
-        classes = len(self._stack.classes)
-        return augment(masks[:count], classes, self._random, masks[count:])
+        some = round(count * self.tuning.varied)
+        found = masks[:count].clone()
+        if some:
+            others = masks[count : count + some]
+            found[:some] = augment(found[:some], len(self._stack.classes), self._random, others)
+        return found
 
     def _one_of(self, masks: Tensor) -> Tensor:
         return masks[int(torch.randint(len(masks), (), generator=self._random))]
 
     def _drawn(self, *inputs: Tensor | Shown | None) -> Tensor:
-        parameters = self.weights.quantised().parameters
-        drawn: Tensor = functional_call(self._template, parameters, inputs)
+        weights = self.weights.quantised()
+        self._bits = weights.bits
+        drawn: Tensor = functional_call(self._template, weights.parameters, inputs)
         return drawn
 
     def _precision(self, half: bool) -> torch.autocast:

@@ -1,4 +1,4 @@
-"""The settings and the tuning of the training of a shared renderer."""
+"""The settings and the tuning of the training of a renderer."""
 
 from dataclasses import dataclass
 
@@ -51,6 +51,7 @@ class TrainingTuning:
         quantise_from: share at which the weights begin to be quantised.
         first_step: the quantisers' first step as a share of a row's root mean square; weights
             then take about five bits.
+        varied: share of the masks that are varied at random.
         small: share of the steps that show clips of fewer pixels than the network reads.
         smallest: the least share of the rows, and of the columns, that these have.
         outside: weight of grey levels beyond 0..255, which would be cut off.
@@ -72,6 +73,7 @@ class TrainingTuning:
     exact_from: float = 0.7
     quantise_from: float = 0.7
     first_step: float = 0.15
+    varied: float = 1.0
     small: float = 0.25
     smallest: float = 0.4
     outside: float = 0.02
