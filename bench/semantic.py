@@ -1,14 +1,16 @@
 """The semantic codec against hnerv, with renderers that never saw the clip.
 
-    python bench/semantic.py [--renderers FOLDER] [--hnerv] [--clips highway.mp4 ...] [--go-on]
+    python bench/semantic.py [--renderers FOLDER] [--embed] [--hnerv] [--clips highway.mp4 ...]
     python bench/semantic.py --table
 
 FOLDER holds the files that ``bench/renderers.py`` makes: a clip is reported with the one whose
 training left it out. Each encode begins with nothing known: its time has the reference pass in it.
-``--hnerv`` makes the files of ``hnerv`` with its preset ``fast`` as well, or alone without
-``--renderers``. Rows are appended to ``bench/results/semantic.jsonl``.
+``--embed`` makes files that hold a renderer of their own, in ``--budget`` seconds each. ``--hnerv``
+makes the files of ``hnerv`` with its preset ``fast``. Both go without ``--renderers`` too. Rows are
+appended to ``bench/results/semantic.jsonl``.
 """
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,21 @@ def renderer_for(clip: str, folder: Path) -> Path:
 
 def semantic(clip: str, stack: str, renderer: str, settings: Row, seed: int) -> list[Row]:
     """Make, judge and time one file of the semantic codec."""
+    out = Path(renderer).with_name(f"{Path(clip).stem}.ssm")
+    row = made(clip, stack, {**settings, "renderer": renderer}, seed, out)
+    return [row | {"settings": {**settings, "renderer": Path(renderer).name}}]
+
+
+def embedded(clip: str, stack: str, settings: Row, seed: int) -> list[Row]:
+    """Make, judge and time one file with a renderer of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [made(clip, stack, settings, seed, Path(folder, "clip.ssm"))]
+
+
+def made(clip: str, stack: str, settings: Row, seed: int, out: Path) -> Row:
+    """Return the row of one file of the semantic codec."""
     job = Job(Source(find_clip(clip)), "semantic", stack=stack, device="cpu", cache=False)
     bench = Workbench.open(job)
-    out = Path(renderer).with_name(f"{Path(clip).stem}.ssm")
-    settings = {**settings, "renderer": renderer}
     row = measured(bench, "semantic", settings, seed=seed, out=out, overwrite=True)
     container = Container.read(out)
     parts = {part.name.lower(): len(data) for part, data in container.sections.items()}
@@ -46,8 +59,7 @@ def semantic(clip: str, stack: str, renderer: str, settings: Row, seed: int) -> 
         frames += len(batch)
     seconds = time.perf_counter() - start
     row |= {"masks_bytes": parts.get(Section.MASKS.name.lower()), "sections": parts}
-    row["settings"] = {**settings, "renderer": Path(renderer).name}
-    return [row | {"decode_fps": round(frames / seconds, 1), "frames": frames}]
+    return row | {"decode_fps": round(frames / seconds, 1), "frames": frames}
 
 
 def hnerv(clip: str, stack: str, seed: int) -> list[Row]:
@@ -80,6 +92,8 @@ def main() -> None:
     parser = options(__doc__, "semantic", CLIPS)
     parser.add_argument("--renderers", type=Path, help="folder of the renderers")
     parser.add_argument("--simplify", type=int, nargs="+", default=[10])
+    parser.add_argument("--embed", action="store_true", help="files with their own renderer too")
+    parser.add_argument("--budget", type=float, default=480.0, help="seconds of their encode")
     parser.add_argument("--hnerv", action="store_true", help="hnerv's files too")
     parser.add_argument("--table", action="store_true", help="print the table of the results")
     args = parser.parse_args()
@@ -87,8 +101,8 @@ def main() -> None:
     if args.table:
         print(table(results.rows()))
         return
-    if args.renderers is None and not args.hnerv:
-        parser.error("--renderers or --hnerv is missing")
+    if args.renderers is None and not (args.embed or args.hnerv):
+        parser.error("--renderers, --embed or --hnerv is missing")
     tasks = []
     for clip in args.clips:
         common = {"clip": clip, "stack": args.stack, "seed": args.seed}
@@ -97,6 +111,11 @@ def main() -> None:
             more = {"settings": {"simplify": simplify}}
             more["renderer"] = str(renderer_for(clip, args.renderers))
             tasks.append(Task({"clip": clip, "what": what}, semantic, common | more))
+        if args.embed:
+            more = {"settings": {"embed": True, "budget_s": args.budget}}
+            tasks.append(
+                Task({"clip": clip, "what": "semantic, embedded"}, embedded, common | more)
+            )
         if args.hnerv:
             tasks.append(Task({"clip": clip, "what": "hnerv"}, hnerv, common))
     run_tasks(tasks, results, args)

@@ -12,8 +12,9 @@ import pytest
 from command import Ran
 from trial import ROOMY, Judge, bare_venv, link_packages, need_isolation
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.cli.main import main
+from seesame.codecs.semantic.sections import read_head
 from seesame.contest.evaluate import Bench, evaluate_submission
 from seesame.contest.isolation.limits import FolderLimits
 from seesame.contest.submission import open_submission
@@ -22,7 +23,7 @@ ZIP_BYTES = 100
 """Of a zip with one entry, beside the payload and twice the name: 30 + 46 + 22, and 2 names."""
 
 
-EVERY_KIND = pytest.mark.parametrize("ssm", ["svtav1", "hnerv"], indirect=True)
+EVERY_KIND = pytest.mark.parametrize("ssm", ["svtav1", "hnerv", "semantic"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=["svtav1"])
@@ -31,7 +32,8 @@ def ssm(
 ) -> Path:
     """The drive, compressed."""
     path = tmp_path_factory.mktemp("compressed") / "drive.ssm"
-    more = ["--set", "steps=4"] if request.param == "hnerv" else []
+    more = [] if request.param == "svtav1" else ["--set", "steps=4"]
+    more += ["--set", "embed=true"] if request.param == "semantic" else []
     words = ["compress", str(drive), "-o", str(path), "--codec", request.param, "--quiet"]
     assert main([*words, *more]) == 0
     return path
@@ -189,6 +191,23 @@ def test_a_packed_folder_is_not_overwritten_unasked(
     assert ran.code == 2
     assert "--overwrite" in ran.err
     assert (folder / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("ssm", ["semantic"], indirect=True)
+def test_a_file_without_its_renderer_is_refused(
+    ssm: Path, tmp_path: Path, seesame: Callable[..., Ran]
+) -> None:
+    container = Container.read(ssm)
+    head = replace(read_head(container), renderer=bytes(32))
+    sections = {**container.sections, Section.MODEL: head.pack()}
+    del sections[Section.RENDERER]
+    path = tmp_path / "shared.ssm"
+    replace(container, sections=sections).write(path)
+    ran = seesame("contest", "pack", path, "-o", tmp_path / "entry", "--quiet")
+    assert ran.code == 2
+    assert "--set embed=true" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "entry").exists()
 
 
 def test_what_is_no_ssm_is_refused(tmp_path: Path, seesame: Callable[..., Ran]) -> None:

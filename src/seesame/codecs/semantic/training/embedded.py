@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.draw import Drawing
@@ -39,12 +39,15 @@ class EmbeddedTuning:
         dilations: of the same.
         lifted: of the same.
         fine: of the same.
-        channels: of the carrier's design.
+        rows: of the carrier's design, at most.
+        channels: of the same.
         blocks: of the same.
         mapped: of the same.
         placed: of the same.
         hidden: of the same.
         carrier_share: share of the time that the carrier gets.
+        strange: share of the poses asked of the carrier that are not the pair's own, but near.
+        scatter: the largest standard deviation of what is added to them, in spreads.
         carrier_rate: what its bits count in its loss, as a multiple of what they cost in the score.
         loop: the numbers of the loop.
     """
@@ -53,12 +56,15 @@ class EmbeddedTuning:
     dilations: tuple[int, ...] = (1, 2, 4)
     lifted: int = 4
     fine: int = 8
-    channels: int = 14
-    blocks: int = 2
+    rows: int = 12
+    channels: int = 12
+    blocks: int = 1
     mapped: int = 4
-    placed: int = 3
+    placed: int = 2
     hidden: int = 16
     carrier_share: float = 0.4
+    strange: float = 0.6
+    scatter: float = 1.0
     carrier_rate: float = 1.0
     loop: TrainingTuning = LOOP_OF_A_CLIP
 
@@ -161,8 +167,12 @@ class ClipTraining:
         second = self.masks[step - 1 :: step][:pairs]
         first = self.masks[::step][:pairs]
         seen = Seen(first, second, self.poses)
+        usual = design_for(self.stack, [seen])
+        rows = min(tuning.rows, usual.rows)
         design = replace(
-            design_for(self.stack, [seen]),
+            usual,
+            rows=rows,
+            columns=-(-rows * usual.width // usual.height),
             channels=tuning.channels,
             blocks=tuning.blocks,
             mapped=tuning.mapped,
@@ -170,7 +180,10 @@ class ClipTraining:
             hidden=tuning.hidden,
         )
         torch.manual_seed(self.seed)
-        run = ClipCarrierRun(self, Carrier(design), shared, seen, self.settings(seconds))
+        carrier = Carrier(design)
+        if not self.every_frame:  # nothing is compared then, and zeros cost next to nothing
+            nn.init.zeros_(carrier.compare.weight)
+        run = ClipCarrierRun(self, carrier, shared, seen, self.settings(seconds))
         run.train(told, stop=stop)
         return shared.with_part(Part.CARRIER, Weights(design, run.result()))
 
@@ -194,7 +207,7 @@ class ClipCarrierRun(CarrierRun):
         seen: Seen,
         settings: TrainingSettings,
     ) -> None:
-        self._every_frame = clip.every_frame
+        self._every_frame, self._tuning = clip.every_frame, clip.tuning
         self._drawing = Drawing(shared.renderer, None, shared.size, clip.render, clip.device)
         super().__init__(
             carrier,
@@ -221,8 +234,16 @@ class ClipCarrierRun(CarrierRun):
         which = torch.randint(len(self._others), (CARRIER.batch,), generator=self._random)
         second = self._drawing.seen(self._loaded(self._others[which]))
         first = self._drawing.seen(self._loaded(self._own[which])) if self._every_frame else None
-        wanted = self._poses[0][which].to(self.device)
+        wanted = self._asked(self._poses[0][which]).to(self.device)
         return self._missed(wanted, second, first, self._masks[which])
+
+    def _asked(self, poses: Tensor) -> Tensor:
+        """Return poses ``(B, P)``, some of them moved a little: the search for codes moves them."""
+        count, values = poses.shape
+        moved = torch.rand(count, 1, generator=self._random) < self._tuning.strange
+        scatter = self._tuning.scatter * torch.rand(count, 1, generator=self._random).square()
+        noise = torch.randn(count, values, generator=self._random)
+        return poses + moved * scatter * noise * self._carrier.spreads.cpu()
 
     def _through(self, drawn: Tensor) -> Tensor:
         return self._drawing.through(drawn)
