@@ -60,10 +60,11 @@ PYTHON="$(command -v python || command -v python3)" ||
 ABSENT="$(missing @GIVEN@)"
 [ -z "$ABSENT" ] || fail "this Python lacks $ABSENT; run it in the challenge's environment"
 PINS="$(missing @PINS@)"
-export PYTHONDONTWRITEBYTECODE=1
+WORK="$(mktemp -d)"
+trap 'rm -rf "$WORK"' EXIT
+export PYTHONDONTWRITEBYTECODE=1 NUMBA_CACHE_DIR="$WORK"
 if [ -n "$PINS" ]; then
-    NEEDED="$(mktemp -d)"
-    trap 'rm -rf "$NEEDED"' EXIT
+    NEEDED="$(mktemp -d "$WORK/XXXXXX")"
     if command -v uv >/dev/null; then
         INSTALL=(uv pip install --python "$PYTHON")
     elif "$PYTHON" -m pip --version >/dev/null 2>&1; then

@@ -26,7 +26,7 @@ from seesame.perception.stack import Stack
 
 Told = Callable[[float, str], None]
 
-LOOP_OF_A_CLIP = replace(LOOP, first_step=0.3, varied=0.25)
+LOOP_OF_A_CLIP = replace(LOOP, first_step=0.5, quantise_from=0.6, varied=0.25)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class EmbeddedTuning:
         loop: the numbers of the loop.
     """
 
-    trunk: int = 32
-    dilations: tuple[int, ...] = (1, 2, 4)
+    trunk: int = 16
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
     lifted: int = 4
     fine: int = 8
     rows: int = 12
@@ -62,7 +62,7 @@ class EmbeddedTuning:
     mapped: int = 4
     placed: int = 2
     hidden: int = 16
-    carrier_share: float = 0.4
+    carrier_share: float = 0.3
     strange: float = 0.6
     scatter: float = 1.0
     carrier_rate: float = 1.0
