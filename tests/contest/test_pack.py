@@ -13,7 +13,9 @@ from command import Ran
 from trial import ROOMY, Judge, bare_venv, link_packages, need_isolation
 
 from seesame.bitstream.container import Container, Section
+from seesame.bitstream.varint import pack_varint
 from seesame.cli.main import main
+from seesame.codecs.registry import get_codec
 from seesame.codecs.semantic.sections import read_head
 from seesame.contest.evaluate import Bench, evaluate_submission
 from seesame.contest.isolation.limits import FolderLimits
@@ -201,13 +203,18 @@ def test_a_file_without_its_renderer_is_refused(
     head = replace(read_head(container), renderer=bytes(32))
     sections = {**container.sections, Section.MODEL: head.pack()}
     del sections[Section.RENDERER]
-    path = tmp_path / "shared.ssm"
-    replace(container, sections=sections).write(path)
-    ran = seesame("contest", "pack", path, "-o", tmp_path / "entry", "--quiet")
-    assert ran.code == 2
-    assert "--set embed=true" in ran.err
-    assert ran.err.count("\n") == 1
-    assert not (tmp_path / "entry").exists()
+    shared = replace(container, sections=sections)
+    data = shared.to_bytes(contest=True)
+    parts = {Section.STREAM: pack_varint(len(data)) + data}
+    whole = replace(container, codec_id=get_codec("segments").codec_id, sections=parts)
+    for number, one in enumerate([shared, whole]):
+        path = tmp_path / f"{number}.ssm"
+        one.write(path)
+        ran = seesame("contest", "pack", path, "-o", tmp_path / "entry", "--quiet")
+        assert ran.code == 2
+        assert "--set embed=true" in ran.err
+        assert ran.err.count("\n") == 1
+        assert not (tmp_path / "entry").exists()
 
 
 def test_what_is_no_ssm_is_refused(tmp_path: Path, seesame: Callable[..., Ran]) -> None:

@@ -95,6 +95,10 @@ class SegmentsCodec(Codec):
             start = last + 1
         return lines
 
+    def self_contained(self, container: Container) -> bool:
+        """Return whether all parts are. Raises DamagedError when they are damaged."""
+        return all(codec.self_contained(part) for codec, part, _ in _read_parts(container))
+
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
         """Return the bytes of the streams for each frame; empty where a part cannot tell."""
         found: list[tuple[int, ...]] = []

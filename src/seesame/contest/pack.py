@@ -121,11 +121,10 @@ def pack(
     payloads = {}
     for index, file in enumerate(files):
         container = Container.read(file)
-        codec = codec_by_id(container.codec_id)
-        if not codec.self_contained(container):
+        if not codec_by_id(container.codec_id).self_contained(container):
             raise UserError(
                 f"{file}: is drawn by a renderer that is no part of it, nor of an archive; "
-                f"compress the clip with --codec {codec.name} --set embed=true"
+                "compress the clip with --codec semantic --set embed=true"
             )
         payload = container.to_bytes(contest=True)
         Container.from_bytes(payload, f"{file} in contest profile")

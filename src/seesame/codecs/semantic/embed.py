@@ -28,14 +28,14 @@ class EmbedTuning:
         usual: seconds of an encode where the user names none.
         least: share of the time that the training gets, however long the rest takes.
         timed: pairs on which the pose network is timed.
-        solving: passes of that network over all pairs that the search for codes, drawing and
+        solving: passes of that network over all pairs that the search for codes and residuals, drawing and
             judging take together.
     """
 
     usual: float = 480.0
     least: float = 0.3
     timed: int = 8
-    solving: float = 30.0
+    solving: float = 60.0
 
 
 TUNING = EmbedTuning()
