@@ -142,7 +142,7 @@ class CarrierRun(Run):
     def value(self, share: float) -> Tensor:
         """See :meth:`Run.value`."""
         which = torch.randint(len(self._others), (TUNING.batch,), generator=self._random)
-        wanted = self._wanted(which)
+        wanted = self._wanted()
         second, first = self._loaded(self._others[which]), None
         if self._chance(TUNING.both):
             first = self._loaded(self._own[which])
@@ -178,8 +178,8 @@ class CarrierRun(Run):
     def _loaded(self, pictures: Tensor) -> Tensor:
         return pictures.to(self.device).float()
 
-    def _wanted(self, which: Tensor) -> Tensor:
-        """Return poses ``(B, P)`` that pictures are asked to show, whichever these are."""
+    def _wanted(self) -> Tensor:
+        """Return poses ``(B, P)`` that pictures are asked to show."""
         found = []
         for index in torch.multinomial(
             self._weights, TUNING.batch, replacement=True, generator=self._random
