@@ -19,7 +19,7 @@ from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.prior import Prior
 from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.files import check_input, replacing
 from seesame.inputs import NoHomeError, data_folder
 from seesame.neural.weights.dequantise import dequantised
@@ -302,13 +302,13 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
         stack: name of the stack that the file speaks of, for the message; may be empty.
 
     Raises:
-        UserError: it is not installed.
+        MissingRendererError: it is not installed.
     """
     for one in installed():
         if hashlib.sha256(one.data).hexdigest() == digest:
             return one.parsed()
     of_stack = f" of stack {stack}" if stack else ""
-    raise UserError(
+    raise MissingRendererError(
         f"the renderer {digest}{of_stack} that draws this file is not installed; get its "
         f"{SUFFIX} file from whoever made this file and run: seesame renderer install FILE"
     )
@@ -323,34 +323,38 @@ def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
             digits or more); None takes the installed one of the stack, the user's own first.
 
     Raises:
-        UserError: there is none, or it belongs to another stack.
+        MissingRendererError: there is none.
+        UserError: the one that was named belongs to another stack, or cannot be read.
         DamagedError: it is damaged.
     """
     if named is not None:
         shared = _named(named)
-        if not _fits(shared, stack):
+        if not _fits(shared.data, named, stack):
             raise UserError(
                 f"the renderer {named} belongs to stack {shared.stack} with other weights or "
                 f"settings than those of {stack.name}"
             )
         return shared
     for one in installed():
-        shared = one.parsed()
-        if _fits(shared, stack):
-            return shared
-    raise UserError(
+        if _fits(one.data, one.name, stack):
+            return one.parsed()
+    raise MissingRendererError(
         f"there is no renderer for stack {stack.name}; train one with: seesame renderer train "
         "--stack STACK --drives DIR -o FILE.renderer, then run: seesame renderer install "
         "FILE.renderer"
     )
 
 
-def _fits(shared: SharedRenderer, stack: Stack) -> bool:
-    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name."""
-    same = shared.classes == tuple(name[:MAX_TEXT] for name in stack.classes)
+def _fits(data: bytes, name: str, stack: Stack) -> bool:
+    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name.
+
+    Raises DamagedError where the file is no renderer; its networks are not looked at.
+    """
+    header, _ = read_file(data, name)
+    same: bool = header["classes"] == [one[:MAX_TEXT] for one in stack.classes]
     if not stack.fingerprint:
-        return same and shared.stack == stack.name[:MAX_TEXT]
-    return same and shared.fingerprint == stack.fingerprint
+        return same and header["stack"] == stack.name[:MAX_TEXT]
+    return same and header["fingerprint"] == stack.fingerprint
 
 
 def _named(named: str) -> SharedRenderer:
@@ -360,5 +364,5 @@ def _named(named: str) -> SharedRenderer:
         if len({one.data for one in found}) == 1:
             return found[0].parsed()
         if not Path(named).exists():
-            raise UserError(f"the renderer {named} is not installed (seesame renderer list)")
+            raise MissingRendererError(f"the renderer {named} is not installed (seesame renderer list)")
     return SharedRenderer.read(Path(named))
