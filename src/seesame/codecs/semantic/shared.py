@@ -364,5 +364,7 @@ def _named(named: str) -> SharedRenderer:
         if len({one.data for one in found}) == 1:
             return found[0].parsed()
         if not Path(named).exists():
-            raise MissingRendererError(f"the renderer {named} is not installed (seesame renderer list)")
+            raise MissingRendererError(
+                f"the renderer {named} is not installed (seesame renderer list)"
+            )
     return SharedRenderer.read(Path(named))
