@@ -62,4 +62,5 @@ def labels(
     which = "every frame" if found.frames.step == 1 else "every second frame"
     print(f"{out}  {len(found)} masks of {width}x{height}, {which}")
     print("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(found.classes)))
-    print(f"{found.changed:.3%} of their pixels differ from what the stack saw in the source")
+    share = f"{found.changed:.3%}" if found.changed else "none"
+    print(f"{share} of their pixels differ from what the stack saw in the source")
