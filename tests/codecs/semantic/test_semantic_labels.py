@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("renderers")
 
 
 def encode(settings: dict[str, Any], count: int = 9) -> Container:
-    clip = small_clip(count)
+    clip = small_clip(count, SIZE)
     clip.source_bytes = 2000  # of so few, a byte is worth many pixels
     return get_codec("semantic").encode(clip, settings, EncodeContext(stack=SmallStack()))
 
@@ -47,7 +47,7 @@ def test_labels_are_the_coded_masks(settings: dict[str, Any]) -> None:
     assert labels.classes == SmallStack.classes
     assert len(labels) == len(masks)
     assert labels.size == SIZE
-    seen = reference_outputs(small_clip(9), SmallStack(), every_frame=True)
+    seen = reference_outputs(small_clip(9, SIZE), SmallStack(), every_frame=True)
     assert seen.first_classes is not None
     wanted = seen.classes.numpy()
     if "every_frame" in settings:
@@ -129,5 +129,5 @@ def test_an_output_is_whole_or_not_there(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["masks.avi", "masks.raw", "masks.png"])
 def test_another_kind_of_output_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="use .npz, .mkv, .mp4, or no suffix"):
+    with pytest.raises(UserError, match=r"use \.npz, \.mkv, \.mp4, or no suffix"):
         write_labels(read_labels(encode(SECOND, 2)), tmp_path / name)
