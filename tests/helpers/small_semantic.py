@@ -1,17 +1,24 @@
 """A small clip, and a shared renderer that draws it, made in a moment and not trained."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tiny_stack import TinyStack
 from torch import Tensor
 
+from seesame.bitstream.container import Container
+from seesame.codecs.registry import get_codec
 from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
+from seesame.codecs.semantic.decode import read_codes
+from seesame.codecs.semantic.labels import read_labels
 from seesame.codecs.semantic.masks import Masks
 from seesame.codecs.semantic.networks import CONTRAST, GREY, Renderer, RendererDesign
 from seesame.codecs.semantic.prior import PriorSettings, learn_prior
 from seesame.codecs.semantic.renderer_file import Part
+from seesame.codecs.semantic.sections import read_head
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.codecs.semantic.training.loop import TrainedWeights
 from seesame.video.clip import ArrayClip
@@ -105,3 +112,16 @@ def put(shared: SharedRenderer, home: Path) -> None:
     folder = home / "renderers"
     folder.mkdir(parents=True, exist_ok=True)
     shared.write(folder / f"{shared.digest[:16]}.renderer", overwrite=True)
+
+
+def golden_facts(container: Container) -> dict[str, Any]:
+    """Return what is decoded from a file: digests of its masks and codes, and some of its pixels."""
+    masks = np.stack(list(read_labels(container)))
+    codes = read_codes(container, read_head(container))
+    shown = np.concatenate(list(get_codec("semantic").decode(container).batches(4)))
+    return {
+        "masks": hashlib.sha256(masks.tobytes()).hexdigest(),
+        "codes": hashlib.sha256(codes.astype("<i4").tobytes()).hexdigest(),
+        "means": shown.mean(axis=(1, 2)).round(2).tolist(),
+        "samples": shown[:, 7::16, 9::32, 0].ravel().tolist(),
+    }
