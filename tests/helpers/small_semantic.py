@@ -115,7 +115,7 @@ def put(shared: SharedRenderer, home: Path) -> None:
 
 
 def golden_facts(container: Container) -> dict[str, Any]:
-    """Return what is decoded from a file: digests of its masks and codes, and some of its pixels."""
+    """Return what a file decodes to: digests of its masks and codes, and some of its pixels."""
     masks = np.stack(list(read_labels(container)))
     codes = read_codes(container, read_head(container))
     shown = np.concatenate(list(get_codec("semantic").decode(container).batches(4)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from torch import nn
 
@@ -23,11 +23,12 @@ from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.files import check_input, replacing
 from seesame.inputs import NoHomeError, data_folder
 from seesame.neural.weights.dequantise import dequantised
-from seesame.neural.weights.pack import pack_weights
 from seesame.neural.weights.rows import Rows
 from seesame.neural.weights.tensors import Specs, count
 from seesame.neural.weights.unpack import unpack_weights
-from seesame.perception.stack import Stack
+
+if TYPE_CHECKING:
+    from seesame.perception.stack import Stack
 
 SUFFIX = ".renderer"
 MAX_WEIGHTS = 1 << 22
@@ -119,7 +120,7 @@ class SharedRenderer:
         return self.renderer.design.height, self.renderer.design.width
 
     @classmethod
-    def make(cls, stack: Stack, networks: Mapping[Part, Weights], prior: bytes = b"") -> Self:
+    def make(cls, stack: "Stack", networks: Mapping[Part, Weights], prior: bytes = b"") -> Self:
         """Return a shared renderer for a stack.
 
         Args:
@@ -134,7 +135,7 @@ class SharedRenderer:
             "judged": stack.judged if stack.has_pose else 0,
             "networks": {part.name.lower(): one.design.values() for part, one in networks.items()},
         }
-        parts = {part: pack_weights(one.rows, one.design.specs()) for part, one in networks.items()}
+        parts = {part: _packed(one) for part, one in networks.items()}
         if prior:
             parts[Part.PRIOR] = prior
         return cls.from_bytes(pack_file(header, parts), "the new renderer")
@@ -146,7 +147,7 @@ class SharedRenderer:
             parts[part] = content
         else:
             header["networks"][part.name.lower()] = content.design.values()
-            parts[part] = pack_weights(content.rows, content.design.specs())
+            parts[part] = _packed(content)
         return self.from_bytes(pack_file(header, parts), "the new renderer")
 
     def to_bytes(self) -> bytes:
@@ -202,6 +203,12 @@ class SharedRenderer:
         """Write the file. Raises UserError where that fails."""
         with replacing(path, overwrite) as temporary:
             temporary.write_bytes(self.data)
+
+
+def _packed(weights: Weights) -> bytes:
+    from seesame.neural.weights.pack import pack_weights
+
+    return pack_weights(weights.rows, weights.design.specs())
 
 
 def _design(part: Part, values: Any, name: str) -> Design:
@@ -314,7 +321,7 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
     )
 
 
-def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
+def renderer_for(stack: "Stack", named: str | None = None) -> SharedRenderer:
     """Return the renderer that draws a stack's masks.
 
     Args:
@@ -345,7 +352,7 @@ def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
     )
 
 
-def _fits(data: bytes, name: str, stack: Stack) -> bool:
+def _fits(data: bytes, name: str, stack: "Stack") -> bool:
     """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name.
 
     Raises DamagedError where the file is no renderer; its networks are not looked at.
