@@ -58,6 +58,8 @@ class Section(IntEnum):
     """The tracks beside the video: sound, subtitles, data."""
     MASKS = 9
     """The entropy coded class maps of frames."""
+    RESIDUALS = 10
+    """What is added to the first frames of few pairs."""
 
 
 _SECTION_IDS = frozenset(Section)

@@ -187,6 +187,15 @@ class Carrier(nn.Module):
         self.register_buffer("patterns", patterns, persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @torch.no_grad()
+    def take_over(self, other: "Carrier") -> None:
+        """Draw as another carrier of the same shape does, whatever the units of its pose values."""
+        self.load_state_dict(other.state_dict())
+        scale = self.spreads / other.spreads
+        away = (self.middles - other.middles) / other.spreads
+        self.enter.bias += self.enter.weight @ away
+        self.enter.weight *= scale
+
     def guess(self, poses: Tensor) -> Tensor:
         """Return the codes ``(B, K)`` that the poses ``(B, P)`` ask for; free values are zero."""
         return F.pad((poses - self.middles) / self.spreads, (0, self.design.free))

@@ -12,6 +12,7 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.semantic.codes import decode_codes
 from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.masks import MaskDecoder, Primer
+from seesame.codecs.semantic.residual import Residuals
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
 from seesame.errors import DamagedError
@@ -83,6 +84,14 @@ def read_codes(container: Container, head: Head, name: str = "the file") -> NDAr
     return decode_codes(section(container, Section.LATENTS, name), shape, name)
 
 
+def read_residuals(container: Container, head: Head, name: str = "the file") -> Residuals:
+    """Return the residuals of a file. Raises DamagedError."""
+    data = container.sections.get(Section.RESIDUALS, b"")
+    if data and not head.code:
+        raise DamagedError(f"{name} is damaged: it has residuals, but no codes")
+    return Residuals.from_bytes(data, num_codes(container.num_frames), name)
+
+
 def num_codes(num_frames: int) -> int:
     """Return how many codes a clip has: one for each whole pair."""
     return num_frames // 2
@@ -106,8 +115,10 @@ class SemanticClip(RenderedClip):
         self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
         # An odd last frame has no code: whatever stands before it is drawn.
-        missing = num_pairs(container) - len(codes)
+        pairs = num_pairs(container)
+        missing = pairs - len(codes)
         self._codes = torch.cat([codes, codes.new_zeros(missing, head.code)])
+        self._grids = read_residuals(container, head).grids(pairs)
 
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
@@ -123,7 +134,7 @@ class SemanticClip(RenderedClip):
             own = self._drawing.pictures(self._masks.some(range(2 * start, 2 * end, 2)))
         else:
             second = self._drawing.pictures(self._masks.some(range(start, end)))
-        first = self._drawing.first(self._codes[start:end], second, own)
+        first = self._drawing.first(self._codes[start:end], self._grids[start:end], second, own)
         return torch.stack([first, second], dim=1)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seesame.codecs.semantic.carrier import Carrier
 from seesame.codecs.semantic.networks import Renderer
+from seesame.codecs.semantic.residual import added
 from seesame.neural.render.clip import DECODE_PAIRS
 from seesame.neural.render.geometry import shrink
 from seesame.video.resize import resize
@@ -59,11 +60,14 @@ class Drawing:
             told((start + len(part)) / len(masks))
         return found
 
-    def first(self, codes: Tensor, second: Tensor, first: Tensor | None = None) -> Tensor:
+    def first(
+        self, codes: Tensor, grids: Tensor, second: Tensor, first: Tensor | None = None
+    ) -> Tensor:
         """Return the first frames of pairs, of the same kind as :meth:`pictures`.
 
         Args:
             codes: ``float32 (B, K)``.
+            grids: their residuals, ``float32 (B, 12, 16)``.
             second: pictures of the second frames.
             first: those of the first frames, where they have masks of their own.
         """
@@ -71,7 +75,10 @@ class Drawing:
             return second if first is None else first
         with torch.inference_mode():
             own = None if first is None else self.seen(first)
-            return self.rounded(self.carrier(codes.to(self.device), self.seen(second), own))
+            drawn = self.carrier(codes.to(self.device), self.seen(second), own)
+            if grids.any():
+                drawn = drawn + added(grids.to(self.device), self.size)
+            return self.rounded(drawn)
 
     def seen(self, pictures: Tensor) -> Tensor:
         """Return pictures as the stack sees them: ``(B, 3, h, w)``."""

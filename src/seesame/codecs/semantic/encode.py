@@ -15,9 +15,11 @@ from seesame.codecs.semantic.config import SemanticSettings
 from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.edits import cheaper_masks
 from seesame.codecs.semantic.masks import encode_masks
+from seesame.codecs.semantic.residual import Residuals
 from seesame.codecs.semantic.sections import CODEC_ID, Head
 from seesame.codecs.semantic.shared import find_renderer, renderer_for
-from seesame.codecs.semantic.solve import solve_codes
+from seesame.codecs.semantic.solve import SolvedCodes, solve_codes
+from seesame.codecs.semantic.solve_residual import Pairs, solve_residuals
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
@@ -75,15 +77,15 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     drawing = Drawing(
         shared.renderer, shared.carrier, shared.size, render_size(clip, stack), context.device
     )
-    symbols, step_bits = _codes(drawing, simpler, outputs, chosen.every_frame, clip, context)
+    found, residuals = _codes(drawing, simpler, outputs, chosen.every_frame, clip, context)
     context.progress(TUNING.solved, "packing")
     head = Head(
         renderer=bytes.fromhex(shared.digest),
         size=shared.size,
         classes=len(shared.classes),
         every_frame=chosen.every_frame,
-        code=symbols.shape[1],
-        step_bits=step_bits,
+        code=found.symbols.shape[1],
+        step_bits=found.step_bits,
         changed=int((simpler != masks).sum()),
     )
     sections = {
@@ -92,7 +94,9 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
         Section.MASKS: encode_masks(simpler, len(shared.classes), shared.prior),
     }
     if head.code:
-        sections[Section.LATENTS] = encode_codes(symbols)
+        sections[Section.LATENTS] = encode_codes(found.symbols)
+    if len(residuals.pairs):
+        sections[Section.RESIDUALS] = residuals.to_bytes()
     return container_for(clip, CODEC_ID, sections)
 
 
@@ -134,15 +138,16 @@ def _codes(
     every_frame: bool,
     clip: Clip,
     context: EncodeContext,
-) -> tuple[NDArray[np.int32], int]:
-    """Return the symbols of the codes ``(N, K)`` and the bits of their step."""
+) -> tuple[SolvedCodes, Residuals]:
+    """Return the codes of the pairs, and residuals for those that no code serves."""
     drawn = drawing.all_pictures(
         torch.from_numpy(masks),
         lambda share: part_of(context.progress, TUNING.edited, TUNING.drawn)(share, "drawing"),
     )
     pairs = clip.num_frames // 2
     if drawing.carrier is None:
-        return np.zeros((pairs, 0), np.int32), 0
+        nothing = np.zeros((pairs, 0), np.int32), 0, np.zeros(pairs, np.float32)
+        return SolvedCodes(*nothing), Residuals.none()
     first, second = None, drawn
     if every_frame:
         first, second = drawn[0 : 2 * pairs : 2], drawn[1 : 2 * pairs : 2]
@@ -150,17 +155,23 @@ def _codes(
     if drawing.render != drawing.size:
         second = drawing.seen(second.float())
         first = None if first is None else drawing.seen(first.float())
+    poses, stack = outputs.poses[:, : context.stack.judged], context.stack
+    byte_value = 25 / max(1, clip.source_bytes)
     found = solve_codes(
         drawing.carrier,
-        context.stack,
-        outputs.poses[:, : context.stack.judged],
+        stack,
+        poses,
         second,
         first,
         through=drawing.through,
-        byte_value=25 / max(1, clip.source_bytes),
+        byte_value=byte_value,
         told=lambda share: part_of(context.progress, TUNING.drawn, TUNING.solved)(share, "codes"),
     )
-    return found.symbols, found.step_bits
+    if every_frame or not stack.differentiable:
+        return found, Residuals.none()
+    codes = torch.from_numpy(found.symbols).float() * 2.0**-found.step_bits
+    pairs_now = Pairs(poses, second, first, codes, found.distortions.astype(np.float64))
+    return found, solve_residuals(drawing.carrier, stack, pairs_now, drawing.through, byte_value)
 
 
 def part_of(progress: Progress, start: float, end: float) -> Progress:

@@ -39,8 +39,7 @@ class Training:
         stages: called with the label of a stage that begins.
         folder: of the checkpoints, one of each stage, which are removed in the end.
         resume: go on from the checkpoint, where there is one.
-        start: a renderer to start from; the weights start at random without it. Its carrier is not
-            taken over, as it belongs to its own renderer's pictures.
+        start: a renderer to start from; the weights start at random without it.
     """
 
     stack: Stack
@@ -130,8 +129,11 @@ def _train_carrier(
     settings = replace(training.settings, seconds=seconds)
     torch.manual_seed(settings.seed)
     design = design_for(stack, drives)
+    carrier, start = Carrier(design), training.start
+    if start is not None and start.carrier is not None:
+        carrier.take_over(start.carrier)
     renderer = shared.renderer.to(device)
-    run = CarrierRun(Carrier(design), renderer, stack, drives, settings, training.device)
+    run = CarrierRun(carrier, renderer, stack, drives, settings, training.device)
     checkpoint = Checkpoint(training.folder / CARRIER, _identity(training, shared))
     _go_through(run, checkpoint, training, "train carrier")
     made = shared.with_part(Part.CARRIER, Weights(design, run.result()))
