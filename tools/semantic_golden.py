@@ -14,7 +14,14 @@ import torch
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path += [str(TESTS / "helpers"), str(TESTS / "codecs" / "semantic")]
 
-from small_semantic import SmallStack, golden_facts, put, small_clip, small_renderer  # noqa: E402
+from small_semantic import (  # noqa: E402
+    SmallStack,
+    golden_facts,
+    put,
+    small_clip,
+    small_renderer,
+    with_residuals,
+)
 from test_masks import drive  # noqa: E402
 
 from seesame.codecs.registry import get_codec  # noqa: E402
@@ -43,6 +50,8 @@ def main() -> None:
     for name, settings in FILES.items():
         context = EncodeContext(stack=SmallStack())
         made = get_codec("semantic").encode(small_clip(9, (61, 127)), settings, context)
+        if name == "second":
+            made = with_residuals(made)
         size = made.write(FOLDER / f"{name}.ssm", overwrite=True)
         facts[name] = golden_facts(made)
         print(f"{name}.ssm: {size} bytes")

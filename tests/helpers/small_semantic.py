@@ -9,7 +9,7 @@ import torch
 from tiny_stack import TinyStack
 from torch import Tensor
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
 from seesame.codecs.registry import get_codec
 from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
 from seesame.codecs.semantic.decode import read_codes
@@ -18,6 +18,7 @@ from seesame.codecs.semantic.masks import Masks
 from seesame.codecs.semantic.networks import CONTRAST, GREY, Renderer, RendererDesign
 from seesame.codecs.semantic.prior import PriorSettings, learn_prior
 from seesame.codecs.semantic.renderer_file import Part
+from seesame.codecs.semantic.residual import GRID, Residuals
 from seesame.codecs.semantic.sections import read_head
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.codecs.semantic.training.loop import TrainedWeights
@@ -105,6 +106,14 @@ def _quantised(network: Renderer | Carrier) -> Weights:
     weights = TrainedWeights(network)
     weights.start_quantising()
     return Weights(network.design, weights.symbols()[0])
+
+
+def with_residuals(container: Container) -> Container:
+    """Return a file of four pairs or more with residuals for the second and the fourth."""
+    values = np.random.default_rng(1).integers(-3, 4, (2, *GRID)) * (np.arange(GRID[1]) % 3 == 0)
+    residuals = Residuals(np.array([1, 3]), values.astype(np.int32), 4)
+    sections = {**container.sections, Section.RESIDUALS: residuals.to_bytes()}
+    return Container(**{**vars(container), "sections": sections})
 
 
 def put(shared: SharedRenderer, home: Path) -> None:
