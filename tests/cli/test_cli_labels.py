@@ -112,5 +112,6 @@ def test_a_missing_renderer_is_told(
 ) -> None:
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
     line = one_line(seesame("labels", ssm, "-o", tmp_path / "masks"))
+    assert f"{ssm}: the renderer" in line
     assert "seesame renderer install FILE" in line
     assert seesame("info", ssm).code == 0

@@ -33,6 +33,7 @@ def labels(
     from seesame.codecs.registry import codec_by_id
     from seesame.codecs.semantic.labels import read_labels, write_labels
     from seesame.codecs.semantic.sections import CODEC_ID
+    from seesame.decoders import named
     from seesame.errors import UserError
     from seesame.files import reserved
     from seesame.video.writing.writer import folder_names
@@ -42,7 +43,8 @@ def labels(
         if container.codec_id != CODEC_ID:
             name = codec_by_id(container.codec_id).name
             raise UserError(f"{file}: {name} stores no masks; semantic does")
-        found = read_labels(container, str(file))
+        with named(file):
+            found = read_labels(container, str(file))
         write_labels(found, out, overwrite)
     height, width = found.size
     if json:

@@ -149,7 +149,8 @@ def test_a_file_says_how_it_was_made() -> None:
     stored = unpack_config(container.sections[Section.CONFIG], "the file")
     assert stored == {"simplify": 4, "every_frame": False}
     notes = CODEC.notes(container)
-    assert "6 of 64x48, 3 classes, every second frame" in notes["masks"]
+    assert notes["masks"] == "6 of 64x48, 3 classes, every second frame"
+    assert notes["changed"] == "none of their pixels differ from what the stack saw"
     assert notes["renderer"] == f"SHA-256 {renderer_for(SmallStack()).digest}"
 
 
