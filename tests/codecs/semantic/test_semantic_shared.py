@@ -221,11 +221,18 @@ def test_a_stack_without_a_fingerprint_goes_by_name_and_classes(tmp_path: Path) 
     class Longer(Nameless):
         classes = ("dark", "grey", "white")
 
+    class Judged(Nameless):
+        judged = 1
+
+    class Still(Nameless):
+        has_pose = False
+
     path = tmp_path / "nameless.renderer"
     make(stack=Nameless()).write(path)
     assert renderer_for(Nameless(), str(path)).stack == "tiny"
-    with pytest.raises(UserError, match="belongs to stack"):
-        renderer_for(Longer(), str(path))
+    for other in (Longer(), Judged(), Still()):
+        with pytest.raises(UserError, match="belongs to stack"):
+            renderer_for(other, str(path))
 
 
 def test_it_is_never_half_written(home: Path, tmp_path: Path) -> None:

@@ -359,6 +359,7 @@ def _fits(data: bytes, name: str, stack: "Stack") -> bool:
     """
     header, _ = read_file(data, name)
     same: bool = header["classes"] == [one[:MAX_TEXT] for one in stack.classes]
+    same &= header["judged"] == (stack.judged if stack.has_pose else 0)
     if not stack.fingerprint:
         return same and header["stack"] == stack.name[:MAX_TEXT]
     return same and header["fingerprint"] == stack.fingerprint
