@@ -1,11 +1,13 @@
 """Train the renderers of ``lite``: the one that ships, and those that report unseen clips.
 
     python bench/renderers.py [--only base fold_a] [--budget 600] [--folder out/renderers]
+        [--start FOLDER]
 
 ``base`` is trained on synthetic drives and comma10k's eleven pictures with their true masks.
 The others start from it and are trained on the clips of ../shared as well: ``fold_a`` on all but
 highway and forest, ``fold_b`` on all but dusk, motorway and comma_minute, ``lite`` on all five. So
-every clip can be reported with a renderer that never saw it. Each renderer is tested on the clips
+every clip can be reported with a renderer that never saw it. With ``--start`` each goes on from
+the file of its name in a folder, which an earlier run made. Each renderer is tested on the clips
 that it never saw, and a line of results is written for each of them. A renderer that is there
 already is not trained again.
 """
@@ -92,13 +94,17 @@ def stages(label: str) -> Iterator[Progress]:
     yield told
 
 
-def make(name: str, stack: Stack, folder: Path, seconds: float, results: Results) -> None:
+def make(
+    name: str, stack: Stack, folder: Path, seconds: float, first: Path | None, results: Results
+) -> None:
     """Train one renderer, write it and test it on the clips that it never saw."""
     left_out = LEFT_OUT[name]
     drives = [seen("scenes", stack, folder), comma10k(stack)]
     drives += [seen(clip, stack, folder) for clip in CLIPS if clip not in left_out]
-    base = folder / "base.renderer"
-    start = None if name == "base" else SharedRenderer.read(base)
+    if first is not None:
+        start = SharedRenderer.read(first / f"{name}.renderer")
+    else:
+        start = None if name == "base" else SharedRenderer.read(folder / "base.renderer")
     begun, cpu = time.monotonic(), time.process_time()
     shared = train_shared(
         Training(
@@ -115,6 +121,7 @@ def make(name: str, stack: Stack, folder: Path, seconds: float, results: Results
     shared.write(folder / f"{name}.renderer", overwrite=True)
     row = {
         "renderer": name,
+        "start": "" if start is None else start.digest,
         "sha256": shared.digest,
         "bytes": len(shared.data),
         "masks": sum(2 * len(one.second) for one in drives),
@@ -148,6 +155,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(LEFT_OUT), choices=LEFT_OUT)
     parser.add_argument("--budget", type=float, default=600, help="seconds of each training")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "out" / "renderers")
+    parser.add_argument("--start", type=Path, help="folder of renderers to go on from")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -155,7 +163,7 @@ def main() -> None:
     results = Results("renderers", append=True)
     for name in options.only:
         if not (options.folder / f"{name}.renderer").exists():
-            make(name, stack, options.folder, options.budget, results)
+            make(name, stack, options.folder, options.budget, options.start, results)
 
 
 if __name__ == "__main__":

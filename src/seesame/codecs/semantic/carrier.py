@@ -193,8 +193,8 @@ class Carrier(nn.Module):
         self.load_state_dict(other.state_dict())
         scale = self.spreads / other.spreads
         away = (self.middles - other.middles) / other.spreads
-        self.enter.bias += self.enter.weight @ away
-        self.enter.weight *= scale
+        self.enter.bias.add_(self.enter.weight @ away)
+        self.enter.weight.mul_(scale)
 
     def guess(self, poses: Tensor) -> Tensor:
         """Return the codes ``(B, K)`` that the poses ``(B, P)`` ask for; free values are zero."""

@@ -165,7 +165,7 @@ def _solve(
             best = torch.where(better, costs.detach(), best)
             symbols[better], distortions[better] = grid.detach().round()[better], misses[better]
         optimiser.zero_grad()
-        costs.sum().backward()
+        costs.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     whole: NDArray[np.int32] = symbols.cpu().numpy().astype(np.int32)
     return whole, distortions.detach().cpu().numpy().astype(np.float64)
