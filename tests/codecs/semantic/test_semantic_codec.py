@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 import torch
 from small_semantic import SIZE, SmallStack, StillStack, put, small_clip, small_renderer
+from torch import Tensor
 
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.codecs.semantic.decode import read_codes
+from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.sections import read_head
-from seesame.codecs.semantic.shared import find_renderer, renderer_for
+from seesame.codecs.semantic.shared import (
+    SharedRenderer,
+    Weights,
+    find_renderer,
+    install,
+    renderer_for,
+)
 from seesame.context import EncodeContext
 from seesame.errors import (
     MissingRendererError,
@@ -22,6 +30,7 @@ from seesame.errors import (
 )
 from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.metric.limits import Limits
+from seesame.neural.weights.unpack import unpack_weights
 from seesame.video.clip import ArrayClip, Clip, Frames
 from seesame.video.span import batches_from, entry
 
@@ -217,3 +226,45 @@ def test_a_renderer_that_is_named_must_be_installed(tmp_path: Path, renderers: P
     (renderers / f"{other.digest[:16]}.renderer").unlink()
     with pytest.raises(UserError, match="belongs to stack still"):
         encode(small_clip(4), {"renderer": renderer_for(StillStack()).digest})
+
+
+class HalfStack(SmallStack):
+    """SmallStack whose masks have half the rows and columns of what it reads."""
+
+    def segment(self, rgb: Tensor) -> Tensor:
+        return super().segment(rgb)[:, :, ::2, ::2]
+
+
+def test_masks_may_be_smaller_than_what_the_stack_reads() -> None:
+    container = encode(small_clip(8), stack=HalfStack())
+    assert read_head(container).size == (SIZE[0] // 2, SIZE[1] // 2)
+    shown = frames(CODEC.decode(container))
+    assert shown.shape == (8, 96, 128, 3)
+    clip, stack = small_clip(8), HalfStack()
+    judged = evaluate(clip, CODEC.decode(container), stack, len(container.to_bytes()))
+    assert judged.seg.max() < 0.03
+
+
+def test_a_renderer_without_a_carrier_is_refused_where_the_stack_has_a_pose(
+    tmp_path: Path,
+) -> None:
+    still = small_renderer(StillStack())
+    rows = {Part.RENDERER: _rows_of(still)}
+    bare = SharedRenderer.make(SmallStack(), rows, still.parts[Part.PRIOR])
+    bare.write(tmp_path / "bare.renderer")
+    install(tmp_path / "bare.renderer")
+    with pytest.raises(UserError, match="has no carrier"):
+        encode(small_clip(8), {"renderer": str(tmp_path / "bare.renderer")})
+
+
+def _rows_of(shared: SharedRenderer) -> Weights:
+    design = shared.renderer.design
+    return Weights(design, unpack_weights(shared.parts[Part.RENDERER], design.specs(), "a test"))
+
+
+@pytest.mark.parametrize("settings", [EXACT, EVERY], ids=["second frames", "every frame"])
+def test_more_frames_than_a_decoder_takes_are_refused(settings: dict[str, Any]) -> None:
+    clip = small_clip(2)
+    clip.num_frames = 300_000
+    with pytest.raises(UserError, match="at most 262,144 frames, not 300,000"):
+        encode(clip, settings)
