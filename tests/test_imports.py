@@ -1,6 +1,7 @@
 """The modules that decoding and describing a file load: no encoder, no training, no networks."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-FILES = ("hnerv/small", "hnerv/layout2", "hybrid/small", "av/svtav1", "segments/small")
+FILES = (
+    *("hnerv/small", "hnerv/layout2", "hybrid/small", "av/svtav1", "segments/small"),
+    *("semantic/second", "semantic/every"),
+)
 DECODE = """
 import json, sys
 from pathlib import Path
@@ -46,7 +50,8 @@ BEFORE = {"hnerv/layout2": 64, "hybrid/small": 80, "av/svtav1": 41}
 
 def loaded(code: str, name: str) -> list[str]:
     words = [sys.executable, "-c", code, str(GOLDEN / f"{name}.ssm")]
-    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    home = {**os.environ, "SEESAME_HOME": str(GOLDEN / "semantic")}
+    ran = subprocess.run(words, capture_output=True, text=True, check=True, env=home)
     found: list[str] = json.loads(ran.stdout)
     return found
 

@@ -23,6 +23,10 @@ class MissingStackError(UserError):
     """A codec with these settings needs perception networks, and the caller gave none."""
 
 
+class MissingRendererError(UserError):
+    """The shared renderer that a stack or a file needs is not installed."""
+
+
 class UnsupportedSettingError(UserError):
     """A setting that a codec does not have, or a value that it does not take."""
 

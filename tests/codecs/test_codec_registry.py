@@ -17,6 +17,7 @@ IDS = {
     "vp9": 4,
     "hnerv": 16,
     "hybrid": 17,
+    "semantic": 19,
     "segments": 18,
 }
 
@@ -35,7 +36,7 @@ def test_all_codecs_are_listed() -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv, hybrid, segments"
+        UserError, match=r"'h266'.*copy, x264, x265, svtav1, vp9, hnerv, hybrid, semantic, segments"
     ):
         get_codec("h266")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from judged import flat, judged
 
-from seesame.errors import UserError
+from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.jobs.trial import Trial
 from seesame.metric.limits import Limits
 from seesame.metric.score import Score
@@ -20,15 +20,27 @@ from seesame.search.space import complete
 from seesame.video.clip import ArrayClip
 
 FOUND = complete("svtav1", {"crf": 37, "scale": 0.35, "preset": "4", "sharpen": 0.5})
-SEG = {"svtav1": 0.02, "hybrid": 0.01, "hnerv": 0.005}
+SEG = {"svtav1": 0.02, "semantic": 0.015, "hybrid": 0.01, "hnerv": 0.005}
 
 
 class Runner:
-    """Stands for a runner; its bench halves the seg distortion with hybrid, more so with hnerv."""
+    """Stands for a runner; its bench halves the seg distortion with hybrid, more so with hnerv.
+
+    Args:
+        differentiable: whether its stack is.
+        num_frames: of its clip.
+        drawing: what an encode with semantic raises, if anything.
+    """
 
     job = SimpleNamespace(source=SimpleNamespace(path=Path("clip.mp4")))
 
-    def __init__(self, differentiable: bool = True, num_frames: int = 12) -> None:
+    def __init__(
+        self,
+        differentiable: bool = True,
+        num_frames: int = 12,
+        drawing: Exception | None = MissingRendererError("there is no renderer"),
+    ) -> None:
+        self.drawing = drawing
         self.stack = SimpleNamespace(differentiable=differentiable)
         self.clip = ArrayClip(np.zeros((num_frames, 1, 1, 3), np.uint8))
         self.bench = self
@@ -36,6 +48,8 @@ class Runner:
         self.limits: list[Limits | None] = []
 
     def encode(self, codec: str, settings: Mapping[str, Any], **more: Any) -> SimpleNamespace:
+        if codec == "semantic" and self.drawing is not None:
+            raise self.drawing
         self.made.append((codec, dict(settings)))
         score = Score(SEG[codec], 0.0, 0.01)
         self.limits.append(more.get("limits"))
@@ -52,11 +66,15 @@ def trial(codec: str, settings: Mapping[str, Any], seg: float, size: int = 1000)
 
 @pytest.fixture(autouse=True)
 def searched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set what the search finds."""
+    """Set what the search finds; a quality within limits is the usual one."""
 
     def finds(*trials: Trial) -> None:
         monkeypatch.setattr(module, "auto", lambda *arguments: list(trials))
 
+    def usual(bench: Runner, codec: str, settings: Any, limits: Limits, **more: Any) -> Any:
+        return bench.encode(codec, settings, limits=limits)
+
+    monkeypatch.setattr(module, "encode_within", usual)
     finds(trial("svtav1", FOUND, 0.02), trial("x265", complete("x265", {}), 0.03))
     return finds
 
@@ -70,7 +88,7 @@ def run(runner: Runner, goal: Goal, seconds: float) -> tuple[str, list[str]]:
 
 def test_with_time_everything_is_tried_and_the_best_kept() -> None:
     runner = Runner()
-    assert run(runner, Goal(Limits()), 600) == ("hnerv", ["hybrid", "hnerv"])
+    assert run(runner, Goal(Limits()), 600) == ("hnerv", ["semantic", "hybrid", "hnerv"])
     budgets = [settings["budget_s"] for _, settings in runner.made]
     assert sum(budgets) == pytest.approx(600, rel=0.01)
     hybrid = runner.made[0][1]
@@ -98,6 +116,23 @@ def test_limits_reach_the_training() -> None:
     assert runner.limits[:2] == [limits, limits]
     # All three keep the limits at the same size: the first, which is the simplest, is kept.
     assert codec == "svtav1"
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(seg=0.03)])
+def test_a_stack_with_a_renderer_is_drawn(limits: Limits) -> None:
+    runner = Runner(differentiable=False, drawing=None)
+    assert run(runner, Goal(limits), 600)[0] == "semantic"
+    assert runner.made == [("semantic", {})]
+    assert runner.limits == [limits if limits.given else None]
+    trained = Runner(drawing=None)
+    assert run(trained, Goal(Limits()), 600)[0] == "hnerv"
+    assert [codec for codec, _ in trained.made] == ["semantic", "hybrid", "hnerv"]
+
+
+@pytest.mark.parametrize("error", [UserError("the clip"), DamagedError("lite.renderer: damaged")])
+def test_no_mistake_but_a_missing_renderer_is_passed_over(error: UserError) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        run(Runner(drawing=error), Goal(Limits()), 600)
 
 
 def test_a_search_without_success_is_an_error(searched: Callable[..., None]) -> None:

@@ -214,7 +214,8 @@ def codec_settings(
     Raises:
         UserError: an unknown codec, a flag that it does not take, or a setting that is given twice.
     """
-    from seesame.codecs.registry import get_codec, trained_codecs
+    from seesame.codecs.av.settings import FAMILY
+    from seesame.codecs.registry import codec_name, get_codec, trained_codecs
 
     given = {
         name: value
@@ -234,7 +235,7 @@ def codec_settings(
             others = "takes --set name=value"
             if codec == AUTO:
                 others = "chooses the settings itself"
-            elif name == "target_score":
+            elif name == "target_score" and codec_name(codec) in FAMILY:
                 others += ", and `seesame search` finds the settings with its lowest score"
             raise UserError(f"{flag} is for {', '.join(takers)}; --codec {codec} {others}")
         if name in extra:

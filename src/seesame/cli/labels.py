@@ -33,6 +33,7 @@ def labels(
     from seesame.codecs.registry import codec_by_id
     from seesame.codecs.semantic.labels import read_labels, write_labels
     from seesame.codecs.semantic.sections import CODEC_ID
+    from seesame.decoders import named
     from seesame.errors import UserError
     from seesame.files import reserved
     from seesame.video.writing.writer import folder_names
@@ -42,7 +43,8 @@ def labels(
         if container.codec_id != CODEC_ID:
             name = codec_by_id(container.codec_id).name
             raise UserError(f"{file}: {name} stores no masks; semantic does")
-        found = read_labels(container, str(file))
+        with named(file):
+            found = read_labels(container, str(file))
         write_labels(found, out, overwrite)
     height, width = found.size
     if json:
@@ -62,4 +64,5 @@ def labels(
     which = "every frame" if found.frames.step == 1 else "every second frame"
     print(f"{out}  {len(found)} masks of {width}x{height}, {which}")
     print("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(found.classes)))
-    print(f"{found.changed:.3%} of their pixels differ from what the stack saw in the source")
+    share = f"{found.changed:.3%}" if found.changed else "none"
+    print(f"{share} of their pixels differ from what the stack saw in the source")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seesame.context import Note, Progress, no_note, no_progress
-from seesame.errors import UserError
+from seesame.errors import MissingRendererError, UserError
 from seesame.files import check_output
 from seesame.jobs.runner import Result, Runner
 from seesame.jobs.spec import Job, Outcome, Stages, silent
@@ -186,13 +186,13 @@ def choose(
 
 
 def _drawn(runner: Runner, goal: Goal, seed: int, progress: Progress) -> Outcome | None:
-    """Return a file of the codec semantic, which takes seconds; None where it cannot be made."""
+    """Return a file of the codec semantic, which takes seconds; None without a renderer for it."""
     bench = runner.bench
     try:
         if goal.limits.given:
             return encode_within(bench, "semantic", {}, goal.limits, seed=seed, progress=progress)
         return bench.encode("semantic", {}, seed=seed, progress=progress)
-    except UserError:  # the stack has no renderer
+    except MissingRendererError:
         return None
 
 

@@ -148,14 +148,14 @@ def test_a_file_without_its_renderer_is_refused(small: Container) -> None:
         CODEC.notes(replace(small, sections=sections))
 
 
-def test_a_renderer_of_another_size_is_refused(small: Container) -> None:
+def test_a_renderer_smaller_than_the_masks_is_refused(small: Container) -> None:
     class Large(NearStack):
         input_size = (64, 64)
 
     other = encode(clip_of(4, (64, 64)), Large())
-    renderer = other.sections[Section.RENDERER]
+    renderer = small.sections[Section.RENDERER]
     with pytest.raises(DamagedError, match="does not fit its renderer"):
-        frames(replace(small, sections={**small.sections, Section.RENDERER: renderer}))
+        frames(replace(other, sections={**other.sections, Section.RENDERER: renderer}))
 
 
 @pytest.mark.parametrize(

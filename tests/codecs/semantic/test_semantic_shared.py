@@ -5,12 +5,14 @@ import tracemalloc
 from pathlib import Path
 
 import google_crc32c
+import numpy as np
 import pytest
 import torch
 from tiny_stack import TinyStack
 
 from seesame.bitstream.container import pack_config
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
+from seesame.codecs.semantic.prior import learn_prior
 from seesame.codecs.semantic.renderer_file import MAGIC, Part, pack_file, read_file
 from seesame.codecs.semantic.shared import (
     SharedRenderer,
@@ -21,7 +23,7 @@ from seesame.codecs.semantic.shared import (
     renderer_for,
 )
 from seesame.codecs.semantic.training.loop import TrainedWeights
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, MissingRendererError, UserError
 
 DESIGN = RendererDesign(3, 48, 64, trunk=8, fine=6, lifted=2, dilations=(1, 2))
 
@@ -54,7 +56,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
     assert again.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (again.stack, again.fingerprint) == ("tiny", TinyStack.fingerprint)
     assert (again.classes, again.judged, again.size) == (TinyStack.classes, 2, (48, 64))
-    assert (again.carrier, again.prior) == (None, b"")
+    assert (again.carrier, again.prior) == (None, None)
     masks = torch.randint(0, 3, (2, 48, 64), dtype=torch.uint8)
     assert torch.equal(again.renderer(masks), shared.renderer(masks))
 
@@ -72,8 +74,12 @@ def test_the_weights_are_those_that_were_quantised() -> None:
 
 def test_a_prior_is_added_and_the_rest_is_kept() -> None:
     shared = make()
-    more = shared.with_part(Part.PRIOR, b"what is known")
-    assert more.prior == b"what is known"
+    random = np.random.default_rng(0)
+    masks = np.kron(random.integers(0, 3, (4, 6, 8), dtype=np.uint8), np.ones((1, 8, 8), np.uint8))
+    prior = learn_prior([masks], 3)
+    more = shared.with_part(Part.PRIOR, prior)
+    assert more.prior is not None
+    assert more.prior.to_bytes() == prior
     assert more.digest != shared.digest
     assert (
         SharedRenderer.from_bytes(more.to_bytes()).parts[Part.RENDERER]
@@ -172,9 +178,9 @@ def test_a_small_file_takes_little_memory() -> None:
 
 def test_an_installed_renderer_is_found(home: Path, tmp_path: Path) -> None:
     shared = make()
-    with pytest.raises(UserError, match="seesame renderer install"):
+    with pytest.raises(MissingRendererError, match="seesame renderer install"):
         find_renderer(shared.digest, "tiny")
-    with pytest.raises(UserError, match="seesame renderer train"):
+    with pytest.raises(MissingRendererError, match="seesame renderer train"):
         renderer_for(TinyStack())
     path = tmp_path / "some.renderer"
     shared.write(path)
@@ -192,7 +198,7 @@ def test_the_message_names_what_is_missing(home: Path) -> None:
     with pytest.raises(UserError, match=f"{'0' * 64} of stack lite .*not installed") as caught:
         find_renderer("0" * 64, "lite")
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="12345678"):
+    with pytest.raises(MissingRendererError, match="12345678"):
         renderer_for(TinyStack(), "12345678")
     with pytest.raises(UserError, match="no such file"):
         renderer_for(TinyStack(), "nowhere.renderer")
@@ -215,11 +221,18 @@ def test_a_stack_without_a_fingerprint_goes_by_name_and_classes(tmp_path: Path) 
     class Longer(Nameless):
         classes = ("dark", "grey", "white")
 
+    class Judged(Nameless):
+        judged = 1
+
+    class Still(Nameless):
+        has_pose = False
+
     path = tmp_path / "nameless.renderer"
     make(stack=Nameless()).write(path)
     assert renderer_for(Nameless(), str(path)).stack == "tiny"
-    with pytest.raises(UserError, match="belongs to stack"):
-        renderer_for(Longer(), str(path))
+    for other in (Longer(), Judged(), Still()):
+        with pytest.raises(UserError, match="belongs to stack"):
+            renderer_for(other, str(path))
 
 
 def test_it_is_never_half_written(home: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from seesame.codecs.semantic.training.drives import Seen, seen_in_clip, seen_in_
 from seesame.codecs.semantic.training.loop import Run, disagreement
 from seesame.codecs.semantic.training.losses import loss, margins
 from seesame.codecs.semantic.training.settings import TrainingSettings
-from seesame.codecs.semantic.training.train import Training, train_shared
+from seesame.codecs.semantic.training.train import Training, check_stack, train_shared
 from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import NAME
 from seesame.perception.stack import Stack
@@ -177,6 +177,18 @@ def test_a_stack_without_gradients_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="not differentiable"):
         train_shared(Training(Frozen(), [blobs(2)], TrainingSettings(), "cpu", stages, tmp_path))
+
+
+def test_a_stack_that_the_codec_cannot_take_is_refused() -> None:
+    class Many(TinyStack):
+        classes = tuple(f"class {number}" for number in range(31))
+
+    class Wide(TinyStack):
+        input_size = (48, 2049)
+
+    for stack, said in ((Many(), "31 classes"), (Wide(), "2049x48 pixels")):
+        with pytest.raises(UserError, match=said):
+            check_stack(stack)
 
 
 def test_margins_are_the_lead_over_the_best_other_class() -> None:

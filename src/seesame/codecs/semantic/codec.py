@@ -67,11 +67,11 @@ class SemanticCodec(Codec):
         head = read_head(container)
         height, width = head.size
         count = head.num_masks(container)
-        changed = head.changed / (count * height * width)
+        share = f"{head.changed / (count * height * width):.3%}" if head.changed else "none"
         which = "every frame" if head.every_frame else "every second frame"
         return {
-            "masks": f"{count} of {width}x{height}, {head.classes} classes, {which}; "
-            f"{changed:.3%} of their pixels differ from what the stack saw",
+            "masks": f"{count} of {width}x{height}, {head.classes} classes, {which}",
+            "changed": f"{share} of their pixels differ from what the stack saw",
             "renderer": _renderer(container, head),
         }
 

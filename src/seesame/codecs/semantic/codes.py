@@ -19,7 +19,6 @@ from seesame.neural.weights.arrays import (
     encode_list,
     middle_of,
 )
-from seesame.neural.weights.choose_coding import fit
 from seesame.neural.weights.predict import MAX_COEFFICIENT, candidates, missed, restored
 
 MAX_SYMBOL = LARGEST // 2
@@ -49,6 +48,8 @@ def encode_codes(symbols: ArrayLike) -> bytes:
 
 
 def _encoded(around: Ints, middles: Ints, weights: Ints) -> bytes:
+    from seesame.neural.weights.choose_coding import fit
+
     coder = SymbolEncoder()
     for values in (middles, weights[:, 0], weights[:, 1]):
         encode_list(coder, values)

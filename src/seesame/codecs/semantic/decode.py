@@ -74,7 +74,8 @@ def renderer_of(container: Container, head: Head, name: str = "the file") -> Sha
     else:
         shared = find_renderer(head.renderer.hex())
     code = 0 if shared.carrier is None else shared.carrier.design.code
-    if (head.size, head.classes) != (shared.size, len(shared.classes)) or head.code != code:
+    larger = any(mask > side for mask, side in zip(head.size, shared.size, strict=True))
+    if larger or (head.classes, head.code) != (len(shared.classes), code):
         raise DamagedError(f"{name} is damaged: it does not fit its renderer")
     return shared
 
@@ -113,8 +114,9 @@ class SemanticClip(RenderedClip):
         super().__init__(container, device)
         head = read_head(container)
         shared = renderer_of(container, head)
-        render = min(container.height, head.size[0]), min(container.width, head.size[1])
-        self._drawing = Drawing(shared.renderer, shared.carrier, head.size, render, device)
+        height, width = shared.size
+        render = min(container.height, height), min(container.width, width)
+        self._drawing = Drawing(shared.renderer, shared.carrier, shared.size, render, device)
         self._head = head
         self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step

@@ -16,14 +16,14 @@ from seesame.video.resize import resize
 class Drawing:
     """Draws pictures with a shared renderer.
 
-    The renderer draws at the masks' size. Where the clip has fewer rows or columns than that,
+    The renderer draws at the size that the stack reads. Where the clip has fewer rows or columns,
     pictures are made smaller so that the stack's own enlargement comes nearest to what was drawn.
 
     Args:
         renderer: draws masks; it is moved to the device.
         carrier: draws first frames from codes; None where the stack has no pose network.
-        size: ``(height, width)`` of the masks.
-        render: ``(height, width)`` of the pictures, neither more than the masks'.
+        size: ``(height, width)`` that the renderer draws.
+        render: ``(height, width)`` of the pictures, neither more than that.
         device: where the networks run.
     """
 

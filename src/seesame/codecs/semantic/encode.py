@@ -18,13 +18,20 @@ from seesame.codecs.semantic.edits import cheaper_masks
 from seesame.codecs.semantic.embed import check_clip, own_renderer, planned
 from seesame.codecs.semantic.masks import encode_masks
 from seesame.codecs.semantic.residual import Residuals
-from seesame.codecs.semantic.sections import CODEC_ID, Head
-from seesame.codecs.semantic.shared import find_renderer, renderer_for
+from seesame.codecs.semantic.sections import (
+    CODEC_ID,
+    MAX_CODE,
+    MAX_MASK_PIXELS,
+    Head,
+    num_masks,
+)
+from seesame.codecs.semantic.shared import SharedRenderer, find_renderer, renderer_for
 from seesame.codecs.semantic.solve import SolvedCodes, solve_codes
 from seesame.codecs.semantic.solve_residual import Pairs, solve_residuals
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
+from seesame.neural.render.bounds import MAX_STREAM_SYMBOLS
 from seesame.neural.render.geometry import render_size
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -74,6 +81,7 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     else:
         shared = renderer_for(stack, chosen.renderer)
         find_renderer(shared.digest)  # without which the file could not be decoded here
+    _check(clip, stack, shared, chosen.every_frame)
     prior, classes = None if shared is None else shared.prior, len(stack.classes)
     outputs = _seen(clip, stack, chosen.every_frame, context)
     masks = _masks_of(outputs, chosen.every_frame)
@@ -95,7 +103,7 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     context.progress(TUNING.solved, "packing")
     head = Head(
         renderer=b"" if chosen.embed else bytes.fromhex(shared.digest),
-        size=shared.size,
+        size=(masks.shape[1], masks.shape[2]),
         classes=classes,
         every_frame=chosen.every_frame,
         code=found.symbols.shape[1],
@@ -114,6 +122,23 @@ def encode(clip: Clip, settings: Mapping[str, Any], context: EncodeContext) -> C
     if len(residuals.pairs):
         sections[Section.RESIDUALS] = residuals.to_bytes()
     return container_for(clip, CODEC_ID, sections)
+
+
+def _check(clip: Clip, stack: Stack, shared: SharedRenderer | None, every_frame: bool) -> None:
+    """Raise UserError for what could not be decoded or would lack the pose."""
+    if stack.has_pose and stack.judged and shared is not None and shared.carrier is None:
+        raise UserError(
+            f"the renderer {shared.digest[:16]} has no carrier for the pose of stack {stack.name}; "
+            "train one on drives (seesame renderer train --drives)"
+        )
+    height, width = stack.input_size
+    pairs = MAX_STREAM_SYMBOLS // MAX_CODE
+    pixels = num_masks(clip.num_frames, every_frame) * height * width
+    if clip.num_frames > 2 * pairs or pixels > MAX_MASK_PIXELS:
+        frames = min(2 * pairs, MAX_MASK_PIXELS // (height * width) * (1 if every_frame else 2))
+        raise UserError(
+            f"codec semantic takes at most {frames:,} frames, not {clip.num_frames:,}; cut the clip"
+        )
 
 
 def byte_value(masks: Array, clip: Clip) -> float:

@@ -26,7 +26,7 @@ _CHOSEN = ("000000", "e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00",
 
 
 def palette() -> Mask:
-    """Return the colour of every class that a file may have, ``uint8 (64, 3)``."""
+    """Return the colour of every class that a file may have, ``uint8 (30, 3)``."""
     colours = [tuple(bytes.fromhex(one)) for one in _CHOSEN]
     for index in range(len(colours), MAX_CLASSES):
         rgb = colorsys.hsv_to_rgb(index * 0.381966 % 1, 0.75, 0.95 - 0.4 * (index % 3) / 2)

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.neural.weights.arrays import decode_array, encode_array
-from seesame.neural.weights.choose_coding import fit
 
 GRID = (12, 16)
 """Rows and columns of a residual."""
@@ -51,6 +50,8 @@ class Residuals:
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the residuals; none for no residual."""
+        from seesame.neural.weights.choose_coding import fit
+
         count = len(self.pairs)
         if not count:
             return b""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from torch import nn
 
@@ -19,15 +19,16 @@ from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.prior import Prior
 from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.files import check_input, replacing
 from seesame.inputs import NoHomeError, data_folder
 from seesame.neural.weights.dequantise import dequantised
-from seesame.neural.weights.pack import pack_weights
 from seesame.neural.weights.rows import Rows
 from seesame.neural.weights.tensors import Specs, count
 from seesame.neural.weights.unpack import unpack_weights
-from seesame.perception.stack import Stack
+
+if TYPE_CHECKING:
+    from seesame.perception.stack import Stack
 
 SUFFIX = ".renderer"
 MAX_WEIGHTS = 1 << 22
@@ -119,7 +120,7 @@ class SharedRenderer:
         return self.renderer.design.height, self.renderer.design.width
 
     @classmethod
-    def make(cls, stack: Stack, networks: Mapping[Part, Weights], prior: bytes = b"") -> Self:
+    def make(cls, stack: "Stack", networks: Mapping[Part, Weights], prior: bytes = b"") -> Self:
         """Return a shared renderer for a stack.
 
         Args:
@@ -134,7 +135,7 @@ class SharedRenderer:
             "judged": stack.judged if stack.has_pose else 0,
             "networks": {part.name.lower(): one.design.values() for part, one in networks.items()},
         }
-        parts = {part: pack_weights(one.rows, one.design.specs()) for part, one in networks.items()}
+        parts = {part: _packed(one) for part, one in networks.items()}
         if prior:
             parts[Part.PRIOR] = prior
         return cls.from_bytes(pack_file(header, parts), "the new renderer")
@@ -146,7 +147,7 @@ class SharedRenderer:
             parts[part] = content
         else:
             header["networks"][part.name.lower()] = content.design.values()
-            parts[part] = pack_weights(content.rows, content.design.specs())
+            parts[part] = _packed(content)
         return self.from_bytes(pack_file(header, parts), "the new renderer")
 
     def without_stack(self) -> "SharedRenderer":
@@ -212,6 +213,12 @@ class SharedRenderer:
         """Write the file. Raises UserError where that fails."""
         with replacing(path, overwrite) as temporary:
             temporary.write_bytes(self.data)
+
+
+def _packed(weights: Weights) -> bytes:
+    from seesame.neural.weights.pack import pack_weights
+
+    return pack_weights(weights.rows, weights.design.specs())
 
 
 def _design(part: Part, values: Any, name: str) -> Design:
@@ -312,19 +319,19 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
         stack: name of the stack that the file speaks of, for the message; may be empty.
 
     Raises:
-        UserError: it is not installed.
+        MissingRendererError: it is not installed.
     """
     for one in installed():
         if hashlib.sha256(one.data).hexdigest() == digest:
             return one.parsed()
     of_stack = f" of stack {stack}" if stack else ""
-    raise UserError(
+    raise MissingRendererError(
         f"the renderer {digest}{of_stack} that draws this file is not installed; get its "
         f"{SUFFIX} file from whoever made this file and run: seesame renderer install FILE"
     )
 
 
-def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
+def renderer_for(stack: "Stack", named: str | None = None) -> SharedRenderer:
     """Return the renderer that draws a stack's masks.
 
     Args:
@@ -333,34 +340,39 @@ def renderer_for(stack: Stack, named: str | None = None) -> SharedRenderer:
             digits or more); None takes the installed one of the stack, the user's own first.
 
     Raises:
-        UserError: there is none, or it belongs to another stack.
+        MissingRendererError: there is none.
+        UserError: the one that was named belongs to another stack, or cannot be read.
         DamagedError: it is damaged.
     """
     if named is not None:
         shared = _named(named)
-        if not _fits(shared, stack):
+        if not _fits(shared.data, named, stack):
             raise UserError(
                 f"the renderer {named} belongs to stack {shared.stack} with other weights or "
                 f"settings than those of {stack.name}"
             )
         return shared
     for one in installed():
-        shared = one.parsed()
-        if _fits(shared, stack):
-            return shared
-    raise UserError(
+        if _fits(one.data, one.name, stack):
+            return one.parsed()
+    raise MissingRendererError(
         f"there is no renderer for stack {stack.name}; train one with: seesame renderer train "
         "--stack STACK --drives DIR -o FILE.renderer, then run: seesame renderer install "
         "FILE.renderer"
     )
 
 
-def _fits(shared: SharedRenderer, stack: Stack) -> bool:
-    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name."""
-    same = shared.classes == tuple(name[:MAX_TEXT] for name in stack.classes)
+def _fits(data: bytes, name: str, stack: "Stack") -> bool:
+    """Return whether a renderer belongs to a stack; one without a fingerprint goes by its name.
+
+    Raises DamagedError where the file is no renderer; its networks are not looked at.
+    """
+    header, _ = read_file(data, name)
+    same: bool = header["classes"] == [one[:MAX_TEXT] for one in stack.classes]
+    same &= header["judged"] == (stack.judged if stack.has_pose else 0)
     if not stack.fingerprint:
-        return same and shared.stack == stack.name[:MAX_TEXT]
-    return same and shared.fingerprint == stack.fingerprint
+        return same and header["stack"] == stack.name[:MAX_TEXT]
+    return same and header["fingerprint"] == stack.fingerprint
 
 
 def _named(named: str) -> SharedRenderer:
@@ -370,5 +382,7 @@ def _named(named: str) -> SharedRenderer:
         if len({one.data for one in found}) == 1:
             return found[0].parsed()
         if not Path(named).exists():
-            raise UserError(f"the renderer {named} is not installed (seesame renderer list)")
+            raise MissingRendererError(
+                f"the renderer {named} is not installed (seesame renderer list)"
+            )
     return SharedRenderer.read(Path(named))

@@ -191,9 +191,12 @@ class _Search:
         change = new - self.misses[pairs][:, None]
         self.slopes[pairs] = change.transpose(1, 2) / probes.diag()
         self.radius[pairs] = self.tuning.radius
-        best = new.square().mean(2).argmin(1)
+        # A probe may lie beyond the codes that can be stored.
+        beyond = (tried.abs() > MAX_SYMBOL * self.step).any(1).view(count, values)
+        best = new.square().mean(2).masked_fill(beyond, math.inf).argmin(1)
         rows = torch.arange(count, device=self.device)
         better = new[rows, best].square().mean(1) < self.errors[pairs]
+        better &= ~beyond[rows, best]
         rows, best, chosen = rows[better], best[better], pairs[better]
         self.codes[chosen] = tried.view(count, values, -1)[rows, best]
         self.misses[chosen] = new[rows, best]

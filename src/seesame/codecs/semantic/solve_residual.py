@@ -40,10 +40,10 @@ class ResidualTuning:
         least: pose distortion that is taken for reached by pairs that are not tried.
     """
 
-    bytes: float = 70.0
-    most: float = 0.25
+    bytes: float = 90.0
+    most: float = 0.15
     batch: int = 16
-    steps: int = 140
+    steps: int = 110
     quantised: float = 0.3
     rate: float = 1.0
     last_rate: float = 0.1

@@ -71,7 +71,7 @@ class Run:
         self._optimiser = Optimiser(self.weights.groups(), self.device)
         self._average = self._copy()
         self._half = _half_is_quick(self.device)
-        self._first = tuning.margin_from if trained else 0.0
+        self._first = tuning.again_from if trained else 0.0
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self._bits = torch.zeros((), device=self.device)
 

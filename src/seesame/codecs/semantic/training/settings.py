@@ -46,6 +46,7 @@ class TrainingTuning:
         average: steps over which the weights are averaged, for what is shipped.
         clip: largest norm of the gradients.
         margin_from: share at which the loss turns from cross-entropy to margins.
+        again_from: share at which the training of a renderer begins that was trained before.
         count_from: share at which it turns to the smooth count of wrong pixels.
         exact_from: share from which the networks run in full precision where half is quicker.
         quantise_from: share at which the weights begin to be quantised.
@@ -69,12 +70,13 @@ class TrainingTuning:
     average: int = 200
     clip: float = 5.0
     margin_from: float = 0.3
+    again_from: float = 0.55
     count_from: float = 0.6
     exact_from: float = 0.7
     quantise_from: float = 0.7
     first_step: float = 0.15
     varied: float = 1.0
-    small: float = 0.25
+    small: float = 0.2
     smallest: float = 0.4
     outside: float = 0.02
     temperature: tuple[float, float] = (0.45, 0.1)

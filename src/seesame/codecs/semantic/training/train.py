@@ -19,6 +19,7 @@ from seesame.codecs.semantic.training.loop import Run
 from seesame.codecs.semantic.training.settings import TUNING, TrainingSettings
 from seesame.errors import UserError
 from seesame.neural.fitting.checkpoint import Checkpoint
+from seesame.neural.render.bounds import MAX_SIDE
 from seesame.perception.stack import Stack
 
 Progress = Callable[[float, str], None]
@@ -94,6 +95,12 @@ def check_stack(stack: Stack) -> RendererDesign:
         raise UserError(
             f"stack {stack.name} has {len(stack.classes)} classes; codec semantic takes 2 to "
             f"{MAX_CLASSES}"
+        )
+    if max(stack.input_size) > MAX_SIDE:
+        height, width = stack.input_size
+        raise UserError(
+            f"stack {stack.name} reads {width}x{height} pixels; codec semantic takes at most "
+            f"{MAX_SIDE} a side"
         )
     try:
         return RendererDesign(len(stack.classes), *stack.input_size)
