@@ -27,7 +27,7 @@ from seesame.video.resize import resize
 class TrainedWeights(QuantisedWeights):
     """The weights of a renderer or a carrier, and their quantisers."""
 
-    def __init__(self, network: Renderer | Carrier, first_step: float) -> None:
+    def __init__(self, network: Renderer | Carrier, first_step: float = TUNING.first_step) -> None:
         super().__init__(network, network.design.specs(), {})
         self.tuning = QuantisingTuning(first_step=first_step)
 
