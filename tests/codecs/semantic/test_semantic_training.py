@@ -109,7 +109,7 @@ def test_a_stack_with_a_pose_network_gets_a_carrier(
 ) -> None:
     monkeypatch.setattr(carrier, "TUNING", replace(carrier.TUNING, pictures=20))
     shared = trained(tmp_path / "whole", 5, stack=TinyStack())
-    assert set(shared.parts) == {Part.RENDERER, Part.CARRIER}
+    assert set(shared.parts) == {Part.RENDERER, Part.CARRIER, Part.PRIOR}
     assert shared.judged == shared.carrier.design.poses == 2
     step, taken = Run._train_step, 0
 
@@ -230,6 +230,24 @@ def test_pairs_are_spread_over_a_clip() -> None:
     assert seen.second[:, 0, 0].tolist() == wanted
     assert torch.allclose(seen.poses, torch.tensor(12.0))
     assert len(seen_in_clip(ArrayClip(frames), stack, "cpu", 100).masks) == 20
+
+
+@pytest.mark.parametrize("most", [4, 8, 20, 39])
+def test_no_more_pairs_of_a_clip_are_seen_than_wanted_in_runs(most: int) -> None:
+    grey = np.arange(80, dtype=np.uint8) * 3
+    frames = np.broadcast_to(grey[:, None, None, None], (80, 48, 64, 3)).copy()
+    shown: list[int] = []
+
+    class Watching(TinyStack):
+        def pose(self, pairs: torch.Tensor) -> torch.Tensor:
+            shown.extend((pairs[:, 0, 0, 0, 0] / 6).round().int().tolist())
+            return super().pose(pairs)
+
+    seen_in_clip(ArrayClip(frames), Watching(), "cpu", most)
+    run = min(8, most // 4)
+    assert most / 3 <= len(shown) <= most
+    assert shown == sorted(set(shown))
+    assert all(pair + 1 in shown for pair in shown if pair % run < run - 1)
 
 
 def test_synthetic_drives_are_seen_by_the_stack() -> None:

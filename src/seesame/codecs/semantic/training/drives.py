@@ -17,7 +17,7 @@ from seesame.video.resize import resize
 
 BATCH_PAIRS = 4
 RUN = 8
-"""Pairs of a long clip that follow one another, where not all are taken."""
+"""The most pairs of a long clip that follow one another, where not all are taken."""
 PAIRS_A_SCENE = 8
 """Pairs of a synthetic drive, at random moments of its first half minute."""
 SCENE_FRAMES = 600
@@ -63,10 +63,12 @@ def seen_in_clip(
         UserError: the clip cannot be read to its end, or the stack gives no numbers.
     """
     pairs = clip.num_frames // 2
-    every = max(1, -(-pairs // most))
+    run = max(1, min(RUN, most // 4))
+    runs = -(-pairs // run)
+    every = max(1, -(-runs // (most // run)))
     found = []
     with torch.inference_mode():
-        for rgb in seen_frames(_spread(clip, every), stack, device):
+        for rgb in seen_frames(_spread(clip, run, every), stack, device):
             # Where the networks read different sizes, frames come whole: masks would differ too.
             small = resize(rgb, stack.input_size)
             found.append(outputs_of(small, stack, every_frame=True))
@@ -74,14 +76,14 @@ def seen_in_clip(
     return _seen(found)
 
 
-def _spread(clip: Clip, every: int) -> Iterator[Frames]:
-    """Yield batches of pairs, of one run of them in ``every``."""
+def _spread(clip: Clip, run: int, every: int) -> Iterator[Frames]:
+    """Yield batches of pairs: those of one run of ``run`` pairs in ``every``."""
     held: list[NDArray[np.uint8]] = []
     number = 0
     for batch in clip.batches(4 * BATCH_PAIRS):
         for frame in batch:
             pair = number // 2
-            if pair // RUN % every == 0 and pair < clip.num_frames // 2:
+            if pair // run % every == 0 and pair < clip.num_frames // 2:
                 held.append(frame.copy())
             number += 1
         while len(held) >= 2 * BATCH_PAIRS:
