@@ -2,6 +2,8 @@
 
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import torch
@@ -42,16 +44,18 @@ class Masks:
         data, shape = section(container, Section.MASKS, name), (self.count, *head.size)
         self._decoder = iter(MaskDecoder(data, shape, head.classes, prior, name))
         self._packed: list[bytes] = []
+        self._lock = Lock()  # several readers may each decode ahead
 
     def __getitem__(self, number: int) -> Mask:
         """Return a mask ``uint8 (h, w)``. Raises DamagedError, IndexError."""
         if not 0 <= number < self.count:
             raise IndexError(number)
-        while len(self._packed) <= number:
-            mask = next(self._decoder)
-            self._packed.append(zlib.compress(mask.tobytes(), 1))
-            if len(self._packed) > number:
-                return mask
+        with self._lock:
+            while len(self._packed) <= number:
+                mask = next(self._decoder)
+                self._packed.append(zlib.compress(mask.tobytes(), 1))
+                if len(self._packed) > number:
+                    return mask
         whole = zlib.decompress(self._packed[number])
         return np.frombuffer(whole, np.uint8).reshape(self._size)
 
@@ -128,20 +132,35 @@ class SemanticClip(RenderedClip):
 
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
-        for start in range(first, len(self._codes), DECODE_PAIRS):
-            end = min(start + DECODE_PAIRS, len(self._codes))
-            yield self._pairs(start, end)
+        starts = range(first, len(self._codes), DECODE_PAIRS)
+        if not starts:
+            return
+        with ThreadPoolExecutor(1) as ahead:  # masks are decoded while the last ones are drawn
+            coming = ahead.submit(self._masks_of, first)
+            for start in starts:
+                masks = coming.result()
+                if start != starts[-1]:
+                    coming = ahead.submit(self._masks_of, start + DECODE_PAIRS)
+                yield self._pairs(start, *masks)
 
-    def _pairs(self, start: int, end: int) -> Tensor:
-        """Return pairs ``(B, 2, 3, h, w)`` in whole grey levels."""
-        own = None
-        if self._head.every_frame:
-            second = self._drawing.pictures(self._masks.some(range(2 * start + 1, 2 * end, 2)))
-            own = self._drawing.pictures(self._masks.some(range(2 * start, 2 * end, 2)))
-        else:
-            second = self._drawing.pictures(self._masks.some(range(start, end)))
-        first = self._drawing.first(self._codes[start:end], self._grids[start:end], second, own)
-        return torch.stack([first, second], dim=1)
+    def _masks_of(self, start: int) -> tuple[Tensor | None, Tensor]:
+        """Return the masks of the first frames of some pairs, where there are any, and of second.
+
+        Raises DamagedError.
+        """
+        end = min(start + DECODE_PAIRS, len(self._codes))
+        if not self._head.every_frame:
+            return None, self._masks.some(range(start, end))
+        both = self._masks.some(range(2 * start, 2 * end))
+        return both[0::2], both[1::2]
+
+    def _pairs(self, start: int, first: Tensor | None, second: Tensor) -> Tensor:
+        """Return pairs ``(B, 2, 3, h, w)`` in whole grey levels, from their masks."""
+        which = slice(start, start + len(second))
+        drawn = self._drawing.pictures(second)
+        own = None if first is None else self._drawing.pictures(first)
+        firsts = self._drawing.first(self._codes[which], self._grids[which], drawn, own)
+        return torch.stack([firsts, drawn], dim=1)
 
 
 def open_file(container: Container, device: str) -> SemanticClip:
