@@ -1,13 +1,14 @@
 """Train the renderers of ``lite``: the one that ships, and those that report unseen clips.
 
     python bench/renderers.py [--only base fold_a] [--budget 600] [--folder out/renderers]
-        [--start FOLDER]
+        [--start FOLDER] [--prior]
 
 ``base`` is trained on synthetic drives and comma10k's eleven pictures with their true masks.
 The others start from it and are trained on the clips of ../shared as well: ``fold_a`` on all but
 highway and forest, ``fold_b`` on all but dusk, motorway and comma_minute, ``lite`` on all five. So
 every clip can be reported with a renderer that never saw it. With ``--start`` each goes on from
-the file of its name in a folder, which an earlier run made. Each renderer is tested on the clips
+the file of its name in a folder, which an earlier run made; with ``--prior`` only the prior of
+masks is learned, and replaced in the files that are there. Each renderer is tested on the clips
 that it never saw, and a line of results is written for each of them. A renderer that is there
 already is not trained again.
 """
@@ -23,11 +24,12 @@ import torch
 from PIL import Image
 
 from common import HERE, SHARED, Results
+from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.shared import SharedRenderer
 from seesame.codecs.semantic.training.drives import Seen, seen_in_clip, seen_in_scenes
 from seesame.codecs.semantic.training.loop import disagreement
 from seesame.codecs.semantic.training.settings import TrainingSettings
-from seesame.codecs.semantic.training.train import Training, train_shared
+from seesame.codecs.semantic.training.train import Training, learn_prior_of, train_shared
 from seesame.context import Progress
 from seesame.decoders import open_clip
 from seesame.perception.registry import load_stack
@@ -98,9 +100,7 @@ def make(
     name: str, stack: Stack, folder: Path, seconds: float, first: Path | None, results: Results
 ) -> None:
     """Train one renderer, write it and test it on the clips that it never saw."""
-    left_out = LEFT_OUT[name]
-    drives = [seen("scenes", stack, folder), comma10k(stack)]
-    drives += [seen(clip, stack, folder) for clip in CLIPS if clip not in left_out]
+    left_out, drives = LEFT_OUT[name], drives_of(name, stack, folder)
     if first is not None:
         start = SharedRenderer.read(first / f"{name}.renderer")
     else:
@@ -134,6 +134,19 @@ def make(
         test(shared, clip, stack, folder, results, row)
 
 
+def drives_of(name: str, stack: Stack, folder: Path) -> list[Seen]:
+    """Return what one renderer is trained on."""
+    drives = [seen("scenes", stack, folder), comma10k(stack)]
+    return drives + [seen(clip, stack, folder) for clip in CLIPS if clip not in LEFT_OUT[name]]
+
+
+def learn_prior_anew(name: str, stack: Stack, folder: Path) -> None:
+    """Learn the prior of one renderer, and write it into its file."""
+    path = folder / f"{name}.renderer"
+    prior = learn_prior_of(drives_of(name, stack, folder), stack, stages)
+    SharedRenderer.read(path).with_part(Part.PRIOR, prior).write(path, overwrite=True)
+
+
 def test(
     shared: SharedRenderer,
     clip: str,
@@ -155,6 +168,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(LEFT_OUT), choices=LEFT_OUT)
     parser.add_argument("--budget", type=float, default=600, help="seconds of each training")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "out" / "renderers")
+    parser.add_argument("--prior", action="store_true", help="learn the priors alone")
     parser.add_argument("--start", type=Path, help="folder of renderers to go on from")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +176,9 @@ def main() -> None:
     stack = load_stack("lite")
     results = Results("renderers", append=True)
     for name in options.only:
-        if not (options.folder / f"{name}.renderer").exists():
+        if options.prior:
+            learn_prior_anew(name, stack, options.folder)
+        elif not (options.folder / f"{name}.renderer").exists():
             make(name, stack, options.folder, options.budget, options.start, results)
 
 

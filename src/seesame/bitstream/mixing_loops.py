@@ -42,6 +42,8 @@ def inlined(function: Any) -> Any:
 def _compile(function: Any, **options: Any) -> Any:
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
+        # Numba compiles a kept function anew where its own file changes, but not where one that is
+        # compiled into it does: after such a change remove the *.nbi files in __pycache__.
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return njit(**options)(function)

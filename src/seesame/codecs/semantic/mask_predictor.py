@@ -24,7 +24,7 @@ from seesame.bitstream.mixing_loops import (
 )
 
 CONTEXTS = 32
-HIDDEN = 32
+HIDDEN = 16
 INPUTS = 112
 """Inputs of a mixer: three for each context, a constant, the network; the rest stays zero."""
 SETS = 6

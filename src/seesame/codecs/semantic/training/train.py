@@ -72,17 +72,25 @@ def train_shared(training: Training) -> SharedRenderer:
     shared, checkpoint = _train_renderer(training, whole - later)
     if carries:
         shared = _train_carrier(training, shared, posed, later)
-    shared = shared.with_part(Part.PRIOR, _learn_prior(training))
+    shared = shared.with_part(
+        Part.PRIOR, learn_prior_of(training.drives, training.stack, training.stages)
+    )
     checkpoint.remove()
     return shared
 
 
-def _learn_prior(training: Training) -> bytes:
-    """Return what the coder of masks learns from the drives."""
-    clips = [seen.second.numpy() for seen in training.drives]
+def learn_prior_of(drives: Sequence[Seen], stack: Stack, stages: Stages) -> bytes:
+    """Return what the coder of masks learns from drives.
+
+    Args:
+        drives: what the stack sees in them.
+        stack: whose classes the masks have.
+        stages: called with the label of the stage.
+    """
+    clips = [seen.second.numpy() for seen in drives]
     most = max(1, TUNING.prior_masks // len(clips))
-    with training.stages("learn prior"):
-        return learn_prior([clip[:most] for clip in clips], len(training.stack.classes))
+    with stages("learn prior"):
+        return learn_prior([clip[:most] for clip in clips], len(stack.classes))
 
 
 def check_stack(stack: Stack) -> RendererDesign:
