@@ -140,11 +140,15 @@ def drives_of(name: str, stack: Stack, folder: Path) -> list[Seen]:
     return drives + [seen(clip, stack, folder) for clip in CLIPS if clip not in LEFT_OUT[name]]
 
 
-def learn_prior_anew(name: str, stack: Stack, folder: Path) -> None:
-    """Learn the prior of one renderer, and write it into its file."""
+def learn_prior_anew(name: str, stack: Stack, folder: Path, results: Results) -> None:
+    """Learn the prior of one renderer, write it into its file, and a line of results."""
     path = folder / f"{name}.renderer"
     prior = learn_prior_of(drives_of(name, stack, folder), stack, stages)
-    SharedRenderer.read(path).with_part(Part.PRIOR, prior).write(path, overwrite=True)
+    shared = SharedRenderer.read(path).with_part(Part.PRIOR, prior)
+    shared.write(path, overwrite=True)
+    sizes = {part.name.lower(): len(data) for part, data in shared.parts.items()}
+    row = {"renderer": name, "what": "prior", "sha256": shared.digest, "bytes": len(shared.data)}
+    results.add(row | {"parts": sizes})
 
 
 def test(
@@ -177,7 +181,7 @@ def main() -> None:
     results = Results("renderers", append=True)
     for name in options.only:
         if options.prior:
-            learn_prior_anew(name, stack, options.folder)
+            learn_prior_anew(name, stack, options.folder, results)
         elif not (options.folder / f"{name}.renderer").exists():
             make(name, stack, options.folder, options.budget, options.start, results)
 

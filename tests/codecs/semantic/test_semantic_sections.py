@@ -84,7 +84,7 @@ def test_a_head_comes_back(head: Head, num_frames: int) -> None:
     ("change", "said"),
     [
         ({0: LAYOUT + 1}, "layout 2 of the semantic codec is unknown"),
-        ({1: 2}, "flags"),
+        ({1: 4}, "flags"),
         ({2: 0}, "masks are impossible"),
         ({2: MAX_CLASSES + 1}, "number of classes"),
         ({3: 0}, "masks are impossible"),
@@ -216,5 +216,5 @@ def test_another_renderer_than_its_own_is_refused(container: Container) -> None:
     ):
         bad = changed(container, Section.MODEL, other.pack())
         for read in (CODEC.decode, read_labels):
-            with pytest.raises(DamagedError, match="does not fit the renderer"):
+            with pytest.raises(DamagedError, match="does not fit its renderer"):
                 read(bad)
