@@ -10,6 +10,7 @@ makes the files of ``hnerv`` with its preset ``fast``. Both go without ``--rende
 appended to ``bench/results/semantic.jsonl``.
 """
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from common import Results
 from measure import measured, name_of
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.registry import codec_by_id
+from seesame.codecs.semantic.shared import install
 from seesame.jobs.spec import Job, Source
 from seesame.jobs.workbench import Workbench
 from tasks import Row, Task, find_clip, options, run_tasks
@@ -36,8 +38,10 @@ def renderer_for(clip: str, folder: Path) -> Path:
 
 def semantic(clip: str, stack: str, renderer: str, settings: Row, seed: int) -> list[Row]:
     """Make, judge and time one file of the semantic codec."""
-    out = Path(renderer).with_name(f"{Path(clip).stem}.ssm")
-    row = made(clip, stack, {**settings, "renderer": renderer}, seed, out)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["SEESAME_HOME"] = home  # of this process alone
+        install(Path(renderer))
+        row = made(clip, stack, {**settings, "renderer": renderer}, seed, Path(home, "clip.ssm"))
     return [row | {"settings": {**settings, "renderer": Path(renderer).name}}]
 
 
