@@ -11,7 +11,7 @@ COMMA_READY := $(COMMA_VENV)/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format test test-base test-comma clean
+.PHONY: help setup demo demo-fleet lint format test test-base test-comma clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ setup: $(READY) ## make the virtual environment
 
 demo: $(READY) ## compress ten synthetic seconds, print the table, draw out/demo/demo.png
 	$(BIN)/python -m seesame.cli demo --out out/demo --overwrite
+
+demo-fleet: $(READY) ## compress twelve synthetic drives, killed once on the way, and make their page
+	$(BIN)/python -m seesame.cli demo --fleet --out out/demo-fleet --overwrite
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/python -m ruff check .
