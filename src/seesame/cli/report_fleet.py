@@ -133,9 +133,9 @@ def _with_page(
     state = worst.state
     output, page = joined(target, state.out), folder / f"{state.out}.html"
     line = ["seesame", "report", state.uri, output, "--stack", state.stack, "-o", str(page)]
-    worst = replace(worst, command=shlex.join(line))
     if is_remote(state.uri) or is_remote(target):
         return worst
+    worst = replace(worst, command=shlex.join(line))
     files = Path(state.uri), Path(output)
     there = all(path.is_file() for path in files)
     if page.is_file() and there and page.stat().st_mtime >= files[1].stat().st_mtime:

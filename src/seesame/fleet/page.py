@@ -35,7 +35,7 @@ class Worst:
         pictures: of its worst moment; None where there are none.
         excuse: why there are none.
         page: the clip's own page; None where there is none.
-        command: that makes one.
+        command: that makes one; empty where the clip is in an object store.
     """
 
     state: State
