@@ -60,7 +60,7 @@ def test_a_fleet_with_bad_clips_and_what_is_done_again(seesame: Run, tmp_path: P
     (source / "junk.mp4").write_text("no video")
     line = ("batch", source, "-o", target, *X264, "--stack", STACK, "--jobs", 1)
 
-    planned = seesame(*line, "--dry-run", "--json")
+    planned = seesame(*line, "--dry-run", "--sample", 0, "--json")
     todo = [json.loads(text) for text in planned.out.splitlines()]
     assert next(one["out"] for one in todo) == "cam0/drive2.ssm"  # the longest
     assert len(todo) == 5

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from seesame.cli.batch_options import (
     OnMiss,
     OnMissOption,
     RetryOption,
+    SampleOption,
     ScratchOption,
     ShardOption,
     SourceArgument,
@@ -63,7 +65,9 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.fleet.driver import Run
+    from seesame.fleet.forecast import Forecast
     from seesame.fleet.plan import Task
+    from seesame.fleet.state import State
     from seesame.perception.stack import Stack
 
 SOME_FAILED = 3
@@ -92,6 +96,7 @@ def batch(
     shard: ShardOption = None,
     retry_failed: RetryOption = False,
     dry_run: DryRunOption = False,
+    sample: SampleOption = None,
     engine: EngineOption = Engine.local,
     address: AddressOption = None,
     cores: CoresOption = 1,
@@ -129,12 +134,14 @@ def batch(
     chosen = _chosen(codec, flags, settings)
     defaults = Defaults(codec, suffix, chosen, stack, on_miss.value, where, seed)
     _check_engine(engine, address, cores)
+    if sample is not None and not dry_run:
+        raise UserError("--sample is for --dry-run")
     parts = parse_bytes(memory), scratch, parse_shard(shard)
     run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores)
     target = parse_target(out)
     tasks = make_tasks(list_source(source, target), target, defaults, _loader(where))
     if dry_run:
-        _print_plan(tasks, target, run, json)
+        _print_plan(tasks, target, run, sample, json, quiet)
     else:
         _run(tasks, target, run, json, quiet)
 
@@ -184,17 +191,50 @@ def _loader(device: str) -> "Callable[[str], Stack]":
     return cache(lambda name: load_stack(name, device))
 
 
-def _print_plan(tasks: "Sequence[Task]", target: str, run: "Run", json: bool) -> None:
-    """Print what a run would do."""
-    from seesame.files import readable
+def _print_plan(
+    tasks: "Sequence[Task]", target: str, run: "Run", sample: int | None, json: bool, quiet: bool
+) -> None:
+    """Print what a run would do, and what that would take and give."""
     from seesame.fleet.driver import planned
+    from seesame.fleet.forecast import SAMPLE, forecast
 
     missing, rest = planned(tasks, target, run)
+    count = SAMPLE if sample is None else sample
     if json:
         for task in missing:
             facts = {"uri": task.uri, "out": task.out, "bytes": task.size, "codec": task.codec}
             print_json({**facts, "settings": dict(task.settings), "why": task.why})
+    else:
+        _print_missing(missing, rest)
+    if not (missing and count):
         return
+    with progress("forecast", quiet) as bar:
+        found = forecast(missing, count, bar)
+    if json:
+        print_json({"forecast": asdict(found)})
+    else:
+        print(f"expect {_expected(found, sum(task.size for task in missing))}")
+
+
+def _expected(found: "Forecast", size: int) -> str:
+    """Return a forecast in words."""
+    from seesame.fleet.driver import span
+
+    tried = f"{found.tried} clips that were tried"
+    if found.failed:
+        tried += f", and {found.failed} that failed"
+    if found.bytes is None or found.core_s is None:
+        return f"nothing: too little is known from {tried}"
+    low, high = found.bytes
+    shares = f"{low / size:.2%} to {high / size:.2%} of the sources"
+    times = " to ".join(map(span, found.core_s))
+    return f"{low:,.0f} to {high:,.0f} bytes, {shares}; {times} of one core's work (from {tried})"
+
+
+def _print_missing(missing: "Sequence[Task]", rest: "Sequence[State]") -> None:
+    """Print the clips that a run would do, and how many it would not."""
+    from seesame.files import readable
+
     rows = [
         (readable(task.uri), readable(task.out), task.codec, f"{task.size:,}", task.why)
         for task in missing[:SHOWN]

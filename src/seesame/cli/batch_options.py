@@ -109,7 +109,20 @@ RetryOption = Annotated[
     bool, typer.Option("--retry-failed", help="Do those clips again that failed before.")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what would be done, and what it would take and give; TARGET is not touched.",
+    ),
+]
+SampleOption = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        min=0,
+        metavar="N",
+        help="Clips that --dry-run tries for its forecast; 3 when left out, 0 for no forecast.",
+    ),
 ]
 EngineOption = Annotated[
     Engine,
