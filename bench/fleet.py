@@ -55,7 +55,7 @@ FRAMES, LONG = 8, 40
 BATCH = "--codec", "x264", "--set", "crf=34"
 DRIVER_SHARE = 0.3
 """Of the kills, which end the driver; the others end a worker."""
-PAUSE = 0.5, 4.0
+PAUSE = 0.5, 6.0
 """Seconds from one kill to the next, at least and at most."""
 PLAIN: Mapping[str, Any] = {
     **{"codec": "copy", "settings": {}, "limits": {}, "stack": "lite", "on_miss": "fail"},
@@ -121,13 +121,12 @@ class Killed:
             time.sleep(self.random.uniform(*PAUSE))
             if process.poll() is not None:  # all was done before the kills were
                 break
-            workers = self._workers(process)
-            if not workers or self.random.random() < DRIVER_SHARE:
+            if self.random.random() < DRIVER_SHARE:
                 process.kill()
                 process.wait()
                 self.kills["driver"] += 1
                 process = self._started()
-            else:
+            elif workers := self._workers(process):
                 self.random.choice(workers).kill()
                 self.kills["worker"] += 1
         process.wait()
