@@ -117,7 +117,7 @@ def run_batch(
     """
     if run.ray:
         load_ray()  # before anything is written
-    with _terminable(), target_lock(target, run.shard):
+    with terminable(), target_lock(target, run.shard):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
@@ -284,7 +284,7 @@ def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Treat SIGTERM, and the end of the terminal, as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
