@@ -16,7 +16,6 @@ REQUIRED = {
     "SEESAME_REQUIRE_SHARED": "../shared",
     "SEESAME_REQUIRE_CHROMIUM": "chromium",
     "SEESAME_REQUIRE_BUBBLEWRAP": "bubblewrap",
-    "SEESAME_REQUIRE_FLEET": "extra fleet",
 }
 """Set by .ci/run for what is there: a skip that names it is then a failure."""
 
