@@ -160,13 +160,12 @@ def test_an_address_without_a_cluster(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def rays() -> list[psutil.Process]:
-    """Return the processes of Ray that engines of tests have started on this machine."""
+def rays(driver: int) -> list[psutil.Process]:
+    """Return the processes of the Ray that a driver, named by its process, has started."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = " ".join(process.cmdline())
-            if "seesame-session-" in words or process.name().startswith("ray::seesame"):
+            if f"seesame-session-{driver}-" in " ".join(process.cmdline()):
                 found.append(process)
     return found
 
@@ -195,15 +194,15 @@ def test_a_run_that_is_killed_ended_and_finished(seesame: Run, tmp_path: Path) -
         if number == signal.SIGTERM and process.returncode != 3:  # else it was done already
             assert process.returncode == 130, err
             assert "Traceback" not in err
-        psutil.wait_procs(rays(), timeout=20)
-        assert rays() == []
+        psutil.wait_procs(rays(process.pid), timeout=20)
+        assert rays(process.pid) == []
         assert target_faults(target, ended=False) == []
     process = start(line, os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
     out, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     assert "5: 4 done, 1 failed" in out
     assert target_faults(target, ended=True) == []
-    assert rays() == []
+    assert rays(process.pid) == []
     assert {*temporary.glob("seesame-[rs]*")} - before == set()
     ended = [e["out"] for e in events_of(target) if e["event"] == "clip"]
     assert sorted(ended) == sorted(states_of(target))  # each of them once
