@@ -8,10 +8,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COMMA_VENV := .venv-comma
 COMMA_READY := $(COMMA_VENV)/.ready
+FLEET_VENV := .venv-fleet
+FLEET_READY := $(FLEET_VENV)/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format test test-base test-comma clean
+.PHONY: help setup demo demo-fleet lint format test test-base test-fleet test-comma clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,10 +32,19 @@ $(COMMA_READY): requirements/comma.txt pyproject.toml
 	$(COMMA_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(FLEET_READY): requirements/fleet.txt pyproject.toml
+	"$(PYTHON)" -m venv $(FLEET_VENV)
+	$(FLEET_VENV)/bin/python -m pip install --quiet -r requirements/fleet.txt
+	$(FLEET_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
 setup: $(READY) ## make the virtual environment
 
 demo: $(READY) ## compress ten synthetic seconds, print the table, draw out/demo/demo.png
 	$(BIN)/python -m seesame.cli demo --out out/demo --overwrite
+
+demo-fleet: $(READY) ## compress twelve synthetic drives, killed once on the way, and make their page
+	$(BIN)/python -m seesame.cli demo --fleet --out out/demo-fleet --overwrite
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/python -m ruff check .
@@ -44,13 +55,17 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-test: lint test-base test-comma ## lint, then every test, in both environments
+test: lint test-base test-fleet test-comma ## lint, then every test, in three environments
 
 test-base: $(READY) ## every test that needs no extra
-	$(BIN)/python -m pytest -m "not comma" -rs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not comma and not fleet" -rs $(PYTEST_ARGS)
+
+test-fleet: $(FLEET_READY) ## the tests of Ray and object stores, in their own environment
+	$(FLEET_VENV)/bin/python -c 'import moto, pyarrow, ray, s3fs'  # else their tests would skip
+	$(FLEET_VENV)/bin/python -m pytest tests/fleet -m fleet -rs $(PYTEST_ARGS)
 
 test-comma: $(COMMA_READY) ## the tests of the comma stack, in their own environment
 	$(COMMA_VENV)/bin/python -m pytest -m comma -rs $(PYTEST_ARGS)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(COMMA_VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMMA_VENV) $(FLEET_VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

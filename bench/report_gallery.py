@@ -2,6 +2,7 @@
 
     python bench/report_gallery.py                    # makes three files, the page, the pictures
     python bench/report_gallery.py av1.ssm hnerv.ssm  # of files that are there
+    python bench/report_gallery.py --fleet            # only the page that `make demo-fleet` made
 
 Needs chromium, and the clips beside the checkout. The files and the page are left in
 ``out/gallery``, the pictures in ``docs``. Where onnxruntime is installed, TwinLiteNet judges the
@@ -22,6 +23,7 @@ from common import HERE, SHARED, twinlitenet
 
 ROOT = HERE.parent
 OUT = ROOT / "out" / "gallery"
+FLEET = ROOT / "out" / "demo-fleet" / "small" / "report.html"
 CLIP = SHARED / "data" / "clips" / "highway.mp4"
 FILES: dict[str, tuple[str, ...]] = {
     "av1.ssm": ("--codec", "svtav1", "--set", "crf=50", "--set", "scale=0.5"),
@@ -87,25 +89,44 @@ def keep(shown: Any, name: str, top: str | None = None) -> None:
     print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
 
 
+def photograph_clip(browser: Any, page: Path) -> None:
+    """Save the pictures of docs/report.md."""
+    desk = opened(browser, page, 1280, 1440, "light")
+    keep(desk, "report.png")
+    keep(desk, "report_detail.png", "#worst")
+    keep(opened(browser, page, 1280, 700, "light"), "report_player.png", "#player")
+    keep(opened(browser, page, 390, 844, "dark"), "report_phone.png", "#player")
+
+
+def photograph_fleet(browser: Any) -> None:
+    """Save the picture of docs/fleet.md."""
+    shown = browser.new_page(viewport={"width": 1280, "height": 1120}, color_scheme="light")
+    shown.on("console", lambda message: TROUBLE.append(message.text))
+    shown.on("pageerror", lambda error: TROUBLE.append(str(error)))
+    shown.goto(FLEET.as_uri())
+    shown.wait_for_selector("#hist-score svg")
+    keep(shown, "fleet.png")
+
+
 def main() -> None:
     """Make what is missing, then the page and its pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="only photograph the page again")
+    parser.add_argument("--fleet", action="store_true", help="photograph the page of a fleet")
     parser.add_argument("files", nargs="*", type=Path, help=".ssm files of highway")
     given = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     page = OUT / "highway.html"
-    if not given.keep:
+    if not given.keep and not given.fleet:
         files = given.files or made()
         seesame("report", CLIP, *files, "-o", page, "--overwrite", *other_network())
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        desk = opened(browser, page, 1280, 1440, "light")
-        keep(desk, "report.png")
-        keep(desk, "report_detail.png", "#worst")
-        keep(opened(browser, page, 1280, 700, "light"), "report_player.png", "#player")
-        keep(opened(browser, page, 390, 844, "dark"), "report_phone.png", "#player")
+        if given.fleet:
+            photograph_fleet(browser)
+        else:
+            photograph_clip(browser, page)
         browser.close()
     if TROUBLE:
         raise SystemExit(f"the page complains: {'; '.join(TROUBLE)}")

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -59,7 +60,7 @@ def test_a_fleet_with_bad_clips_and_what_is_done_again(seesame: Run, tmp_path: P
     (source / "junk.mp4").write_text("no video")
     line = ("batch", source, "-o", target, *X264, "--stack", STACK, "--jobs", 1)
 
-    planned = seesame(*line, "--dry-run", "--json")
+    planned = seesame(*line, "--dry-run", "--sample", 0, "--json")
     todo = [json.loads(text) for text in planned.out.splitlines()]
     assert next(one["out"] for one in todo) == "cam0/drive2.ssm"  # the longest
     assert len(todo) == 5
@@ -280,3 +281,16 @@ def test_mistaken_sources_and_targets(seesame: Run, tmp_path: Path) -> None:
     assert "--overwrite replaces it" in text
     assert (tmp_path / "out" / "cam0" / "drive0.ssm").read_text() == "mine"
     assert "holds no clips" in seesame("batch-status", tmp_path / "empty").err
+
+
+def test_without_ray_it_says_what_to_install(
+    seesame: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    make_fleet(tmp_path / "in", 1)
+    line = ("batch", tmp_path / "in", "-o", tmp_path / "out", "--codec", "x264", "--stack", STACK)
+    ran = seesame(*line, "--engine", "ray")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "pip install 'seesame[fleet]'" in ran.err
+    assert not (tmp_path / "out").exists()
+    assert "--address and --cores" in seesame(*line, "--address", "auto").err

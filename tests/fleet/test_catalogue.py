@@ -67,8 +67,9 @@ def test_the_files(tmp_path: Path) -> None:
     assert json.loads(rows[0]["limits"]) == {"max_seg": 1}
 
 
+@pytest.mark.fleet
 def test_parquet_has_the_same_rows(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (the extra fleet)")
     folder = StateFolder(str(tmp_path))
     for state in (*STATES, with_(out="\udcff.ssm")):
         folder.put(state)

@@ -44,8 +44,9 @@ def test_json_lines(tmp_path: Path) -> None:
     assert [values for _, values in read_manifest(path)] == [lines[0], {"uri": "b"}]
 
 
+@pytest.mark.fleet
 def test_parquet(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (the extra fleet)")
     from pyarrow import parquet
 
     path = str(tmp_path / "f.parquet")

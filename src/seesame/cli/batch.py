@@ -1,15 +1,35 @@
 """``seesame batch``: compress many clips, so that none is lost and none is done twice."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
+from dataclasses import asdict
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from seesame.cli.batch_options import (
+    AddressOption,
+    CodecOption,
+    CoresOption,
+    DryRunOption,
+    Engine,
+    EngineOption,
+    JobsOption,
+    MemoryOption,
+    OnMiss,
+    OnMissOption,
+    RetryOption,
+    SampleOption,
+    ScratchOption,
+    ShardOption,
+    SourceArgument,
+    TargetOption,
+    ToOption,
+    parse_bytes,
+    parse_shard,
+    parse_target,
+)
 from seesame.cli.batch_status import print_totals, total_values
 from seesame.cli.compress_options import (
     AUTO,
@@ -45,109 +65,15 @@ from seesame.errors import UserError
 
 if TYPE_CHECKING:
     from seesame.fleet.driver import Run
+    from seesame.fleet.forecast import Forecast
     from seesame.fleet.plan import Task
+    from seesame.fleet.state import State
     from seesame.perception.stack import Stack
 
 SOME_FAILED = 3
 """Exit code where clips of a batch have failed, and the others are done."""
 SHOWN = 20
 """Rows of a dry run's table at most; --json shows all."""
-
-
-class OnMiss(StrEnum):
-    """The values of ``--on-miss``."""
-
-    keep_best = "keep-best"
-    keep_source = "keep-source"
-    fail = "fail"
-
-
-class Kind(StrEnum):
-    """The values of ``--to``."""
-
-    mp4 = "mp4"
-    mkv = "mkv"
-    mov = "mov"
-    ssm = "ssm"
-
-
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A folder, a pattern as 'drives/**/*.mp4', or a manifest: .csv, .jsonl or .parquet "
-        "with a column uri. Paths, or URIs as s3://bucket/drives.",
-    ),
-]
-TargetOption = Annotated[
-    str,
-    typer.Option(
-        "--out", "-o", metavar="TARGET", help="The folder of the outputs, or a URI of one."
-    ),
-]
-CodecOption = Annotated[
-    str | None,
-    typer.Option(
-        "--codec",
-        metavar="CODEC",
-        help="A name from `seesame codecs`, for .ssm files; without it av1 in plain .mp4 files.",
-    ),
-]
-ToOption = Annotated[
-    Kind | None,
-    typer.Option(
-        "--to", help="Kind of the outputs. When left out: mp4, or ssm where --codec is given."
-    ),
-]
-OnMissOption = Annotated[
-    OnMiss,
-    typer.Option(
-        "--on-miss",
-        help="What to do with a file that misses a limit: keep it, with exit code 4; put the "
-        "source in its place; or write nothing and count the clip as failed.",
-    ),
-]
-JobsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        "-j",
-        min=1,
-        metavar="N",
-        help="Worker processes at most; one for each core when left out.",
-    ),
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--memory",
-        metavar="SIZE",
-        help="Memory that all workers may take, as 12G; four fifths of what is free when left out.",
-    ),
-]
-ScratchOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--scratch",
-        metavar="DIR",
-        help="Folder for temporary files. When left out: in TARGET, or the system's own where "
-        "TARGET is a URI.",
-    ),
-]
-ShardOption = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Do part I of N, counted from 0, as one of N runs on the same TARGET.",
-    ),
-]
-RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Do those clips again that failed before.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-]
 
 
 def batch(
@@ -170,6 +96,10 @@ def batch(
     shard: ShardOption = None,
     retry_failed: RetryOption = False,
     dry_run: DryRunOption = False,
+    sample: SampleOption = None,
+    engine: EngineOption = Engine.local,
+    address: AddressOption = None,
+    cores: CoresOption = 1,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
@@ -190,36 +120,47 @@ def batch(
     seesame batch fleet.csv -o small --max-seg 0.01 --on-miss keep-source --jobs 8
 
     seesame batch 'drives/**/*.mkv' -o small --codec svtav1 --set crf=40 --dry-run
+
+    seesame batch s3://bucket/drives -o s3://bucket/small --engine ray --address auto
     """
-    from seesame.codecs.registry import PORTABLE
     from seesame.fleet.driver import Run
     from seesame.fleet.plan import Defaults, make_tasks
     from seesame.fleet.sources import list_source
 
-    if codec == AUTO:
-        raise UserError("--codec auto is for single clips; name a codec")
     flags: dict[str, Any] = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
     flags |= {"pixel_weight": pixel_weight, "max_seg": max_seg, "max_pose": max_pose}
     flags |= {"max_bytes": max_bytes, "challenge_rule": challenge_rule}
-    chosen = codec_settings(codec or PORTABLE, flags, parse_settings(settings or []))
-    parse_limits(chosen)  # so that its errors name the flags
-    suffix = None if to is None else f".{to.value}"
-    where = resolve_device(device)
+    suffix, where = to and f".{to.value}", resolve_device(device)
+    chosen = _chosen(codec, flags, settings)
     defaults = Defaults(codec, suffix, chosen, stack, on_miss.value, where, seed)
-    run = Run(
-        jobs=jobs or len(os.sched_getaffinity(0)),
-        memory=_bytes(memory),
-        scratch=scratch,
-        shard=_shard(shard),
-        retry_failed=retry_failed,
-        overwrite=overwrite,
-    )
-    target = _target(out)
+    _check_engine(engine, address, cores)
+    if sample is not None and not dry_run:
+        raise UserError("--sample is for --dry-run")
+    parts = parse_bytes(memory), scratch, parse_shard(shard)
+    run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores)
+    target = parse_target(out)
     tasks = make_tasks(list_source(source, target), target, defaults, _loader(where))
     if dry_run:
-        _print_plan(tasks, target, run, json)
+        _print_plan(tasks, target, run, sample, json, quiet)
     else:
         _run(tasks, target, run, json, quiet)
+
+
+def _chosen(codec: str | None, flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """Return the settings and limits that the command line names. Raises UserError."""
+    from seesame.codecs.registry import PORTABLE
+
+    if codec == AUTO:
+        raise UserError("--codec auto is for single clips; name a codec")
+    chosen = codec_settings(codec or PORTABLE, flags, parse_settings(settings or []))
+    parse_limits(chosen)  # so that its errors name the flags
+    return chosen
+
+
+def _check_engine(engine: Engine, address: str | None, cores: int) -> None:
+    """Refuse flags of another engine. Raises UserError."""
+    if engine != Engine.ray and (address is not None or cores != 1):
+        raise UserError("--address and --cores are for --engine ray")
 
 
 def _run(tasks: "Sequence[Task]", target: str, run: "Run", json: bool, quiet: bool) -> None:
@@ -250,54 +191,50 @@ def _loader(device: str) -> "Callable[[str], Stack]":
     return cache(lambda name: load_stack(name, device))
 
 
-def _target(out: str) -> str:
-    """Return the target without a slash at its end. Raises UserError where it is a file."""
-    from seesame.fleet.storage import is_remote, storage
-
-    if out == "-" or "\0" in out:
-        raise UserError(f"{out!a}: the output of batch is a folder; name one")
-    if not is_remote(out) and storage(out).stat(out) is not None:
-        raise UserError(f"{out}: is a file, and the output of batch is a folder; name another")
-    return out.rstrip("/") or "/"
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    """Return what ``--shard`` means. Raises UserError."""
-    if text is None:
-        return 0, 1
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
-        raise UserError(f"--shard {text}: give I/N with I from 0 to N-1, as 0/4")
-    return int(number), int(count)
-
-
-def _bytes(text: str | None) -> int | None:
-    """Return the bytes that ``12G`` or ``800M`` means. Raises UserError."""
-    if text is None:
-        return None
-    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-    plain = text.upper().removesuffix("B").removesuffix("I")
-    number, scale = (plain[:-1], unit[plain[-1]]) if plain[-1:] in unit else (plain, 1)
-    try:
-        size = float(number) * scale
-    except ValueError:
-        size = 0.0
-    if not 1 <= size < float("inf"):
-        raise UserError(f"--memory {text}: give a size, as 12G or 800M")
-    return int(size)
-
-
-def _print_plan(tasks: "Sequence[Task]", target: str, run: "Run", json: bool) -> None:
-    """Print what a run would do."""
-    from seesame.files import readable
-    from seesame.fleet.driver import planned
+def _print_plan(
+    tasks: "Sequence[Task]", target: str, run: "Run", sample: int | None, json: bool, quiet: bool
+) -> None:
+    """Print what a run would do, and what that would take and give."""
+    from seesame.fleet.driver import planned, terminable
+    from seesame.fleet.forecast import SAMPLE, forecast
 
     missing, rest = planned(tasks, target, run)
+    count = SAMPLE if sample is None else sample
     if json:
         for task in missing:
             facts = {"uri": task.uri, "out": task.out, "bytes": task.size, "codec": task.codec}
             print_json({**facts, "settings": dict(task.settings), "why": task.why})
+    else:
+        _print_missing(missing, rest)
+    if not (missing and count):
         return
+    with terminable(), progress("forecast", quiet) as bar:
+        found = forecast(missing, count, bar)
+    if json:
+        print_json({"forecast": asdict(found)})
+    else:
+        print(f"expect {_expected(found, sum(task.size for task in missing))}")
+
+
+def _expected(found: "Forecast", size: int) -> str:
+    """Return a forecast in words."""
+    from seesame.fleet.driver import span
+
+    tried = f"{found.tried} clips that were tried"
+    if found.failed:
+        tried += f", and {found.failed} that failed"
+    if found.bytes is None or found.core_s is None:
+        return f"nothing: too little is known from {tried}"
+    low, high = found.bytes
+    shares = f"{low / size:.2%} to {high / size:.2%} of the sources"
+    times = " to ".join(map(span, found.core_s))
+    return f"{low:,.0f} to {high:,.0f} bytes, {shares}; {times} of one core's work (from {tried})"
+
+
+def _print_missing(missing: "Sequence[Task]", rest: "Sequence[State]") -> None:
+    """Print the clips that a run would do, and how many it would not."""
+    from seesame.files import readable
+
     rows = [
         (readable(task.uri), readable(task.out), task.codec, f"{task.size:,}", task.why)
         for task in missing[:SHOWN]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seesame.cli.compress_options import HNERV, Preset
+from seesame.cli.demo_fleet import demo_fleet
 from seesame.cli.options import (
     Device,
     DeviceOption,
@@ -63,9 +64,18 @@ BudgetOption = Annotated[
     str | None,
     typer.Option("--budget", metavar="TIME", help="Training time of hnerv, as 90s or 20m."),
 ]
+FleetOption = Annotated[
+    bool,
+    typer.Option(
+        "--fleet",
+        help="Instead of one drive, a batch of twelve small ones: it is killed, goes on, and gets "
+        "a page.",
+    ),
+]
 
 
 def demo(
+    fleet: FleetOption = False,
     clip: ClipOption = None,
     seconds: SecondsOption = None,
     size: DriveSizeOption = None,
@@ -83,9 +93,17 @@ def demo(
 
     Everything is scored from the files on disk. DIR gets the source, the compressed files, demo.png
     (the decoded pictures, the classes that the stack finds in them, and where these differ from
-    the source's) and demo.json.
+    the source's) and demo.json. With --fleet a batch of small clips is shown instead; the outputs
+    and report.html are in DIR/small.
     """
     frame_size, budget_s = parse_size(size), parse_duration(budget)
+    if fleet:
+        if clip is not None or size or seconds is not None or budget or preset != Preset.draft:
+            raise UserError("--fleet takes no flags of the demo of one clip")
+        where = resolve_device(device)
+        plain = {"json": json, "overwrite": overwrite, "quiet": quiet}
+        demo_fleet(out, stack=stack, device=where, seed=seed, **plain)
+        return
     if clip is not None and (size is not None or seconds is not None):
         raise UserError(f"--size and --seconds are for the synthetic drive; {clip} has its own")
     hnerv = {"preset": preset.value} | ({} if budget_s is None else {"budget_s": budget_s})

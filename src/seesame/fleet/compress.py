@@ -31,7 +31,7 @@ from seesame.search.within.quality import finds_quality, write_within
 Ask = Callable[[int], None]
 """Called with the pixels of a frame before the work on a clip; returns when there is memory."""
 Alive = Callable[[], None]
-"""Called before an output is moved into place; ends the process where its driver has died."""
+"""Called before an output is moved into place; ends the work where its driver has died."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,14 @@ class Bench:
             are only measured.
         ask: called before memory is taken.
         alive: called before an output is moved into place.
+        threads: of encoders and networks.
     """
 
     scratch: Path
     incoming: str
     ask: Ask
     alive: Alive
+    threads: int = 1
 
 
 def do_task(task: Task, bench: Bench) -> State:
@@ -174,7 +176,7 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
         limits=limits,
         device=device,
         seed=task.seed,
-        threads=1,
+        threads=bench.threads,
         cache=False,  # a clip is judged once
     )
     work = replace(Workbench.open(job, silent, notes.append), stack=stack)

@@ -9,18 +9,20 @@ import tempfile
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seesame.context import Note, Progress, no_note, no_progress
 from seesame.errors import UserError
 from seesame.fleet.catalogue import write_catalogue
 from seesame.fleet.eta import Pace
-from seesame.fleet.lock import WHOLE, Shard, shard_name, target_lock
+from seesame.fleet.lock import WHOLE, Shard, owner, shard_name, target_lock
 from seesame.fleet.plan import Task, in_shard, to_do
 from seesame.fleet.pool import Ended, LocalPool
+from seesame.fleet.raypool import RayPool, load_ray
+from seesame.fleet.remote import Remote
 from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
 
@@ -30,21 +32,27 @@ class Run:
     """The workers, the memory and the part of the clips that a run has.
 
     Args:
-        jobs: workers at most.
+        jobs: workers at most; None for one for each core.
         memory: bytes that they may take together; None for a share of what is free.
         scratch: folder for temporary files; None for one in the target or, where that is an object
             store, in the system's own.
         shard: the part of the clips that this run has.
         retry_failed: do those again that failed.
         overwrite: replace outputs that no earlier run has made.
+        ray: do the work as tasks of Ray, not in processes of this machine alone.
+        address: of a Ray cluster; None to start Ray on this machine.
+        cores: for each clip, where Ray does the work.
     """
 
-    jobs: int = 1
+    jobs: int | None = None
     memory: int | None = None
     scratch: Path | None = None
     shard: Shard = WHOLE
     retry_failed: bool = False
     overwrite: bool = False
+    ray: bool = False
+    address: str | None = None
+    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,9 @@ def run_batch(
         UserError: the target or the scratch folder cannot be written.
         KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
-    with _terminable(), target_lock(target, run.shard):
+    if run.ray:
+        load_ray()  # before anything is written
+    with terminable(), target_lock(target, run.shard):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
@@ -116,7 +126,7 @@ def run_batch(
         ended = "interrupted"
         try:
             with _scratch(target, run) as (scratch, incoming):
-                pool = LocalPool(run.jobs, scratch, incoming, run.memory, events.add)
+                pool = _pool(target, run, scratch, incoming, events)
                 found = driver.drive(pool)
                 ended = "end"
         finally:
@@ -124,6 +134,35 @@ def run_batch(
             events.add(ended, **driver.counts())
             events.close()
     return Result((*rest, *found), len(found), len(rest))
+
+
+class Pool(Protocol):
+    """An engine: it does tasks, whatever dies meanwhile."""
+
+    @property
+    def size(self) -> int:
+        """The number of clips that can be at work at once."""
+
+    def run(self, tasks: Iterable[Task], begin: Callable[[Task], None]) -> Generator[Ended]:
+        """Yield tasks in the order in which they end; ``begin`` is called with each before."""
+
+
+def _pool(target: str, run: Run, scratch: Path, incoming: str, events: Events) -> Pool:
+    """Return the engine of a run."""
+    if not run.ray:
+        jobs = run.jobs or len(os.sched_getaffinity(0))
+        return LocalPool(jobs, scratch, incoming, run.memory, events.add)
+    on_nodes = None if run.scratch is None else os.path.abspath(run.scratch)
+    remote = Remote(
+        target if is_remote(target) else os.path.abspath(target),
+        incoming if is_remote(target) else os.path.abspath(incoming),
+        owner(target, run.shard),
+        run.shard,
+        os.getcwd(),
+        scratch=on_nodes,
+        threads=run.cores,
+    )
+    return RayPool(remote, run.jobs, run.address, run.memory, events.add)
 
 
 class _Driver:
@@ -141,9 +180,11 @@ class _Driver:
         self.progress, self.note = progress, note
         self.found: list[State] = []
 
-    def drive(self, pool: LocalPool) -> list[State]:
+    def drive(self, pool: Pool) -> list[State]:
         """Do all tasks; return their states in the order in which they ended."""
-        pace = Pace(min(pool.size, max(1, len(self.tasks))))
+        if not self.tasks:
+            return []
+        pace = Pace(min(pool.size, len(self.tasks)))
         left = {task.out: task.size for task in self.tasks}
         whole = sum(left.values()) or 1
         self.progress(0.0, f"{len(left)} clips")
@@ -243,7 +284,7 @@ def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Treat SIGTERM, and the end of the terminal, as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -71,6 +71,16 @@ def target_lock(target: str, shard: Shard = WHOLE) -> Iterator[None]:
         os.close(handle)
 
 
+def owner(target: str, shard: Shard = WHOLE) -> str:
+    """Return the machine and process that hold a target's lock; empty where nobody does."""
+    path = joined(joined(target, HIDDEN), f"run-{shard_name(shard)}.lock")
+    try:
+        facts = json.loads(storage(path).read(path) or b"")
+        return f"{facts['machine']} {facts['pid']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 @contextmanager
 def catalogue_lock(target: str) -> Iterator[None]:
     """Wait until no other shard writes the catalogue, and keep them from it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import BatchOutputs, Evaluation, Progress, ReferenceOutputs, evaluate
@@ -90,6 +91,7 @@ def observe(
         device=device,
         progress=progress,
         watch=masks,
+        as_read=True,
     )
     likeness = [value for value in compared.likeness if value is not None]
     return Observed(
@@ -167,12 +169,13 @@ class _ComparedClip:
                 if frames is None:
                     return
                 sources = [_next(beside) for _ in frames]
-                measured = pool.submit(self._measure, sources, frames)
-                self._keep(sources, frames)
+                shown = [_of_size(frame, sources[0]) for frame in frames]
+                measured = pool.submit(self._measure, sources, shown)
+                self._keep(sources, shown)
                 measured.result()
                 yield frames
 
-    def _measure(self, sources: list[Frames], frames: Frames) -> None:
+    def _measure(self, sources: list[Frames], frames: list[Frames]) -> None:
         """Measure PSNR and MS-SSIM, on a core of their own."""
         for source, decoded in zip(sources, frames, strict=True):
             pair = source[None], decoded[None]
@@ -181,7 +184,7 @@ class _ComparedClip:
                 found = ms_ssim(luma(pair[0]), luma(pair[1]))
             self.likeness.append(None if found is None else float(found[0]))
 
-    def _keep(self, sources: list[Frames], frames: Frames) -> None:
+    def _keep(self, sources: list[Frames], frames: list[Frames]) -> None:
         """Keep pictures and differences, one after the other, since their quality is steered."""
         size, number = self._plan.picture, self._number
         for source, decoded in zip(sources, frames, strict=True):
@@ -195,6 +198,14 @@ class _ComparedClip:
 def _one_by_one(clip: Clip, batch_size: int) -> Generator[Frames, None, None]:
     for frames in clip.batches(batch_size):
         yield from frames
+
+
+def _of_size(frame: Frames, like: Frames) -> Frames:
+    """Return a frame at the size of another: a scaled file is shown as a player would show it."""
+    if frame.shape == like.shape:
+        return frame
+    size = like.shape[1], like.shape[0]
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
 
 
 def _next(frames: Iterator[Frames]) -> Frames:

@@ -39,10 +39,18 @@ class Subject:
     frame_bytes: tuple[int, ...] = ()
 
 
-def of_video(name: str, clip: Clip) -> Subject:
-    """Return the subject of any other file, all of which is one part."""
-    size = clip.source_bytes
-    return Subject(name, clip, size, "video", (("whole file", size),))
+def of_video(name: str, clip: Clip, of_source: tuple[int, int] | None = None) -> Subject:
+    """Return the subject of any other file, all of which is one part.
+
+    Args:
+        name: of the file.
+        clip: its frames.
+        of_source: width and height of the source; a file of another size is called scaled.
+    """
+    size, kind = clip.source_bytes, "video"
+    if of_source not in (None, (clip.width, clip.height)):
+        kind = f"video, scaled to {clip.width}\u00d7{clip.height}"
+    return Subject(name, clip, size, kind, (("whole file", size),))
 
 
 def of_container(name: str, container: Container, codec: Codec, clip: Clip) -> Subject:

@@ -1,0 +1,205 @@
+"""The page of one clip: its files are opened, judged by the stacks, and written side by side."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seesame.cli.options import open_alike
+from seesame.cli.output import notes
+from seesame.errors import UserError
+
+if TYPE_CHECKING:
+    import re
+
+    from seesame.jobs.spec import Source
+    from seesame.metric.evaluator import ReferenceOutputs
+    from seesame.perception.stack import Stack
+    from seesame.report.page import Shown
+    from seesame.report.plan import Plan
+    from seesame.report.subject import Subject
+    from seesame.video.clip import Clip
+
+PAGES = (".html", ".htm")
+
+
+def page_names(out: Path) -> "re.Pattern[str] | None":
+    """Return the names of the files in a page that is a folder; None for a page that is a file."""
+    from seesame.files import REPORT_FOLDER
+
+    return None if out.suffix.lower() in PAGES else REPORT_FOLDER
+
+
+def reserved_page(
+    out: Path | None, overwrite: bool, inputs: list[Path]
+) -> AbstractContextManager[None]:
+    """Keep the page from other runs; refuse one that could not be written in the end."""
+    from seesame.files import reserved
+
+    names = None if out is None else page_names(out)
+    return reserved(out, overwrite, inputs=inputs, holds=names)
+
+
+class ClipPage:
+    """A page's clips and stacks, opened and compared."""
+
+    def __init__(
+        self,
+        origin: "Source",
+        files: list[Path],
+        device: str,
+        stacks: list[str],
+        cache: bool,
+        quiet: bool,
+    ) -> None:
+        from seesame.jobs.roundtrip import is_ssm, tell_oddities
+        from seesame.metric.evaluator import check_alike
+        from seesame.metric.memory import keep_freed_memory
+        from seesame.perception.registry import load_stack
+
+        keep_freed_memory()
+        self.origin, self.reference, self.device = origin, origin.path, device
+        self.source = origin.open(device)
+        tell_oddities(origin.path, self.source, notes(quiet))
+        self.subjects = [_subject(file, self.source, device) for file in files]
+        for file, subject in zip(files, self.subjects, strict=True):
+            check_alike(self.source, subject.clip, as_read=not is_ssm(file))
+        self.judges = [load_stack(name, device) for name in stacks]
+        self.observer = _Observer(origin.path, self.source, device, cache, quiet)
+
+    def planned(self, out: Path | None) -> "Plan":
+        """Return the page's plan. Raises UserError where one file is named and it takes more."""
+        from seesame.report.plan import plan
+
+        one_file = None if out is None else page_names(out) is None
+        layout = plan(self.source, len(self.subjects), self.judges[0], one_file)
+        if layout is None:
+            raise UserError(
+                f"{out}: {self.source.num_frames} frames of {len(self.subjects) + 1} clips are too "
+                f"much for one file; name a folder, as -o {out.with_suffix('') if out else 'DIR'}"
+            )
+        return layout
+
+    def write(
+        self, place: Path, layout: "Plan", store: Path | None, overwrite: bool
+    ) -> "list[Shown]":
+        """Judge all files and write the page; return what it shows."""
+        from seesame.files import replacing
+        from seesame.report.page import write_page
+        from seesame.report.tracks import Tracks
+
+        source, judge = self.source, self.judges[0]
+        tried = [] if store is None else _tried(store, self.origin, source, judge, self.device)
+        with replacing(place, overwrite, holds=page_names(place)) as temporary:
+            if not layout.one_file:
+                temporary.mkdir()
+            tracks = Tracks(None if layout.one_file else temporary)
+            shown = self.observer.observe(self.subjects, self.judges, layout, tracks)
+            name = self.reference.name
+            write_page(temporary, source, name, judge, shown, layout, tracks, tried)
+        return shown
+
+
+def _subject(file: Path, source: "Clip", device: str) -> "Subject":
+    """Open a file. Raises UserError or DamagedError, with its name."""
+    from seesame.bitstream.container import Container
+    from seesame.codecs.registry import codec_by_id
+    from seesame.jobs.roundtrip import decode_file, is_ssm, named
+    from seesame.report.subject import of_container, of_video
+
+    if not is_ssm(file):
+        return of_video(file.name, open_alike(file, source), (source.width, source.height))
+    clip = decode_file(file, device)
+    container = Container.read(file)
+    with named(file):
+        return of_container(file.name, container, codec_by_id(container.codec_id), clip)
+
+
+def _tried(
+    store: Path, origin: "Source", source: "Clip", stack: "Stack", device: str
+) -> list[tuple[float, float]]:
+    """Return bytes and distortion of the trials on a clip. Raises UserError when there are none."""
+    from seesame.jobs.store import Store
+    from seesame.jobs.trial import Subject
+
+    if not store.is_file():
+        raise UserError(f"{store}: there is no such store of trials")
+    subject = Subject.of(origin, source, stack, device)
+    trials = Store(store).of(subject)
+    if not trials:
+        raise UserError(f"{store}: holds no trial of {origin.path.name} with stack {stack.name}")
+    return [(trial.bytes, trial.distortion) for trial in trials]
+
+
+class _Observer:
+    """The run of every stack over every file, with progress."""
+
+    def __init__(
+        self, reference: Path, source: "Clip", device: str, cache: bool, quiet: bool
+    ) -> None:
+        self.reference, self.source, self.device = reference, source, device
+        self.cache, self.quiet = cache, quiet
+
+    def observe(
+        self, subjects: "list[Subject]", stacks: "list[Stack]", layout: "Plan", tracks: Any
+    ) -> "list[Shown]":
+        """Return what the page shows: the first stack's outputs and the other stacks' figures."""
+        from seesame.cli.progress import progress
+        from seesame.metric.evaluator import evaluate
+        from seesame.report.observe import observe
+        from seesame.report.page import Shown
+
+        own, *others = stacks
+        known = self._known(own, every_frame=not own.challenge_rule)
+        seen = []
+        for number, subject in enumerate(subjects, start=1):
+            with progress(f"report {subject.name}", self.quiet) as bar:
+                seen.append(
+                    observe(
+                        self.source,
+                        known,
+                        subject,
+                        number,
+                        own,
+                        layout,
+                        tracks,
+                        every_frame=not own.challenge_rule,
+                        device=self.device,
+                        progress=bar,
+                    )
+                )
+        transfers: list[list[Any]] = [[] for _ in subjects]
+        for other in others:
+            every_frame = not other.challenge_rule
+            known = self._known(other, every_frame)
+            for subject, found in zip(subjects, transfers, strict=True):
+                with progress(f"{other.name} {subject.name}", self.quiet) as bar:
+                    found.append(
+                        evaluate(
+                            known,
+                            subject.clip,
+                            other,
+                            subject.bytes,
+                            every_frame=every_frame,
+                            device=self.device,
+                            progress=bar,
+                            as_read=True,
+                        )
+                    )
+        return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
+
+    def _known(self, stack: "Stack", every_frame: bool = False) -> "Clip | ReferenceOutputs":
+        """Return a stack's outputs for the source."""
+        from seesame.cli.progress import stages
+        from seesame.jobs.roundtrip import source_outputs
+
+        told, note = stages(self.quiet), notes(self.quiet)
+        return source_outputs(
+            self.reference,
+            self.source,
+            stack,
+            self.device,
+            every_frame=every_frame,
+            cache=self.cache,
+            stages=told,
+            note=note,
+        )
