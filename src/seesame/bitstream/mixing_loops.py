@@ -5,8 +5,11 @@ fractional bits and reaches from -12 to 12. Nothing here rounds as a float would
 machine decodes the same.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -39,14 +42,29 @@ def inlined(function: Any) -> Any:
     return _compile(function, forceinline=True)
 
 
+_SOURCES: dict[str, bytes] = {}
+"""The files of the functions that were compiled, or are to be, and their contents."""
+
+
 def _compile(function: Any, **options: Any) -> Any:
+    """Compile a function and keep it for other runs, in a folder named by the sources so far.
+
+    Numba itself looks at the file of a function, but not at those whose functions are compiled into
+    it: a kept function would go on with what these were.
+    """
+    file = function.__code__.co_filename
+    _SOURCES.setdefault(file, Path(file).read_bytes())
+    digest = hashlib.sha256(b"".join(_SOURCES[name] for name in sorted(_SOURCES))).hexdigest()[:16]
     options = {"nogil": True, "error_model": "numpy", **options}
+    config: Any = numba.config
+    usual = config.CACHE_DIR
+    config.CACHE_DIR = str(Path(usual or Path(__file__).parent / "__pycache__") / digest)
     try:
-        # Numba compiles a kept function anew where its own file changes, but not where one that is
-        # compiled into it does: after such a change remove the *.nbi files in __pycache__.
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return njit(**options)(function)
+    finally:
+        config.CACHE_DIR = usual
 
 
 @inlined

@@ -143,6 +143,8 @@ def _rounds(
         chosen, spent = choose_masks(masks, classes, wrong, settings.chain, prior)
         yield chosen, spent
         odd = chosen != masks
+        if not odd.any():
+            return
         saved = _around(bits - spent, settings.reach)
         saved[:-1] += saved[1:]  # the next mask pays or saves as well
         forbidden |= ~odd | (saved < _around(np.where(odd, worth, 0), settings.reach))
