@@ -124,6 +124,8 @@ def test_a_stack_with_a_renderer_is_drawn(limits: Limits) -> None:
     assert run(runner, Goal(limits), 600)[0] == "semantic"
     assert runner.made == [("semantic", {})]
     assert runner.limits == [limits if limits.given else None]
+    hurried = Runner(differentiable=False, drawing=None)
+    assert run(hurried, Goal(limits), 50)[0] == "svtav1"
     trained = Runner(drawing=None)
     assert run(trained, Goal(Limits()), 600)[0] == "hnerv"
     assert [codec for codec, _ in trained.made] == ["semantic", "hybrid", "hnerv"]

@@ -1,8 +1,8 @@
 """The best file for a clip within a time: classical settings are searched, then codecs trained.
 
-Where the stack has a renderer, a file of semantic is made first. A part of the time goes to the
-search; the rest to a hybrid over the best settings that it found and, where there is enough of it,
-to hnerv. The file that does best by the goal is kept.
+Where the stack has a renderer and there is time for it, a file of semantic is made first. A part of
+the time goes to the search; the rest to a hybrid over the best settings that it found and, where
+there is enough of it, to hnerv. The file that does best by the goal is kept.
 """
 
 import math
@@ -152,10 +152,11 @@ def choose(
     """
     start = time.monotonic()
     files: list[tuple[Trial, Outcome | None]] = []
-    drawn = _drawn(runner, goal, seed, training("semantic"))
-    if drawn is not None:
-        files.append((Trial.of(drawn), drawn))
-    searching = tuning.search_share * seconds
+    if seconds >= tuning.least_semantic:
+        drawn = _drawn(runner, goal, seed, training("semantic"))
+        if drawn is not None:
+            files.append((Trial.of(drawn), drawn))
+    searching = time.monotonic() - start + tuning.search_share * seconds
     spaces = [SPACES[codec] for codec in tuning.codecs]
 
     def late() -> bool:

@@ -107,6 +107,7 @@ class ChoiceTuning:
         codecs: classical codecs that are searched.
         search_share: share of the time for the search; a trial that has begun is finished.
         most_trials: of the search, however much time there is: more found nothing better.
+        least_semantic: seconds of the whole below which semantic is not tried.
         least_hybrid: seconds below which a hybrid is not worth starting.
         least_hnerv: seconds below which hnerv is not.
         hybrid_share: share of the time after the search for hybrid, where hnerv gets the rest.
@@ -116,6 +117,7 @@ class ChoiceTuning:
     codecs: tuple[str, ...] = ("svtav1", "x265")
     search_share: float = 0.35
     most_trials: int = 60
+    least_semantic: float = 60.0
     least_hybrid: float = 40.0
     least_hnerv: float = 120.0
     hybrid_share: float = 1 / 3
