@@ -30,7 +30,7 @@ def act(task: Task, remote: Remote, memory: int) -> dict[str, Any]:
     if "wait" in words:
         node = ray.get_runtime_context().get_node_id()
         notes.with_suffix(".node").write_text(node)
-        time.sleep(1.0)
+        time.sleep(4.0)  # longer than a node takes to go
         notes.with_suffix(".end").touch()
     if first or "once" not in words:
         if "kill" in words:
