@@ -54,7 +54,7 @@ KINDS = ("mp4", "libx264"), ("mkv", "libx265"), ("mp4", "mpeg4"), ("mkv", "libvp
 FRAMES, LONG = 8, 40
 BATCH = "--codec", "x264", "--set", "crf=34"
 DRIVER_SHARE = 0.3
-"""Of the kills, which end the driver; the others end a worker."""
+"""Share of the kills that end the driver; the others end a worker."""
 PAUSE = 0.5, 6.0
 """Seconds from one kill to the next, at least and at most."""
 PLAIN: Mapping[str, Any] = {

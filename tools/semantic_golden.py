@@ -25,7 +25,7 @@ from small_semantic import (  # noqa: E402
 from test_masks import drive  # noqa: E402
 
 from seesame.codecs.registry import get_codec  # noqa: E402
-from seesame.codecs.semantic.masks import encode_masks  # noqa: E402
+from seesame.codecs.semantic.masks.coder import encode_masks  # noqa: E402
 from seesame.context import EncodeContext  # noqa: E402
 
 FOLDER = TESTS / "golden" / "semantic"

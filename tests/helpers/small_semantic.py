@@ -11,14 +11,14 @@ from torch import Tensor
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.registry import get_codec
-from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.network import Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.residual import GRID, Residuals
 from seesame.codecs.semantic.decode import read_codes
 from seesame.codecs.semantic.labels import read_labels
-from seesame.codecs.semantic.masks import Masks
+from seesame.codecs.semantic.masks.coder import Masks
+from seesame.codecs.semantic.masks.prior import PriorSettings, learn_prior
 from seesame.codecs.semantic.networks import CONTRAST, GREY, Renderer, RendererDesign
-from seesame.codecs.semantic.prior import PriorSettings, learn_prior
 from seesame.codecs.semantic.renderer_file import Part
-from seesame.codecs.semantic.residual import GRID, Residuals
 from seesame.codecs.semantic.sections import read_head
 from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.codecs.semantic.training.loop import TrainedWeights

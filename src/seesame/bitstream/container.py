@@ -59,7 +59,7 @@ class Section(IntEnum):
     MASKS = 9
     """The entropy coded class maps of frames."""
     RESIDUALS = 10
-    """What is added to the first frames of few pairs."""
+    """Coarse grey grids that the decoder adds to the first frames of some pairs."""
     RENDERER = 11
     """The networks that draw the masks of this file alone."""
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.codecs.semantic.carrier import UNITS, Carrier
+from seesame.codecs.semantic.carrier.network import UNITS, Carrier
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.training.carrier import CarrierRun, design_for
 from seesame.codecs.semantic.training.drives import Seen

@@ -11,8 +11,8 @@ import torch
 from tiny_stack import TinyStack
 
 from seesame.bitstream.container import pack_config
+from seesame.codecs.semantic.masks.prior import learn_prior
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
-from seesame.codecs.semantic.prior import learn_prior
 from seesame.codecs.semantic.renderer_file import MAGIC, Part, pack_file, read_file
 from seesame.codecs.semantic.shared import (
     SharedRenderer,

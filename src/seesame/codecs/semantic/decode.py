@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.semantic.codes import decode_codes
+from seesame.codecs.semantic.carrier.codes import decode_codes
+from seesame.codecs.semantic.carrier.residual import Residuals
 from seesame.codecs.semantic.draw import Drawing
-from seesame.codecs.semantic.masks import MaskDecoder, Primer
-from seesame.codecs.semantic.residual import Residuals
+from seesame.codecs.semantic.masks.coder import MaskDecoder, Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
 from seesame.errors import DamagedError

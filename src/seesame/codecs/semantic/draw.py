@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from seesame.codecs.semantic.carrier import Carrier
+from seesame.codecs.semantic.carrier.network import Carrier
+from seesame.codecs.semantic.carrier.residual import added
 from seesame.codecs.semantic.networks import Renderer
-from seesame.codecs.semantic.residual import added
 from seesame.neural.render.clip import DECODE_PAIRS
 from seesame.neural.render.geometry import shrink
 from seesame.video.resize import resize

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.codecs.base import container_for
-from seesame.codecs.semantic.codes import encode_codes
+from seesame.codecs.semantic.carrier.codes import encode_codes
+from seesame.codecs.semantic.carrier.residual import Residuals
+from seesame.codecs.semantic.carrier.solve import SolvedCodes, solve_codes
+from seesame.codecs.semantic.carrier.solve_residual import Pairs, solve_residuals
 from seesame.codecs.semantic.config import SemanticSettings
 from seesame.codecs.semantic.draw import Drawing
-from seesame.codecs.semantic.edits import cheaper_masks
 from seesame.codecs.semantic.embed import check_clip, own_renderer, planned
-from seesame.codecs.semantic.masks import encode_masks
-from seesame.codecs.semantic.residual import Residuals
+from seesame.codecs.semantic.masks.coder import encode_masks
+from seesame.codecs.semantic.masks.edits import cheaper_masks
 from seesame.codecs.semantic.sections import (
     CODEC_ID,
     MAX_CODE,
@@ -26,8 +28,6 @@ from seesame.codecs.semantic.sections import (
     num_masks,
 )
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer, renderer_for
-from seesame.codecs.semantic.solve import SolvedCodes, solve_codes
-from seesame.codecs.semantic.solve_residual import Pairs, solve_residuals
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs

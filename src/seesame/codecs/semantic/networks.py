@@ -19,7 +19,8 @@ BLOCK = 4
 """Side in pixels of the blocks that the trunk sees; sizes are padded to a multiple of it."""
 KERNEL = 3
 PLANES = 4
-"""What the trunk sees beside the mask: each block's row and column, and the two of ``Shown``."""
+"""Input channels of the trunk beside the mask: each block's row and column, and the two shares of
+``Shown``."""
 Shown = tuple[float, float]
 """The share of a picture's rows and columns that are shown, 0..1: a clip may have fewer pixels than
 the network reads."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from torch import nn
 
-from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.network import Carrier, CarrierDesign
+from seesame.codecs.semantic.masks.prior import Prior
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
-from seesame.codecs.semantic.prior import Prior
 from seesame.codecs.semantic.renderer_file import MAX_BYTES, MAX_TEXT, Part, pack_file, read_file
 from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.files import check_input, replacing

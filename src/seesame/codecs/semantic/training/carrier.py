@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.codecs.semantic.carrier import UNITS, Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.network import UNITS, Carrier, CarrierDesign
 from seesame.codecs.semantic.networks import Renderer
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.drives import Seen

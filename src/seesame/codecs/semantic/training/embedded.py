@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seesame.codecs.semantic.carrier import Carrier
+from seesame.codecs.semantic.carrier.network import Carrier
 from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.networks import Renderer
 from seesame.codecs.semantic.renderer_file import Part

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from seesame.codecs.semantic.carrier import Carrier
+from seesame.codecs.semantic.carrier.network import Carrier
 from seesame.codecs.semantic.networks import Renderer, Shown
 from seesame.codecs.semantic.training.augment import augment
 from seesame.codecs.semantic.training.losses import loss, outside

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from seesame.codecs.semantic.carrier import Carrier
+from seesame.codecs.semantic.carrier.network import Carrier
+from seesame.codecs.semantic.masks.prior import learn_prior
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
-from seesame.codecs.semantic.prior import learn_prior
 from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.sections import MAX_CLASSES
 from seesame.codecs.semantic.shared import SharedRenderer, Weights

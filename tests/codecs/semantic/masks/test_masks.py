@@ -7,11 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seesame.codecs.semantic.masks import MaskDecoder, Masks, decode_masks, encode_masks, mask_bits
-from seesame.codecs.semantic.prior import Prior, PriorSettings, learn_prior
+from seesame.codecs.semantic.masks.coder import (
+    MaskDecoder,
+    Masks,
+    decode_masks,
+    encode_masks,
+    mask_bits,
+)
+from seesame.codecs.semantic.masks.prior import Prior, PriorSettings, learn_prior
 from seesame.errors import DamagedError
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "semantic" / "masks.json"
+GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "semantic" / "masks.json"
 
 
 def drive(count: int = 6, height: int = 40, width: int = 56, seed: int = 0) -> Masks:

@@ -1,4 +1,4 @@
-"""Compiled prediction of one decision about a pixel, see :mod:`seesame.codecs.semantic.masks`.
+"""Compiled prediction of one decision about a pixel, for the coder of masks.
 
 A decision is a yes or no: "is this pixel of that class?". Its probability is mixed from two kinds
 of predictors, both of which see the pixels around only as "of that class or not":
@@ -61,7 +61,7 @@ class Tables(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """What the contexts are made of, and their memory."""
+    """The neighbours and facts that make each context, and the statistics kept for each."""
 
     masks: Any
     """int64 ``(CONTEXTS,)``: bits of the named neighbours that belong to the hash."""

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from seesame.codecs.semantic.edits import EditSettings, cheaper_masks, total_cost
-from seesame.codecs.semantic.masks import Masks, encode_masks
+from seesame.codecs.semantic.masks.coder import Masks, encode_masks
+from seesame.codecs.semantic.masks.edits import EditSettings, cheaper_masks, total_cost
 
 
 def flicker(count: int = 8, seed: int = 0) -> Masks:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seesame.codecs.semantic.codes import MAX_SYMBOL, decode_codes, encode_codes
+from seesame.codecs.semantic.carrier.codes import MAX_SYMBOL, decode_codes, encode_codes
 from seesame.errors import DamagedError
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
-from seesame.codecs.semantic.masks import (
+from seesame.codecs.semantic.masks.coder import (
     UNPRIMED,
     Masks,
     mask_bits,
@@ -142,7 +142,7 @@ def learn_prior(
 
     Args:
         clips: masks of at least one drive each, uint8 ``(T, h, w)`` of any sizes.
-        classes: as for :func:`~seesame.codecs.semantic.masks.encode_masks`.
+        classes: as for :func:`~seesame.codecs.semantic.masks.coder.encode_masks`.
         settings: how it is learned.
 
     Raises:

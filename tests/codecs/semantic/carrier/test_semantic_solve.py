@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.codecs.semantic.carrier import Carrier, CarrierDesign
-from seesame.codecs.semantic.solve import SolveTuning, solve_codes
+from seesame.codecs.semantic.carrier.network import Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.solve import SolveTuning, solve_codes
 from seesame.perception.stack import Stack
 
 SIZE = (48, 64)

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.codecs.semantic.carrier import Carrier
-from seesame.codecs.semantic.codes import MAX_SYMBOL, encode_codes
+from seesame.codecs.semantic.carrier.codes import MAX_SYMBOL, encode_codes
+from seesame.codecs.semantic.carrier.network import Carrier
 from seesame.perception.stack import Stack
 from seesame.video.resize import resize
 

@@ -4,7 +4,7 @@ The first frame is a picture that is there already (under the challenge's rule t
 else the first frame's own) plus an addition in grey. The network looks at the pictures, coarsely,
 and at a short code, and is trained so that the pose net reads the code's own values off the pair:
 a code is the wanted pose, nearly, and what is missing is found by trying
-(:mod:`seesame.codecs.semantic.solve`).
+(:mod:`seesame.codecs.semantic.carrier.solve`).
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Each pixel is coded as a few yes-or-no decisions, "is it of that class?", likely classes first. The
 pixels around that are known already, those of the last two masks, and the last mask shifted as the
-pixels around suggest predict each decision, see :mod:`~seesame.codecs.semantic.mask_predictor`.
+pixels around suggest predict each decision, see :mod:`~seesame.codecs.semantic.masks.predictor`.
 Where all surroundings agree, one decision covers a run of pixels. All of it is in integers, so
 that every machine decodes the same masks.
 """
@@ -24,7 +24,9 @@ Masks = NDArray[np.uint8]
 
 @dataclasses.dataclass(frozen=True)
 class MaskSettings:
-    """How fast the predictors learn. The order of the fields is that of the compiled code.
+    """Learning rates and limits of the predictors.
+
+    The order of the fields is that of the compiled code.
 
     Attributes:
         mixer_rate: of the mixers' weights.
@@ -151,7 +153,7 @@ def _near() -> tuple[list[tuple[int, int]], ...]:
 
 
 def _layout(stride: int) -> Any:
-    from seesame.codecs.semantic.mask_surroundings import Layout
+    from seesame.codecs.semantic.masks.surroundings import Layout
 
     def flat(groups: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places = np.array([y * stride + x for group in groups for y, x in group], np.int64)
@@ -173,9 +175,9 @@ def _start_of_network(inputs: int, hidden: int) -> NDArray[np.int32]:
 
 def new_model(height: int, width: int, prior: Primer | None = None) -> Any:
     """Return a ``mask_loops.Model`` that has seen no mask, for masks of a size in pixels."""
-    from seesame.codecs.semantic import mask_loops as loops
-    from seesame.codecs.semantic import mask_predictor as p
-    from seesame.codecs.semantic.mask_surroundings import MARGIN, Memory
+    from seesame.codecs.semantic.masks import loops
+    from seesame.codecs.semantic.masks import predictor as p
+    from seesame.codecs.semantic.masks.surroundings import MARGIN, Memory
 
     names = " ".join(_NAMES).split()
     count, stride = len(_CONTEXTS), width + 2 * MARGIN
@@ -237,7 +239,7 @@ class _Walk:
     """The masks of a clip, one after another, through the compiled code."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int, model: Any, mode: int) -> None:
-        from seesame.codecs.semantic.mask_surroundings import MARGIN, NOTHING
+        from seesame.codecs.semantic.masks.surroundings import MARGIN, NOTHING
 
         _, height, width = shape
         if not 1 <= classes <= MAX_CLASSES:
@@ -257,8 +259,8 @@ class _Walk:
         wrong: NDArray[np.float32] | None = None,
     ) -> Masks:
         """Code one mask and return it, ``(h, w)``; ``self.bits`` has the bits of each pixel."""
-        from seesame.codecs.semantic.mask_loops import Task, code_mask
-        from seesame.codecs.semantic.mask_surroundings import survey
+        from seesame.codecs.semantic.masks.loops import Task, code_mask
+        from seesame.codecs.semantic.masks.surroundings import survey
 
         plane = self._blank.copy()
         if mask is not None:
@@ -401,7 +403,7 @@ def choose_masks(
         chain: how many wrong pixels may hang together, in space and time.
         prior: as for :func:`encode_masks`.
     """
-    from seesame.codecs.semantic.mask_loops import CHOOSE
+    from seesame.codecs.semantic.masks.loops import CHOOSE
 
     model = new_model(masks.shape[1], masks.shape[2], prior)
     model.settings[-1] = chain

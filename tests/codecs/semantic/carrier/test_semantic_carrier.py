@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from seesame.codecs.semantic.carrier import FREE, PATTERN, Carrier, CarrierDesign
+from seesame.codecs.semantic.carrier.network import FREE, PATTERN, Carrier, CarrierDesign
 from seesame.neural.weights.tensors import count
 
 DESIGN = CarrierDesign(45, 70, (128, -256), (512, 64), rows=6, columns=9, free=3, channels=8)

@@ -1,4 +1,4 @@
-"""Compiled walk over the pixels of a mask, see :mod:`seesame.codecs.semantic.masks`.
+"""Compiled walk over the pixels of a mask, see :mod:`seesame.codecs.semantic.masks.coder`.
 
 Planes are masks with a margin of ``NOTHING`` on all sides, seen as flat arrays: ``here`` is the
 place of a pixel in them, ``stride`` the way to the pixel below.
@@ -18,8 +18,8 @@ from seesame.bitstream.mixing_loops import (
     compiled,
     inlined,
 )
-from seesame.codecs.semantic import mask_predictor as predictor
-from seesame.codecs.semantic.mask_predictor import (
+from seesame.codecs.semantic.masks import predictor
+from seesame.codecs.semantic.masks.predictor import (
     CHAIN,
     CONTEXTS,
     LIMIT,
@@ -41,7 +41,7 @@ from seesame.codecs.semantic.mask_predictor import (
     teach_mixers,
     teach_network,
 )
-from seesame.codecs.semantic.mask_surroundings import (
+from seesame.codecs.semantic.masks.surroundings import (
     MARGIN,
     NOTHING,
     SPOTS,
@@ -81,7 +81,7 @@ class Model(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is done with one mask."""
+    """The buffers with which one mask is coded: the coder's state, its bytes, prices and edits."""
 
     coder: Any
     data: Any

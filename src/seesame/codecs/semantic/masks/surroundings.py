@@ -1,4 +1,4 @@
-"""Compiled views of what lies around a pixel of a mask, see :mod:`seesame.codecs.semantic.masks`.
+"""Compiled views of what lies around a pixel of a mask, for the coder of masks.
 
 Planes are masks with a margin of ``NOTHING`` on all sides, seen as flat arrays: ``here`` is the
 place of a pixel in them, ``stride`` the way to the pixel below.
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesame.bitstream.mixing_loops import compiled, inlined
-from seesame.codecs.semantic import mask_predictor as predictor
-from seesame.codecs.semantic.mask_predictor import I, Scratch
+from seesame.codecs.semantic.masks import predictor
+from seesame.codecs.semantic.masks.predictor import I, Scratch
 
 MARGIN = 12
 NOTHING = 31
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is kept of the last masks for each pixel, planes."""
+    """Facts about each pixel of the last masks, one plane for each fact."""
 
     surprise: Any
     """uint8: bits of the last eight masks in which the first guess was wrong."""

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seesame.codecs.semantic.carrier import Carrier
-from seesame.codecs.semantic.residual import GRID, Residuals, added
-from seesame.codecs.semantic.solve import Through, Told
+from seesame.codecs.semantic.carrier.network import Carrier
+from seesame.codecs.semantic.carrier.residual import GRID, Residuals, added
+from seesame.codecs.semantic.carrier.solve import Through, Told
 from seesame.neural.weights.quantiser import straight_through
 from seesame.perception.stack import Stack
 from seesame.video.resize import resize

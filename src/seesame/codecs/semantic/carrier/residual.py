@@ -2,7 +2,7 @@
 
 The carrier draws nearly every pose, but not those of cuts and of shaken cameras. Such a pair has a
 residual: a grid of grey levels, enlarged to the picture. The encoder finds it by
-:mod:`seesame.codecs.semantic.solve_residual`.
+:mod:`seesame.codecs.semantic.carrier.solve_residual`.
 """
 
 from dataclasses import dataclass

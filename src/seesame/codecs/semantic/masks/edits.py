@@ -14,14 +14,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from seesame.codecs.semantic.masks import Masks, Primer, choose_masks, mask_bits
+from seesame.codecs.semantic.masks.coder import Masks, Primer, choose_masks, mask_bits
 
 Reals = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
 class EditSettings:
-    """How much is tried.
+    """The effort of the search for cheaper masks.
 
     Attributes:
         rounds: how often the masks are coded to choose.
@@ -54,7 +54,7 @@ def cheaper_masks(
 
     Args:
         masks: uint8 ``(T, h, w)``.
-        classes: as for :func:`~seesame.codecs.semantic.masks.encode_masks`.
+        classes: as for :func:`~seesame.codecs.semantic.masks.coder.encode_masks`.
         byte_value: how many wrong pixels one byte is worth.
         prior: as for the coder.
         cost: float32 ``(T, h, w)``, what each pixel costs if it is wrong; 1 when None.
