@@ -58,7 +58,7 @@ class SolveTuning:
     hard: float = 1e-4
     probe: float = 0.125
     again: int = 6
-    attempts: int = 6
+    attempts: int = 2
     stuck: float = 0.99
     step_bits: tuple[int, int] = (8, 3)
 

@@ -43,7 +43,7 @@ class ResidualTuning:
     bytes: float = 90.0
     most: float = 0.15
     batch: int = 16
-    steps: int = 110
+    steps: int = 60
     quantised: float = 0.3
     rate: float = 1.0
     last_rate: float = 0.1
