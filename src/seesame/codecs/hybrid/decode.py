@@ -13,7 +13,8 @@ from seesame.codecs.hybrid.design import Design
 from seesame.codecs.hybrid.model import PostNetwork
 from seesame.codecs.hybrid.sections import base_of, unpack_symbols
 from seesame.errors import DamagedError
-from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
+from seesame.neural.render.bounds import DECODE_PAIRS, pairs_at_once
+from seesame.neural.render.clip import RenderedClip
 from seesame.neural.weights.dequantise import dequantised
 from seesame.neural.weights.rows import Rows
 from seesame.video.clip import Clip
@@ -72,7 +73,9 @@ class HybridClip(RenderedClip):
     """The decoded clip of a file that has a network or corrections."""
 
     def __init__(self, container: Container, found: Network, device: str) -> None:
-        super().__init__(container, device)
+        design = found.design
+        pairs = pairs_at_once(design.largest_map(), design.operations())
+        super().__init__(container, device, pairs)
         self._base = unpack_base(container)
         if self._base.sharpened:
             raise DamagedError("the file is damaged: its base is sharpened under a network")
@@ -84,7 +87,7 @@ class HybridClip(RenderedClip):
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
         done = first
-        for base in base_pairs(self._base, first=first):
+        for base in base_pairs(self._base, self._at_once, first):
             codes = self._codes[done : done + len(base)]
             yield self._render(codes, base)
             done += len(base)
@@ -106,8 +109,11 @@ class HybridClip(RenderedClip):
 
 def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     """Return base pictures ``uint8 (B, 2, 3, h', w')`` as floats of another size, not clamped."""
-    flat = resize(base.flatten(0, 1).float(), size, kernel)
-    return flat.view(*base.shape[:3], *size)
+    flat = base.flatten(0, 1)
+    # One after the other: at the base's size, all of them as floats could take much memory.
+    parts = flat.split(1) if base.device.type == "cpu" else (flat,)
+    resized = torch.cat([resize(part.float(), size, kernel) for part in parts])
+    return resized.view(*base.shape[:3], *size)
 
 
 def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) -> Iterator[Tensor]:
@@ -118,8 +124,8 @@ def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) ->
         batch_pairs: pairs at a time.
         first: the pair to begin with.
     """
-    pictures = base.coded(2 * first)
+    pictures = (one.round_().clamp_(0, 255).to(torch.uint8) for one in base.coded(2 * first))
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
-        stacked = torch.cat(part).round().clamp(0, 255).to(torch.uint8)
+        stacked = torch.cat(part)
         yield stacked.view(-1, 2, *stacked.shape[1:])
