@@ -37,6 +37,7 @@ class DecodeBounds:
         whole_pixels: a frame of more pixels is converted and resized in strips.
         coded_surplus: how many times more pixels than declared the pictures of a copied clip may
             have, since its container may cut them.
+        least_coded: pixels that these pictures may have in any case.
     """
 
     memory_bytes: int = 1_000_000_000
@@ -56,6 +57,7 @@ class DecodeBounds:
     symmetric_cost: int = 16
     whole_pixels: int = 1 << 23
     coded_surplus: int = 2
+    least_coded: int = 1 << 20
 
 
 BOUNDS = DecodeBounds()

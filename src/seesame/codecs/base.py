@@ -109,6 +109,13 @@ class Codec(Protocol):
         """Return the bytes of each tensor of a file's network. Raises DamagedError."""
         return {}
 
+    def weights(self, container: Container) -> int:
+        """Return how many weights a file's own networks have by their shapes, which alone are read.
+
+        Raises DamagedError.
+        """
+        return 0
+
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
         """Return the bytes that belong to each frame; empty where that cannot be told."""
         return ()

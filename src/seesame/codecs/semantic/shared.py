@@ -222,6 +222,17 @@ class SharedRenderer:
             temporary.write_bytes(self.data)
 
 
+def declared_weights(data: bytes, name: str) -> int:
+    """Return how many weights the networks of a file have by their shapes. Raises DamagedError."""
+    header, parts = read_file(data, name)
+    designs = (
+        _design(part, header["networks"].get(part.name.lower()), name)
+        for part in parts
+        if part in NETWORKS
+    )
+    return sum(count(design.specs()) for design in designs)
+
+
 def _packed(weights: Weights) -> bytes:
     from seesame.neural.weights.pack import pack_weights
 
