@@ -7,7 +7,7 @@ size is allocated or computed, and a file beyond them is refused as damaged.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class DecodeBounds:
         batch_values: the same for all pairs that are drawn at once; larger ones are drawn singly.
         batch_operations: multiplications for all pairs that are drawn at once, alike.
         stream_symbols: entropy coded numbers of one stream.
+        mask_decisions: yes-or-no decisions of a mask, beside one for each of its pixels.
         table_entries: entries of frequency tables that one coded string may ask for; an entry that
             is made by the recurrence of the symmetric tables counts ``symmetric_cost`` times.
         symmetric_cost: see ``table_entries``.
@@ -53,6 +54,7 @@ class DecodeBounds:
     batch_values: int = 1 << 25
     batch_operations: int = 1 << 36
     stream_symbols: int = 1 << 24
+    mask_decisions: int = 1 << 20
     table_entries: int = 1 << 27
     symmetric_cost: int = 16
     whole_pixels: int = 1 << 23
@@ -62,13 +64,16 @@ class DecodeBounds:
 
 BOUNDS = DecodeBounds()
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def cached_by_size(
-    small: int, large: int, is_large: Callable[P, bool]
+    small: int, large: int, is_large: Callable[..., bool]
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that keeps many small results of a function and few large ones.
+
+    As with ``lru_cache``, ``cache_clear`` of the function forgets all of them.
 
     Args:
         small: how many small results are kept.
@@ -82,8 +87,13 @@ def cached_by_size(
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             chosen = few if is_large(*args, **kwargs) else many
-            return chosen(*args, **kwargs)
+            return cast(Callable[P, R], chosen)(*args, **kwargs)
 
+        def clear() -> None:
+            many.cache_clear()
+            few.cache_clear()
+
+        vars(call)["cache_clear"] = clear
         return call
 
     return decorate

@@ -33,7 +33,7 @@ def read_stream(container: Container, name: str) -> tuple[Head, list[bytes]]:
         raise DamagedError("the file holds no video stream")
     reader = Reader(container.sections[Section.STREAM], f"the {name} stream")
     head = Head.read(reader, container.width, container.height)
-    packets = []
+    packets: list[bytes] = []
     most = _PACKETS * (container.num_frames + 1)
     while reader.left:
         if len(packets) == most:

@@ -61,8 +61,10 @@ class Architecture:
         """Return the multiplications for one pair."""
         cells = self.grid[0] * self.grid[1]
         widths = itertools.pairwise((*self.channels, PICTURES))
-        stages = (KERNEL**2 * a * 4 * b * 4**i for i, (a, b) in enumerate(widths))
-        return cells * (self.latent * self.channels[0] + sum(stages))
+        a_cell = self.latent * self.channels[0]
+        for stage, (inputs, outputs) in enumerate(widths):
+            a_cell += KERNEL**2 * inputs * outputs << 2 * (stage + 1)
+        return cells * a_cell
 
     def parameters(self) -> int:
         """Return the number of weights and biases."""

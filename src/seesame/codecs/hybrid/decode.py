@@ -111,7 +111,7 @@ def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     """Return base pictures ``uint8 (B, 2, 3, h', w')`` as floats of another size, not clamped."""
     flat = base.flatten(0, 1)
     # One after the other: at the base's size, all of them as floats could take much memory.
-    parts = flat.split(1) if base.device.type == "cpu" else (flat,)
+    parts = torch.split(flat, 1) if base.device.type == "cpu" else (flat,)
     resized = torch.cat([resize(part.float(), size, kernel) for part in parts])
     return resized.view(*base.shape[:3], *size)
 
