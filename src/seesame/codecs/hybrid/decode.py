@@ -87,7 +87,9 @@ class HybridClip(RenderedClip):
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
         done = first
-        for base in base_pairs(self._base, self._at_once, first):
+        # Each picture by itself: at the base's size, those of several pairs could take much memory.
+        pictures = (self._at_render_size(one) for one in _pictures(self._base, 2 * first))
+        for base in _in_pairs(pictures, self._at_once):
             codes = self._codes[done : done + len(base)]
             yield self._render(codes, base)
             done += len(base)
@@ -98,22 +100,23 @@ class HybridClip(RenderedClip):
 
     @torch.inference_mode()
     def _render(self, codes: Tensor, base: Tensor) -> Tensor:
-        """Return frames ``(B, 2, 3, h, w)`` of base pictures of other size, not clamped."""
-        size, kernel = self._found.design.render, self._base.kernel
-        pictures = at_render_size(base.to(self.device), size, kernel)
+        """Return frames ``(B, 2, 3, h, w)`` of base pictures of that size, not clamped."""
         if self._found.network is None:
-            return pictures
-        frames: Tensor = self._found.network(codes.to(self.device), pictures)
+            return base
+        frames: Tensor = self._found.network(codes.to(self.device), base)
         return frames
+
+    @torch.inference_mode()
+    def _at_render_size(self, picture: Tensor) -> Tensor:
+        """Return a base picture ``uint8 (1, 3, h', w')`` as floats of the rendered size."""
+        whole = picture.to(self.device).float()
+        return resize(whole, self._found.design.render, self._base.kernel)
 
 
 def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     """Return base pictures ``uint8 (B, 2, 3, h', w')`` as floats of another size, not clamped."""
-    flat = base.flatten(0, 1)
-    # One after the other: at the base's size, all of them as floats could take much memory.
-    parts = torch.split(flat, 1) if base.device.type == "cpu" else (flat,)
-    resized = torch.cat([resize(part.float(), size, kernel) for part in parts])
-    return resized.view(*base.shape[:3], *size)
+    flat = resize(base.flatten(0, 1).float(), size, kernel)
+    return flat.view(*base.shape[:3], *size)
 
 
 def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) -> Iterator[Tensor]:
@@ -124,7 +127,17 @@ def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) ->
         batch_pairs: pairs at a time.
         first: the pair to begin with.
     """
-    pictures = (one.round_().clamp_(0, 255).to(torch.uint8) for one in base.coded(2 * first))
+    return _in_pairs(_pictures(base, 2 * first), batch_pairs)
+
+
+def _pictures(base: AvClip, start: int) -> Iterator[Tensor]:
+    """Yield the base's coded pictures from a number on, ``uint8 (1, 3, h', w')``."""
+    for picture in base.coded(start):
+        yield picture.round().clamp(0, 255).to(torch.uint8)
+
+
+def _in_pairs(pictures: Iterator[Tensor], batch_pairs: int) -> Iterator[Tensor]:
+    """Yield pictures as pairs ``(B, 2, 3, h, w)``; an odd last one twice."""
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
         stacked = torch.cat(part)
