@@ -21,9 +21,11 @@ from seesame.bitstream.tables import (
     TOTAL,
     Counts,
     gaussian_counts,
+    is_large,
     laplace_counts,
     sigma,
 )
+from seesame.bounds import BOUNDS, cached_by_size
 from seesame.errors import DamagedError
 
 __all__ = [
@@ -125,7 +127,7 @@ def _model(counts: Counts) -> Any:
     return constriction.stream.model.Categorical((counts - 1).astype(np.float64), perfect=False)
 
 
-@lru_cache(maxsize=2048)
+@cached_by_size(2048, 32, lambda table, scale, limit: is_large(scale, limit))
 def _symmetric_model(table: Table, scale: int, limit: int) -> Any:
     return _model(table(scale, limit))
 
@@ -252,6 +254,8 @@ class SymbolDecoder:
         self._name = name
         words = np.frombuffer(data.ljust(-(-len(data) // 4) * 4, b"\0"), ">u4")
         self._decoder = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
+        self._made: set[tuple[Table, int, int]] = set()
+        self._entries = 0
         # Coding again what was decoded shows how much of the data is used, and is cheap.
         self._mirror = SymbolEncoder()
 
@@ -267,6 +271,7 @@ class SymbolDecoder:
         self._check(count, lambda: _check_scale_limit(scale, limit))
         if not limit:
             return np.zeros(count, np.int32)
+        self.makes(table, scale, limit)
         return self._decode(count, _symmetric_model(table, scale, limit)) - np.int32(limit)
 
     def uniform(self, count: int, size: int) -> Symbols:
@@ -301,7 +306,9 @@ class SymbolDecoder:
     def _learn(self, count: int, table: Adaptive) -> Symbols:
         parts = [np.zeros(0, np.int32)]
         for block in table.blocks(count):
-            parts.append(self._decode(block, _model(table.counts())))
+            counts = table.counts()
+            self._spend(len(counts))
+            parts.append(self._decode(block, _model(counts)))
             table.update(parts[-1])
         return np.concatenate(parts)
 
@@ -310,7 +317,24 @@ class SymbolDecoder:
         self._check(count, lambda: _check_counts(counts))
         if len(counts) == 1:
             return np.zeros(count, np.int32)
+        self._spend(len(counts))
         return self._decode(count, _model(counts))
+
+    def makes(self, table: Table, scale: int, limit: int) -> None:
+        """Say that a symmetric table is about to be made; one that was made before costs nothing.
+
+        Raises:
+            DamagedError: the data ask for more tables than :data:`~seesame.bounds.BOUNDS` allows.
+        """
+        if (table, scale, limit) not in self._made:
+            self._made.add((table, scale, limit))
+            self._spend(BOUNDS.symmetric_cost * (limit + 1))
+
+    def _spend(self, entries: int) -> None:
+        """Count entries of tables. Raises DamagedError where there are too many."""
+        self._entries += entries
+        if self._entries > BOUNDS.table_entries:
+            raise self._damaged("they ask for too many large frequency tables")
 
     def used(self) -> int:
         """Return bytes that the symbols decoded so far would take by themselves."""

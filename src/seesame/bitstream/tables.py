@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from seesame.bounds import cached_by_size
+
 Counts = NDArray[np.int64]
 """Positive counts, one a symbol, that sum to :data:`TOTAL`."""
 
@@ -22,6 +24,7 @@ NUM_SCALES = 256
 MAX_LIMIT = 1 << 15
 """Largest bound of a symmetric alphabet: 65,537 symbols in a total of 2**24."""
 
+_SMALL_LIMIT = 1023
 _BITS = 64
 """Fraction bits of the recurrences."""
 _GUARDED = 96
@@ -37,7 +40,12 @@ def sigma(scale: int) -> float:
     return float(2.0 ** (_checked("scale", scale, NUM_SCALES - 1) / 8 - 4))
 
 
-@lru_cache(maxsize=4096)
+def is_large(scale: int, limit: int) -> bool:
+    """Return whether a table takes much memory; of such ones few are kept."""
+    return limit > _SMALL_LIMIT
+
+
+@cached_by_size(4096, 32, is_large)
 def gaussian_counts(scale: int, limit: int) -> Counts:
     """Return counts of the Gaussian ``p(k) ~ exp(-k**2 / (2 sigma**2))`` on -limit..limit.
 
@@ -57,7 +65,7 @@ def gaussian_counts(scale: int, limit: int) -> Counts:
     return _symmetric(ratio, ratio * ratio >> _BITS, _checked("limit", limit, MAX_LIMIT))
 
 
-@lru_cache(maxsize=4096)
+@cached_by_size(4096, 32, is_large)
 def laplace_counts(scale: int, limit: int) -> Counts:
     """Return counts of the Laplace ``p(k) ~ exp(-|k| / b)`` on -limit..limit, b = sigma(scale).
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from seesame.bitstream.container import Container, Section
-from seesame.errors import UserError
+from seesame.bounds import BOUNDS
+from seesame.errors import DamagedError, UserError
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -63,12 +64,20 @@ class Codec(Protocol):
         ...
 
     def check(self, container: Container) -> None:
-        """Raise UserError where a file was made by another codec."""
+        """Check that this codec made a file, and that its frames are not too large or too many.
+
+        Raises:
+            UserError: another codec made it.
+            DamagedError: the frames are beyond :data:`~seesame.bounds.BOUNDS`.
+        """
         if container.codec_id != self.codec_id:
             raise UserError(
                 f"the file was made by another codec than {self.name} (by codec id "
                 f"{container.codec_id}); seesame.open finds the codec by itself"
             )
+        beyond = _beyond(container)
+        if beyond:
+            raise DamagedError(f"the file is damaged, or too large to be decoded: {beyond}")
 
     def needs_stack(self, settings: Mapping[str, Any]) -> bool:
         """Return whether an encode with these settings needs ``context.stack``.
@@ -100,14 +109,25 @@ class Codec(Protocol):
         """Return the bytes of each tensor of a file's network. Raises DamagedError."""
         return {}
 
+    def weights(self, container: Container) -> int:
+        """Return how many weights a file's own networks have by their shapes, which alone are read.
+
+        Raises DamagedError.
+        """
+        return 0
+
     def frame_bytes(self, container: Container) -> tuple[int, ...]:
         """Return the bytes that belong to each frame; empty where that cannot be told."""
         return ()
 
 
 def container_for(clip: "Clip", codec_id: int, sections: Mapping[Section, bytes]) -> Container:
-    """Return a file of a clip: a header with its size, rate and length, and some sections."""
-    return Container(
+    """Return a file of a clip: a header with its size, rate and length, and some sections.
+
+    Raises:
+        UserError: the clip has frames that are too large, or too many of them.
+    """
+    container = Container(
         codec_id=codec_id,
         width=clip.width,
         height=clip.height,
@@ -116,3 +136,17 @@ def container_for(clip: "Clip", codec_id: int, sections: Mapping[Section, bytes]
         source_bytes=clip.source_bytes,
         sections=dict(sections),
     )
+    beyond = _beyond(container)
+    if beyond:
+        raise UserError(f"the clip cannot be stored in an .ssm file: {beyond}")
+    return container
+
+
+def _beyond(container: Container) -> str:
+    """Say which bound the frames of a file are beyond; nothing for none."""
+    pixels = container.width * container.height
+    if pixels > BOUNDS.pixels:
+        return f"{pixels:,} pixels a frame, more than {BOUNDS.pixels:,}"
+    if container.num_frames > BOUNDS.frames:
+        return f"{container.num_frames:,} frames, more than {BOUNDS.frames:,}"
+    return ""

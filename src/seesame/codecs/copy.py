@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 from seesame.codecs.base import Codec, container_for
 from seesame.errors import DamagedError, UnsupportedSettingError, UserError
 from seesame.files import TemporaryFolder
@@ -96,7 +97,10 @@ class CopiedClip:
         path.write_bytes(data)
         self.source_bytes = len(data)
         with self._errors():
-            self._clip = open_clip(path, size=(self.height, self.width), fps=self.fps)
+            most = max(BOUNDS.coded_surplus * self.width * self.height, BOUNDS.least_coded)
+            self._clip = open_clip(
+                path, size=(self.height, self.width), fps=self.fps, max_pixels=most
+            )
         if (self._clip.width, self._clip.height) != (self.width, self.height):
             raise DamagedError(
                 f"the copied clip is {self._clip.width}x{self._clip.height}, "

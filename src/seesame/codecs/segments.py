@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container, Section, pack_config
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 from seesame.codecs.base import Codec, container_for
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.errors import DamagedError, UnsupportedSettingError
@@ -207,16 +208,26 @@ class _PartOf(Span):
 
 
 class SegmentedClip:
-    """The decoded parts, one after the other."""
+    """The decoded parts, one after the other; at any time one of them is open at most."""
 
     def __init__(self, container: Container, device: str) -> None:
         self.width, self.height = container.width, container.height
         self.fps, self.num_frames = container.fps, container.num_frames
         self.source_bytes = container.source_bytes
-        parts = _read_parts(container)
-        self._clips = [codec.decode(part, device) for codec, part, _ in parts]
-        counts = (part.num_frames for _, part, _ in parts[:-1])
+        self._parts, self._device = _read_parts(container), device
+        weights = 0
+        for codec, part, _ in self._parts:
+            codec.check(part)
+            weights += codec.weights(part)
+        if weights > BOUNDS.all_weights:
+            raise DamagedError(
+                f"the parts are damaged: their networks have {weights:,} weights together, more "
+                f"than {BOUNDS.all_weights:,}"
+            )
+        counts = (part.num_frames for _, part, _ in self._parts[:-1])
         self._starts = list(accumulate(counts, initial=0))
+        self._open: tuple[int, Clip] | None = None
+        self._clip(0)  # most damage shows at once
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order.
@@ -229,7 +240,7 @@ class SegmentedClip:
     def entry(self, number: int) -> int:
         """Return the entry of a frame in its part; no other part is decoded for it."""
         part, start = self._part(number)
-        return start + entry(self._clips[part], number - start)
+        return start + entry(self._clip(part), number - start)
 
     def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
         """Yield the frames in order from a number on.
@@ -241,9 +252,17 @@ class SegmentedClip:
 
     def _frames(self, start: int, batch_size: int) -> Iterator[Frames]:
         part, first = self._part(start)
-        yield from batches_from(self._clips[part], start - first, batch_size)
-        for clip in self._clips[part + 1 :]:
-            yield from clip.batches(batch_size)
+        yield from batches_from(self._clip(part), start - first, batch_size)
+        for number in range(part + 1, len(self._parts)):
+            yield from self._clip(number).batches(batch_size)
+
+    def _clip(self, number: int) -> Clip:
+        """Return a part's clip; the one that was open before is given up. Raises DamagedError."""
+        if self._open is None or self._open[0] != number:
+            self._open = None
+            codec, part, _ = self._parts[number]
+            self._open = number, codec.decode(part, self._device)
+        return self._open[1]
 
     def _part(self, number: int) -> tuple[int, int]:
         """Return the part that a frame is in, and the number of that part's first frame."""

@@ -1,7 +1,8 @@
 """Resizing frames with the kernels that matter to codecs; every one is differentiable."""
 
-from collections.abc import Callable
-from functools import lru_cache
+import math
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesame.bounds import cached_by_size
 from seesame.video.clip import Frames
 from seesame.video.compiled import loops
 
@@ -18,7 +20,15 @@ KERNELS = ("bilinear", "area", "bicubic", "lanczos", "nearest")
 _BAND = 32
 """Output pixels of a band; wider ones multiply more zeros, narrower ones call more often."""
 
+_LARGE = 1 << 22
+"""Entries of a matrix that is large; few of these are kept."""
+_WHOLE_ROWS = 4096
+"""Source pixels up to which a window's weights are summed as a whole row."""
+_STRIP_VALUES, _LEAST_STRIP = 1 << 21, 16
+"""Values of each colour in a strip of a resized picture, and the fewest rows that it has."""
+
 _Weights = NDArray[np.float64]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
 def resize(x: Tensor, size: tuple[int, int], kernel: str = "bilinear") -> Tensor:
@@ -75,22 +85,52 @@ def _by_bands(x: Tensor) -> bool:
     return x.device.type == "cpu" and not (x.requires_grad and torch.is_grad_enabled())
 
 
-@lru_cache(maxsize=64)
+def _is_large(n_out: int, n_in: int, kernel: str) -> bool:
+    return n_out * n_in > _LARGE
+
+
+@cached_by_size(64, 4, _is_large)
 def _bands(n_out: int, n_in: int, kernel: str) -> tuple[tuple[slice, Tensor], ...]:
     """Return :func:`resize_matrix` by groups of rows, each with the columns that it takes."""
+    first, shares = _windows(n_out, n_in, kernel)
     bands = []
-    for part in torch.split(resize_matrix(n_out, n_in, kernel), _BAND):
+    for start in range(0, n_out, _BAND):
+        rows = slice(start, start + _BAND)
+        left = int(first[rows].min())
+        width = int(first[rows].max()) + shares.shape[1] - left
+        part = torch.from_numpy(_scattered(first[rows] - left, shares[rows], width))
         columns = part.any(dim=0).nonzero()
         taken = slice(int(columns[0]), int(columns[-1]) + 1)
-        bands.append((taken, part[:, taken].contiguous()))
+        bands.append((slice(left + taken.start, left + taken.stop), part[:, taken].contiguous()))
     return tuple(bands)
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(64, 4, _is_large)
 def resize_matrix(n_out: int, n_in: int, kernel: str) -> Tensor:
     """Return the matrix that resizes one axis: ``float32 (n_out, n_in)``, each row summing to 1.
 
     The result is cached: do not change it in place.
+
+    Raises:
+        ValueError: unknown kernel, or a length below 1.
+    """
+    return torch.from_numpy(_scattered(*_windows(n_out, n_in, kernel), n_in))
+
+
+def _scattered(first: NDArray[np.int64], shares: NDArray[_Float], width: int) -> NDArray[_Float]:
+    """Return windows of weights as the rows of a matrix ``(len(first), width)``."""
+    matrix = np.zeros((len(first), width), shares.dtype)
+    places = first[:, None] + np.arange(shares.shape[1])
+    np.put_along_axis(matrix, places, shares, axis=1)
+    return matrix
+
+
+def _windows(n_out: int, n_in: int, kernel: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return for each pixel of a resized axis the first source pixel of its window, and weights.
+
+    Returns:
+        ``(n_out,)``, and ``(n_out, window)``, each row summing to 1. No more memory is used than
+        these take a few times, however long the axes are.
 
     Raises:
         ValueError: unknown kernel, or a length below 1.
@@ -101,21 +141,42 @@ def resize_matrix(n_out: int, n_in: int, kernel: str) -> Tensor:
     scale = n_in / n_out
     if kernel == "nearest":
         source = ((2 * np.arange(n_out) + 1) * n_in) // (2 * n_out)
-        weights = np.zeros((n_out, n_in))
-        weights[np.arange(n_out), source] = 1.0
-    elif kernel == "area":
+        return source, np.ones((n_out, 1), np.float32)
+    if kernel == "area":
         edges = np.arange(n_out)[:, None] * scale
-        pixels = np.arange(n_in)[None, :]
+        first, pixels = _window(np.floor(edges[:, 0]), math.ceil(scale) + 2, n_in)
         overlap = np.minimum(edges + scale, pixels + 1) - np.maximum(edges, pixels)
-        weights = overlap.clip(min=0.0)
+        weights: _Weights = overlap.clip(min=0.0)
     elif kernel == "bilinear":
-        weights = _bilinear(n_out, n_in)
+        first, weights = _bilinear(n_out, n_in)
     elif kernel == "bicubic":
-        weights = _sampled(n_out, n_in, _cubic, 2.0)
+        first, weights = _sampled(n_out, n_in, _cubic, 2.0)
     else:
-        weights = _sampled(n_out, n_in, _lanczos, 3.0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return torch.from_numpy(weights.astype(np.float32))
+        first, weights = _sampled(n_out, n_in, _lanczos, 3.0)
+    weights /= _sums(first, weights, n_in)[:, None]
+    return first, weights.astype(np.float32)
+
+
+def _window(start: _Weights, size: int, n_in: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first pixels of windows of a size, moved inside an axis, and all their pixels."""
+    size = min(size, n_in)
+    first = start.astype(np.int64).clip(0, n_in - size)
+    return first, first[:, None] + np.arange(size)
+
+
+def _sums(first: NDArray[np.int64], weights: _Weights, n_in: int) -> _Weights:
+    """Return the sum of each window, ``(n_out,)``.
+
+    Up to 4096 source pixels the windows are summed as whole rows of the matrix: numpy adds in an
+    order that depends on a value's place, and the last bit with it.
+    """
+    if n_in > _WHOLE_ROWS:
+        plain: _Weights = weights.sum(axis=1)
+        return plain
+    step = max(1, _LARGE // n_in)
+    starts = range(0, len(first), step)
+    parts = (slice(start, start + step) for start in starts)
+    return np.concatenate([_scattered(first[p], weights[p], n_in).sum(axis=1) for p in parts])
 
 
 def resize_frames(frames: Frames, size: tuple[int, int], kernel: str = "bilinear") -> Frames:
@@ -130,17 +191,20 @@ _Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 """For each pixel of a resized axis: the first of those it is made of, and what each counts."""
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(64, 4, _is_large)
 def _taps(n_out: int, n_in: int, kernel: str) -> _Taps:
     """Return :func:`resize_matrix` as as many neighbouring pixels for each as any of them needs."""
-    matrix = resize_matrix(n_out, n_in, kernel).numpy()
-    first = (matrix != 0).argmax(axis=1)
-    first = np.minimum.accumulate(first[::-1])[::-1]  # a kernel's zero may hide a pixel before it
-    last = n_in - 1 - (matrix[:, ::-1] != 0).argmax(axis=1)
-    taps = int((last - first).max()) + 1
-    first = np.minimum(first, n_in - taps)
-    shares = np.take_along_axis(matrix, first[:, None] + np.arange(taps), axis=1)
-    return first, np.ascontiguousarray(shares.T)
+    first, shares = _windows(n_out, n_in, kernel)
+    used = shares != 0
+    begin = first + used.argmax(axis=1)
+    begin = np.minimum.accumulate(begin[::-1])[::-1]  # a kernel's zero may hide a pixel before it
+    last = first + shares.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
+    taps = int((last - begin).max()) + 1
+    begin = np.minimum(begin, n_in - taps)
+    places = begin[:, None] + np.arange(taps) - first[:, None]
+    inside = (places >= 0) & (places < shares.shape[1])
+    chosen = np.take_along_axis(shares, places.clip(0, shares.shape[1] - 1), axis=1)
+    return begin, np.ascontiguousarray(np.where(inside, chosen, np.float32(0.0)).T)
 
 
 def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") -> Frames:
@@ -159,14 +223,50 @@ def resized(picture: Tensor, size: tuple[int, int], kernel: str = "bilinear") ->
     height, width = picture.shape[2:]
     rows, columns = _taps(size[0], height, kernel), _taps(size[1], width, kernel)
     source = picture[0].contiguous().numpy()
+    out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
     compiled = loops()
     if compiled is None:
-        planes = _summed(_summed(source, columns, -1), rows, -2).clip(0.0, 255.0)
-        plain: Frames = np.rint(planes).astype(np.uint8).transpose(1, 2, 0)[None]
-        return plain
-    out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
-    compiled.resize(source, *rows, *columns, out.reshape(size[0], -1))
+        for part, strip in _strips(source, rows, columns):
+            np.clip(strip, 0.0, 255.0, out=strip)
+            out[0, part] = np.rint(strip, out=strip).transpose(1, 2, 0)
+    else:
+        compiled.resize(source, *rows, *columns, out.reshape(size[0], -1))
     return out
+
+
+def strips(
+    source: NDArray[np.float32], size: tuple[int, int], kernel: str, halo: int = 0
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield a picture ``(C, h, w)`` resized to ``(height, width)``, some rows at a time.
+
+    Args:
+        source: the picture.
+        size: of the result.
+        kernel: one of :data:`KERNELS`.
+        halo: rows that a strip has more above and below, where the picture goes on there.
+
+    Yields:
+        which rows, and these rows with those of the halo: ``float32 (C, rows, width)``.
+
+    Raises:
+        ValueError: unknown kernel.
+    """
+    rows, columns = _taps(size[0], source.shape[1], kernel), _taps(size[1], source.shape[2], kernel)
+    yield from _strips(source, rows, columns, halo)
+
+
+def _strips(
+    source: NDArray[np.float32], rows: _Taps, columns: _Taps, halo: int = 0
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the strips of :func:`strips`, by the taps of the rows and the columns."""
+    first, shares = rows
+    step = max(_LEAST_STRIP, _STRIP_VALUES // columns[0].size)
+    for start in range(0, first.size, step):
+        end = min(start + step, first.size)
+        wanted = slice(max(0, start - halo), min(end + halo, first.size))
+        top, bottom = first[wanted.start], first[wanted.stop - 1] + len(shares)
+        wide = _summed(source[:, top:bottom], columns, -1)
+        yield slice(start, end), _summed(wide, (first[wanted] - top, shares[:, wanted]), -2)
 
 
 def _summed(x: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
@@ -213,21 +313,19 @@ def _check(kernel: str) -> None:
         raise ValueError(f"unknown resize kernel {kernel!r}; one of {', '.join(KERNELS)}")
 
 
-def _bilinear(n_out: int, n_in: int) -> _Weights:
-    """Return bilinear weights, ``align_corners=False``: two taps a row, edges repeated."""
+def _bilinear(n_out: int, n_in: int) -> tuple[NDArray[np.int64], _Weights]:
+    """Return bilinear windows, ``align_corners=False``: two taps a row, edges repeated."""
     position = ((np.arange(n_out) + 0.5) * n_in / n_out - 0.5).clip(0.0, n_in - 1.0)
-    low = np.floor(position).astype(np.int64)
-    high = np.minimum(low + 1, n_in - 1)
-    weights = np.zeros((n_out, n_in))
-    rows = np.arange(n_out)
-    np.add.at(weights, (rows, low), 1.0 - (position - low))
-    np.add.at(weights, (rows, high), position - low)
-    return weights
+    low = np.floor(position)
+    first, pixels = _window(low, 2, n_in)
+    near = (pixels == low[:, None]) * (1.0 - (position - low))[:, None]
+    far = (pixels == low[:, None] + 1) * (position - low)[:, None]
+    return first, near + far
 
 
 def _sampled(
     n_out: int, n_in: int, function: Callable[[_Weights], _Weights], support: float
-) -> _Weights:
+) -> tuple[NDArray[np.int64], _Weights]:
     """Sample a kernel at the source pixels, stretched by the scale when shrinking.
 
     Pixels beyond the edge are left out and the row is made to sum to 1 again (as Pillow does).
@@ -235,8 +333,10 @@ def _sampled(
     scale = n_in / n_out
     stretch = max(scale, 1.0)
     centres = (np.arange(n_out)[:, None] + 0.5) * scale
-    distance = (np.arange(n_in)[None, :] + 0.5 - centres) / stretch
-    return np.where(np.abs(distance) < support, function(distance), 0.0)
+    reach = support * stretch
+    first, pixels = _window(np.floor(centres[:, 0] - reach - 0.5), math.ceil(2 * reach) + 2, n_in)
+    distance = (pixels + 0.5 - centres) / stretch
+    return first, np.where(np.abs(distance) < support, function(distance), 0.0)
 
 
 def _cubic(x: _Weights) -> _Weights:

@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import av
+import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
 from seesame.bitstream.container import Container
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.head import SHARPEN_STEP, Head
 from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.planes import FORMATS, decoded_bytes, decoded_rgb, padded
@@ -19,7 +21,7 @@ from seesame.codecs.av.stream import read_stream
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.compiled import expect
-from seesame.video.resize import resize, resized, to_uint8
+from seesame.video.resize import resize, resized, strips, to_uint8
 from seesame.video.span import rebatched
 
 if TYPE_CHECKING:
@@ -80,8 +82,16 @@ class AvClip:
             return resized(coded, size, head.up)
         from seesame.codecs.av import filters
 
-        shown = filters.sharpen(resize(coded, size, head.up), amount, head.sharpen_size)
-        return to_uint8(shown)
+        if self.width * self.height <= BOUNDS.whole_pixels:
+            shown = filters.sharpen(resize(coded, size, head.up), amount, head.sharpen_size)
+            return to_uint8(shown)
+        out: Frames = np.empty((1, *size, 3), dtype=np.uint8)
+        halo = head.sharpen_size // 2
+        for rows, strip in strips(coded[0].numpy(), size, head.up, halo):
+            shown = filters.sharpen(torch.from_numpy(strip)[None], amount, head.sharpen_size)
+            above = min(rows.start, halo)
+            out[:, rows] = to_uint8(shown[:, :, above : above + rows.stop - rows.start])
+        return out
 
     def coded(self, start: int = 0) -> Iterator[Tensor]:
         """Yield the pictures at the coded size, float ``(1, 3, h, w)`` in 0..255, in order.

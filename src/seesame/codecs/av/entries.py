@@ -71,8 +71,10 @@ def _hevc(packets: Sequence[bytes]) -> Iterator[Entry]:
     kinds = [_hevc_kind(packet) for packet in packets]
     for number, kind in enumerate(kinds):
         if number and 16 <= kind <= 21:
-            following = kinds[number + 1 :]
-            trailing = next((i for i, k in enumerate(following) if not 6 <= k <= 9), len(following))
+            end = number + 1  # each packet is looked at once: none of these kinds leads
+            while end < len(kinds) and 6 <= kinds[end] <= 9:
+                end += 1
+            trailing = end - number - 1
             yield Entry(number, number + trailing, trailing)
 
 

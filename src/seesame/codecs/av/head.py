@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 
 UP_KERNELS = ("bicubic", "lanczos", "bilinear", "area", "nearest")
 """The resize kernels by their number in the stream; never reordered."""
@@ -62,6 +63,12 @@ class Head:
         coded_height = reader.varint("the coded height", height)
         if not (coded_width and coded_height):
             raise reader.fail(f"is damaged: coded at {coded_width}x{coded_height}")
+        most = BOUNDS.enlargement
+        if width > most * coded_width or height > most * coded_height:
+            raise reader.fail(
+                f"is damaged: {coded_width}x{coded_height} is coded for {width}x{height}, "
+                f"more than {most} times a side"
+            )
         amount, size = 0, cls.sharpen_size
         if number & _SHARPENS:
             amount = reader.varint("the sharpening", MAX_SHARPEN)

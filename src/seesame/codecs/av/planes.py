@@ -11,9 +11,10 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesame.bounds import BOUNDS
 from seesame.video.clip import Frames
 from seesame.video.colour import yuv420_to_rgb
-from seesame.video.resize import to_float
+from seesame.video.resize import strips, to_float
 
 FORMATS = {8: "yuv420p", 10: "yuv420p10le"}
 """FFmpeg's names of the pictures, by the bits of a sample."""
@@ -108,8 +109,16 @@ def decoded_rgb(picture: VideoFrame, height: int, width: int, depth: int) -> Ten
     """
     if depth == 8:
         return to_float(decoded_bytes(picture, height, width)[None])
-    planes = _cut(picture, height, width, np.dtype("<u2"))
-    return _ten_bits_to_rgb(*(torch.from_numpy(plane.astype(np.float32)) for plane in planes))
+    y, *chroma = _cut(picture, height, width, np.dtype("<u2"))
+    if height * width <= BOUNDS.whole_pixels:
+        planes = (torch.from_numpy(plane.astype(np.float32)) for plane in (y, *chroma))
+        return _ten_bits_to_rgb(*planes)
+    out = torch.empty(1, 3, height, width)
+    small = np.stack([plane.astype(np.float32) for plane in chroma])
+    for rows, colour in strips(small, (height, width), "bilinear"):
+        luma = torch.from_numpy(y[rows].astype(np.float32))
+        out[:, :, rows] = _ten_bits_to_rgb(luma, *torch.from_numpy(colour))
+    return out
 
 
 def decoded_bytes(picture: VideoFrame, height: int, width: int) -> Frames:

@@ -10,6 +10,9 @@ from seesame.errors import DamagedError
 SHOWN_IN_ORDER = ("svtav1", "vp9")
 """Codecs whose every packet shows one frame, in playing order."""
 
+_PACKETS = 4
+"""The most packets for a frame; encoders write one."""
+
 
 def pack_stream(head: Head, packets: Sequence[bytes]) -> bytes:
     """Return the section of packets in coding order."""
@@ -30,8 +33,11 @@ def read_stream(container: Container, name: str) -> tuple[Head, list[bytes]]:
         raise DamagedError("the file holds no video stream")
     reader = Reader(container.sections[Section.STREAM], f"the {name} stream")
     head = Head.read(reader, container.width, container.height)
-    packets = []
+    packets: list[bytes] = []
+    most = _PACKETS * (container.num_frames + 1)
     while reader.left:
+        if len(packets) == most:
+            raise reader.fail(f"is damaged: more than {most} packets for its frames")
         packets.append(reader.take(reader.varint("a packet's size"), "a packet"))
     return head, packets
 

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 from seesame.neural.render.bounds import MAX_SIDE
 from seesame.neural.weights.tensors import TensorSpec, convolution, count, linear_to_grid
 from seesame.neural.weights.unpack import LAYOUT
@@ -15,9 +16,6 @@ KERNEL = 3
 PICTURES = 6
 """Channels that the last stage makes: red, green and blue of both frames of a pair."""
 MAX_CHANNELS = 256
-MAX_PARAMETERS = 1 << 24
-MAX_MAP = 1 << 25
-"""Values of the largest map between two layers, for one pair."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +45,26 @@ class Architecture:
             and all(1 <= c <= MAX_CHANNELS for c in self.channels)
             and 1 <= self.latent <= MAX_CHANNELS
             and all(1 <= side <= MAX_SIDE for side in self.render)
-            and self._largest_map() <= MAX_MAP
-            and self.parameters() <= MAX_PARAMETERS
+            and self.largest_map() <= BOUNDS.map_values
+            and self.parameters() <= BOUNDS.weights
         )
 
-    def _largest_map(self) -> int:
+    def largest_map(self) -> int:
+        """Return the values of the largest map between two layers, for one pair."""
         cells = self.grid[0] * self.grid[1]
         sizes: list[int] = [
             4 ** (i + 1) * cells * c for i, c in enumerate((*self.channels[1:], PICTURES))
         ]
         return max(sizes)
+
+    def operations(self) -> int:
+        """Return the multiplications for one pair."""
+        cells = self.grid[0] * self.grid[1]
+        widths = itertools.pairwise((*self.channels, PICTURES))
+        a_cell = self.latent * self.channels[0]
+        for stage, (inputs, outputs) in enumerate(widths):
+            a_cell += KERNEL**2 * inputs * outputs << 2 * (stage + 1)
+        return cells * a_cell
 
     def parameters(self) -> int:
         """Return the number of weights and biases."""

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.base import Codec
+from seesame.codecs.hnerv.architecture import unpack_architecture
 from seesame.codecs.hnerv.sections import CODEC_ID, unpack_symbols
 from seesame.neural.corrections.sidecar import read_sidecar
+from seesame.neural.render.bounds import section
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext
@@ -55,6 +57,11 @@ class HnervCodec(Codec):
         if corrections is None:
             return {}
         return {"sidecar": corrections.text(len(container.sections[Section.SIDECAR]))}
+
+    def weights(self, container: Container) -> int:
+        """Return the decoder's weights. Raises DamagedError."""
+        architecture, _ = unpack_architecture(section(container, Section.MODEL), "the file")
+        return architecture.parameters()
 
     def tensors(self, container: Container) -> dict[str, int]:
         """Return the bytes of each tensor. Raises DamagedError when it does not decode."""

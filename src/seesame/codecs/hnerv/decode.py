@@ -6,13 +6,17 @@ from torch import Tensor
 from seesame.bitstream.container import Container
 from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.sections import unpack_symbols
+from seesame.neural.render.bounds import pairs_at_once
 from seesame.neural.render.clip import NetworkClip
 from seesame.neural.weights.dequantise import dequantised
 
 
 def open_file(container: Container, device: str) -> NetworkClip:
     """Return the decoded clip, rendered lazily. Raises DamagedError, see :func:`unpack`."""
-    return NetworkClip(container, device, *unpack(container))
+    decoder, latents = unpack(container)
+    shape = decoder.architecture
+    pairs = pairs_at_once(shape.largest_map(), shape.operations())
+    return NetworkClip(container, device, decoder, latents, pairs)
 
 
 def unpack(container: Container, name: str = "the file") -> tuple[Decoder, Tensor]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.av.stream import read_stream
 from seesame.codecs.base import Codec
+from seesame.codecs.hybrid.design import unpack_design
 from seesame.codecs.hybrid.sections import CODEC_ID, base_of, unpack_symbols
 from seesame.neural.corrections.sidecar import read_sidecar
 from seesame.neural.weights.tensors import count
@@ -66,6 +67,11 @@ class HybridCodec(Codec):
         if corrections is not None:
             lines["sidecar"] = corrections.text(len(container.sections[Section.SIDECAR]))
         return lines
+
+    def weights(self, container: Container) -> int:
+        """Return the network's weights. Raises DamagedError."""
+        model = container.sections.get(Section.MODEL)
+        return 0 if model is None else count(unpack_design(model, "the file").tensors())
 
     def tensors(self, container: Container) -> dict[str, int]:
         """Return the bytes of each tensor. Raises DamagedError when it does not decode."""

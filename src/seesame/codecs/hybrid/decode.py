@@ -13,7 +13,8 @@ from seesame.codecs.hybrid.design import Design
 from seesame.codecs.hybrid.model import PostNetwork
 from seesame.codecs.hybrid.sections import base_of, unpack_symbols
 from seesame.errors import DamagedError
-from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
+from seesame.neural.render.bounds import DECODE_PAIRS, pairs_at_once
+from seesame.neural.render.clip import RenderedClip
 from seesame.neural.weights.dequantise import dequantised
 from seesame.neural.weights.rows import Rows
 from seesame.video.clip import Clip
@@ -72,7 +73,9 @@ class HybridClip(RenderedClip):
     """The decoded clip of a file that has a network or corrections."""
 
     def __init__(self, container: Container, found: Network, device: str) -> None:
-        super().__init__(container, device)
+        design = found.design
+        pairs = pairs_at_once(design.largest_map(), design.operations())
+        super().__init__(container, device, pairs)
         self._base = unpack_base(container)
         if self._base.sharpened:
             raise DamagedError("the file is damaged: its base is sharpened under a network")
@@ -84,7 +87,9 @@ class HybridClip(RenderedClip):
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
         done = first
-        for base in base_pairs(self._base, first=first):
+        # Each picture by itself: at the base's size, those of several pairs could take much memory.
+        pictures = (self._at_render_size(one) for one in _pictures(self._base, 2 * first))
+        for base in _in_pairs(pictures, self._at_once):
             codes = self._codes[done : done + len(base)]
             yield self._render(codes, base)
             done += len(base)
@@ -95,13 +100,17 @@ class HybridClip(RenderedClip):
 
     @torch.inference_mode()
     def _render(self, codes: Tensor, base: Tensor) -> Tensor:
-        """Return frames ``(B, 2, 3, h, w)`` of base pictures of other size, not clamped."""
-        size, kernel = self._found.design.render, self._base.kernel
-        pictures = at_render_size(base.to(self.device), size, kernel)
+        """Return frames ``(B, 2, 3, h, w)`` of base pictures of that size, not clamped."""
         if self._found.network is None:
-            return pictures
-        frames: Tensor = self._found.network(codes.to(self.device), pictures)
+            return base
+        frames: Tensor = self._found.network(codes.to(self.device), base)
         return frames
+
+    @torch.inference_mode()
+    def _at_render_size(self, picture: Tensor) -> Tensor:
+        """Return a base picture ``uint8 (1, 3, h', w')`` as floats of the rendered size."""
+        whole = picture.to(self.device).float()
+        return resize(whole, self._found.design.render, self._base.kernel)
 
 
 def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
@@ -118,8 +127,18 @@ def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) ->
         batch_pairs: pairs at a time.
         first: the pair to begin with.
     """
-    pictures = base.coded(2 * first)
+    return _in_pairs(_pictures(base, 2 * first), batch_pairs)
+
+
+def _pictures(base: AvClip, start: int) -> Iterator[Tensor]:
+    """Yield the base's coded pictures from a number on, ``uint8 (1, 3, h', w')``."""
+    for picture in base.coded(start):
+        yield picture.round().clamp(0, 255).to(torch.uint8)
+
+
+def _in_pairs(pictures: Iterator[Tensor], batch_pairs: int) -> Iterator[Tensor]:
+    """Yield pictures as pairs ``(B, 2, 3, h, w)``; an odd last one twice."""
     while part := list(itertools.islice(pictures, 2 * batch_pairs)):
         part += part[-1:] * (len(part) % 2)
-        stacked = torch.cat(part).round().clamp(0, 255).to(torch.uint8)
+        stacked = torch.cat(part)
         yield stacked.view(-1, 2, *stacked.shape[1:])

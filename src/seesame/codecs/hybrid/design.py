@@ -46,6 +46,16 @@ class Design:
             found |= convolution(f"stages.{number}", wide, wide, 3, "normuon")
         return found | convolution("last", wide, CHANNELS, 1)
 
+    def largest_map(self) -> int:
+        """Return the values of the largest map, for one pair; its pictures are kept twice."""
+        return 2 * 6 * self.render[0] * self.render[1]
+
+    def operations(self) -> int:
+        """Return the multiplications for one pair."""
+        cells = -(-self.render[0] // FOLD) * -(-self.render[1] // FOLD)
+        layers = 2 * CHANNELS * self.width + self.depth * 9 * self.width**2
+        return cells * layers
+
     def pack(self) -> bytes:
         """Return the MODEL section."""
         numbers = (LAYOUT, *self.render, self.code, self.width, self.depth)

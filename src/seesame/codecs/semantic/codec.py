@@ -62,6 +62,14 @@ class SemanticCodec(Codec):
         self.check(container)
         return open_file(container, device)
 
+    def weights(self, container: Container) -> int:
+        """Return the weights of the networks that a file holds itself. Raises DamagedError."""
+        if not self.self_contained(container):
+            return 0
+        from seesame.codecs.semantic.shared import declared_weights
+
+        return declared_weights(section(container, Section.RENDERER), "the renderer in the file")
+
     def notes(self, container: Container) -> dict[str, str]:
         """Describe masks and renderer. Raises DamagedError when the head is damaged."""
         head = read_head(container)

@@ -18,8 +18,8 @@ from seesame.codecs.semantic.masks.coder import MaskDecoder, Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
 from seesame.errors import DamagedError
-from seesame.neural.render.bounds import check_stream, num_pairs, section
-from seesame.neural.render.clip import DECODE_PAIRS, RenderedClip
+from seesame.neural.render.bounds import check_operations, check_stream, num_pairs, section
+from seesame.neural.render.clip import RenderedClip
 
 Mask = NDArray[np.uint8]
 
@@ -121,6 +121,8 @@ class SemanticClip(RenderedClip):
         height, width = shared.size
         render = min(container.height, height), min(container.width, width)
         self._drawing = Drawing(shared.renderer, shared.carrier, shared.size, render, device)
+        check_operations(self._drawing.operations, container, "the file")
+        self._at_once = self._drawing.pairs
         self._head = head
         self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
@@ -132,7 +134,7 @@ class SemanticClip(RenderedClip):
 
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`~seesame.neural.render.clip.RenderedClip`."""
-        starts = range(first, len(self._codes), DECODE_PAIRS)
+        starts = range(first, len(self._codes), self._at_once)
         if not starts:
             return
         with ThreadPoolExecutor(1) as ahead:  # masks are decoded while the last ones are drawn
@@ -140,7 +142,7 @@ class SemanticClip(RenderedClip):
             for start in starts:
                 masks = coming.result()
                 if start != starts[-1]:
-                    coming = ahead.submit(self._masks_of, start + DECODE_PAIRS)
+                    coming = ahead.submit(self._masks_of, start + self._at_once)
                 yield self._pairs(start, *masks)
 
     def _masks_of(self, start: int) -> tuple[Tensor | None, Tensor]:
@@ -148,7 +150,7 @@ class SemanticClip(RenderedClip):
 
         Raises DamagedError.
         """
-        end = min(start + DECODE_PAIRS, len(self._codes))
+        end = min(start + self._at_once, len(self._codes))
         if not self._head.every_frame:
             return None, self._masks.some(range(start, end))
         both = self._masks.some(range(2 * start, 2 * end))

@@ -8,7 +8,7 @@ from torch import Tensor
 from seesame.codecs.semantic.carrier.network import Carrier
 from seesame.codecs.semantic.carrier.residual import added
 from seesame.codecs.semantic.networks import Renderer
-from seesame.neural.render.clip import DECODE_PAIRS
+from seesame.neural.render.bounds import pairs_at_once
 from seesame.neural.render.geometry import shrink
 from seesame.video.resize import resize
 
@@ -39,6 +39,13 @@ class Drawing:
         self.renderer = renderer.to(self.device)
         self.carrier = None if carrier is None else carrier.to(self.device)
         self.size, self.render = size, render
+        networks = [net.design for net in (renderer, carrier) if net is not None]
+        self.operations = sum(design.operations() for design in networks)
+        """Multiplications for a pair's frame."""
+        pictures = 8 * 3 * size[0] * size[1]
+        largest = max(pictures, *(design.largest_map() for design in networks))
+        self.pairs = pairs_at_once(largest, 2 * self.operations)
+        """Pairs that are drawn at once."""
         self._shown = render[0] / size[0], render[1] / size[1]
 
     def pictures(self, masks: Tensor) -> Tensor:
@@ -54,8 +61,8 @@ class Drawing:
             told: called with the share done.
         """
         found = torch.empty(len(masks), 3, *self.render, dtype=torch.uint8)
-        for start in range(0, len(masks), DECODE_PAIRS):
-            part = masks[start : start + DECODE_PAIRS]
+        for start in range(0, len(masks), self.pairs):
+            part = masks[start : start + self.pairs]
             found[start : start + len(part)] = self.pictures(part)
             told((start + len(part)) / len(masks))
         return found

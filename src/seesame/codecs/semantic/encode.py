@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from seesame.bitstream.container import Container, Section, pack_config
+from seesame.bounds import BOUNDS
 from seesame.codecs.base import container_for
 from seesame.codecs.semantic.carrier.codes import encode_codes
 from seesame.codecs.semantic.carrier.residual import Residuals
@@ -31,7 +32,6 @@ from seesame.codecs.semantic.shared import SharedRenderer, find_renderer, render
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs
-from seesame.neural.render.bounds import MAX_STREAM_SYMBOLS
 from seesame.neural.render.geometry import render_size
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -132,7 +132,7 @@ def _check(clip: Clip, stack: Stack, shared: SharedRenderer | None, every_frame:
             "train one on drives (seesame renderer train --drives)"
         )
     height, width = stack.input_size
-    pairs = MAX_STREAM_SYMBOLS // MAX_CODE
+    pairs = BOUNDS.stream_symbols // MAX_CODE
     pixels = num_masks(clip.num_frames, every_frame) * height * width
     if clip.num_frames > 2 * pairs or pixels > MAX_MASK_PIXELS:
         frames = min(2 * pairs, MAX_MASK_PIXELS // (height * width) * (1 if every_frame else 2))

@@ -1,16 +1,19 @@
 """The masks of a semantic file as labels: read and written without running any network."""
 
 import colorsys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from seesame.bitstream.container import Container
+from seesame.codecs.semantic.codec import SemanticCodec
 from seesame.codecs.semantic.decode import Masks, renderer_of
 from seesame.codecs.semantic.sections import MAX_CLASSES, read_head
 from seesame.errors import UserError
@@ -70,6 +73,7 @@ def read_labels(container: Container, name: str = "the file") -> Labels:
         DamagedError: the file is damaged.
         UserError: the renderer that it names, which knows what masks look like, is not installed.
     """
+    SemanticCodec().check(container)
     head = read_head(container, name)
     shared = renderer_of(container, head, name)
     masks = Masks(container, head, shared.prior, name)
@@ -83,6 +87,20 @@ def read_labels(container: Container, name: str = "the file") -> Labels:
         fps=container.fps / step,
         changed=head.changed / (masks.count * head.size[0] * head.size[1]),
     )
+
+
+def _write_npz(labels: Labels, out: BinaryIO) -> None:
+    """Write what ``np.savez_compressed`` would, but one mask after the other."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("masks.npy", "w", force_zip64=True) as member:
+            shape = (len(labels), *labels.size)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            for mask in labels:
+                member.write(mask.tobytes())
+        for name, values in (("frames", labels.frames), ("classes", labels.classes)):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.array(values), allow_pickle=False)
 
 
 def write_labels(labels: Labels, path: Path, overwrite: bool = False) -> None:
@@ -104,12 +122,7 @@ def write_labels(labels: Labels, path: Path, overwrite: bool = False) -> None:
         write_clip(path, batches, fps=labels.fps, width=width, height=height, overwrite=overwrite)
     elif suffix == ".npz":
         with replacing(path, overwrite) as temporary, temporary.open("wb") as out:
-            np.savez_compressed(
-                out,
-                masks=np.stack(list(labels)),
-                frames=np.array(labels.frames),
-                classes=np.array(labels.classes),
-            )
+            _write_npz(labels, out)
     elif not suffix:
         colours = palette()
         with replacing(path, overwrite, holds=PICTURE_FOLDER) as temporary:

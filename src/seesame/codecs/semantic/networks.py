@@ -91,6 +91,22 @@ class RendererDesign:
         found |= convolution("join", self.lifted + 4 * self.code, self.fine, KERNEL, "normuon")
         return found | convolution("draw", self.fine, 12, KERNEL, "normuon")
 
+    def largest_map(self) -> int:
+        """Return the values of the largest map between two layers, for one picture."""
+        quarter = max(self.code * BLOCK**2 + PLANES, self.trunk, 4 * self.lifted)
+        half = max(self.lifted + 4 * self.code, self.fine, 12)
+        return self._blocks() * max(quarter, 4 * half)
+
+    def operations(self) -> int:
+        """Return the multiplications for one picture."""
+        quarter = (self.code * BLOCK**2 + PLANES + 4 * self.lifted) * self.trunk
+        quarter += len(self.dilations) * KERNEL**2 * self.trunk**2
+        half = KERNEL**2 * self.fine * (self.lifted + 4 * self.code + 12)
+        return self._blocks() * (quarter + 4 * half)
+
+    def _blocks(self) -> int:
+        return -(-self.height // BLOCK) * -(-self.width // BLOCK)
+
     def values(self) -> dict[str, Any]:
         """Return the shape as plain values, for a file."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from torch import nn
 
+from seesame.bounds import BOUNDS
 from seesame.codecs.semantic.carrier.network import Carrier, CarrierDesign
 from seesame.codecs.semantic.masks.prior import Prior
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
@@ -42,6 +43,12 @@ class Design(Protocol):
 
     def specs(self) -> Specs:
         """Return the network's tensors, by their parameter names, in the order of a file."""
+
+    def largest_map(self) -> int:
+        """Return the values of the largest map between two layers, for one picture."""
+
+    def operations(self) -> int:
+        """Return the multiplications for one picture."""
 
     def values(self) -> dict[str, Any]:
         """Return the shape as JSON values."""
@@ -215,6 +222,17 @@ class SharedRenderer:
             temporary.write_bytes(self.data)
 
 
+def declared_weights(data: bytes, name: str) -> int:
+    """Return how many weights the networks of a file have by their shapes. Raises DamagedError."""
+    header, parts = read_file(data, name)
+    designs = (
+        _design(part, header["networks"].get(part.name.lower()), name)
+        for part in parts
+        if part in NETWORKS
+    )
+    return sum(count(design.specs()) for design in designs)
+
+
 def _packed(weights: Weights) -> bytes:
     from seesame.neural.weights.pack import pack_weights
 
@@ -233,7 +251,7 @@ def _design(part: Part, values: Any, name: str) -> Design:
 def _network(part: Part, design: Design, payload: bytes, name: str) -> nn.Module:
     """Return a network with the weights that a part holds. Raises DamagedError."""
     specs = design.specs()
-    if count(specs) > MAX_WEIGHTS:
+    if count(specs) > MAX_WEIGHTS or design.largest_map() > BOUNDS.map_values:
         raise DamagedError(f"{name}: is damaged: its {part.name.lower()} is impossibly large")
     rows = unpack_weights(payload, specs, name)
     if any(abs(one.values()).max(initial=0) > MAX_WEIGHT for one in rows.values()):

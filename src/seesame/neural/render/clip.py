@@ -10,20 +10,24 @@ from torch import Tensor, nn
 from seesame.bitstream.container import Container
 from seesame.neural.corrections.apply import apply
 from seesame.neural.corrections.sidecar import read_sidecar
+from seesame.neural.render.bounds import DECODE_PAIRS
 from seesame.neural.render.geometry import enlarged
 from seesame.video.clip import Frames
 from seesame.video.compiled import expect
 from seesame.video.span import rebatched
 
-DECODE_PAIRS = 4
-"""Pairs decoded at once: fixed, so that the pixels do not depend on the reader's batch size, nor on
-where reading starts. A network's sums are rounded otherwise in batches of another size."""
-
 
 class RenderedClip(ABC):
-    """A clip whose pairs are rendered at the size that the stack reads, lazily."""
+    """A clip whose pairs are rendered at the size that the stack reads, lazily.
 
-    def __init__(self, container: Container, device: str) -> None:
+    Args:
+        container: the file.
+        device: where networks run.
+        pairs: how many are rendered at once.
+    """
+
+    def __init__(self, container: Container, device: str, pairs: int = DECODE_PAIRS) -> None:
+        self._at_once = pairs
         self.width, self.height = container.width, container.height
         self.num_frames, self.source_bytes = container.num_frames, container.source_bytes
         self.fps: Fraction = container.fps
@@ -32,13 +36,13 @@ class RenderedClip(ABC):
 
     @abstractmethod
     def render_pairs(self, first: int) -> Iterator[Tensor]:
-        """Yield frames ``(B, 2, 3, h, w)`` before correction, ``DECODE_PAIRS`` at a time.
+        """Yield frames ``(B, 2, 3, h, w)`` before correction, so many pairs at a time.
 
         Nothing may be yielded inside inference mode: a generator left unfinished would leave it
         switched on.
 
         Args:
-            first: the first pair, a multiple of ``DECODE_PAIRS``.
+            first: the first pair, a multiple of the pairs rendered at once.
         """
 
     def batches(self, batch_size: int) -> Iterator[Frames]:
@@ -48,7 +52,7 @@ class RenderedClip(ABC):
 
     def entry(self, number: int) -> int:
         """Return the first frame of those that are rendered together with a frame."""
-        return number - number % (2 * DECODE_PAIRS)
+        return number - number % (2 * self._at_once)
 
     def batches_from(self, start: int, batch_size: int) -> Iterator[Frames]:
         """Yield frames in order from a number on; no pair before :meth:`entry` is rendered."""
@@ -83,17 +87,23 @@ class NetworkClip(RenderedClip):
         device: where the network runs; it is moved there.
         network: from values ``(B, d)`` to frames ``(B, 2, 3, h, w)``, not clamped.
         values: of all pairs, ``(N, d)``.
+        pairs: how many are rendered at once.
     """
 
     def __init__(
-        self, container: Container, device: str, network: nn.Module, values: Tensor
+        self,
+        container: Container,
+        device: str,
+        network: nn.Module,
+        values: Tensor,
+        pairs: int = DECODE_PAIRS,
     ) -> None:
-        super().__init__(container, device)
+        super().__init__(container, device, pairs)
         self._network, self._values = network.to(self.device), values
 
     def render_pairs(self, first: int) -> Iterator[Tensor]:
         """See :class:`RenderedClip`."""
-        for part in torch.split(self._values[first:], DECODE_PAIRS):
+        for part in torch.split(self._values[first:], self._at_once):
             with torch.inference_mode():
                 frames = self._network(part.to(self.device))
             yield frames

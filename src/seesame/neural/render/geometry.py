@@ -8,7 +8,6 @@ bilinear enlargement is corrected by the pseudo-inverse of the stack's resize; w
 than the stack reads, the decoder renders at source size.
 """
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seesame.bounds import BOUNDS, cached_by_size
 from seesame.video.compiled import loops
 from seesame.video.resize import resize_matrix, to_uint8
 
@@ -35,12 +35,25 @@ def render_size(clip: "Clip", stack: "Stack") -> tuple[int, int]:
 
 _STRIP = 64
 """Rows that numpy enlarges at a time, so that they stay in the processor's cache."""
+_LARGE = 1 << 21
+"""Entries of a matrix above which it is multiplied by groups of rows, without what is nearly zero,
+and above which an inverse is found by elimination, not by singular values."""
+_NEARLY_ZERO = 2.0**-40
+"""Weights that are left out of a large matrix: all of them together are no rounding step."""
+_BAND = 64
+"""Rows of such a group."""
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 """For each pixel of an enlarged axis: two rendered ones, and what each of them counts."""
+_Bands = tuple[tuple[slice, slice, Tensor], ...]
+"""Groups of a matrix's rows: which rows, the columns that they take, and their weights."""
 
 
-@lru_cache(maxsize=32)
+def _is_large(source: int, rendered: int) -> bool:
+    return source * rendered > _LARGE
+
+
+@cached_by_size(32, 2, _is_large)
 @torch.inference_mode(False)  # whoever asks first, training can use it
 def enlarge_matrix(source: int, rendered: int) -> Tensor:
     """Return the matrix ``float32 (source, rendered)`` that enlarges one axis.
@@ -52,22 +65,113 @@ def enlarge_matrix(source: int, rendered: int) -> Tensor:
     if source < 2 * rendered:
         up = resize_matrix(source, rendered, "bilinear").double()
         down = resize_matrix(rendered, source, "bilinear").double()
+        if _is_large(source, rendered):
+            return _large_corrected(up, down).float()
         inverse = torch.linalg.pinv(down)
         missing = torch.eye(rendered, dtype=torch.float64) - down @ up
         corrected: Tensor = up + inverse @ missing
         return corrected.float()
+    low, high, near, far = _knots(source, rendered)
+    matrix = np.zeros((source, rendered), np.float32)
+    rows = np.arange(source)
+    matrix[rows, high] = far
+    matrix[rows, low] = near  # where there is one value, low is high and far is 0
+    return torch.from_numpy(matrix)
+
+
+def _large_corrected(up: Tensor, down: Tensor) -> Tensor:
+    """Return ``up`` plus the inverse of ``down`` times what their product lacks, by elimination."""
+    sparse = down.to_sparse()
+    missing = torch.eye(len(down), dtype=torch.float64) - sparse @ up
+    corrected: Tensor = up + sparse.t() @ _solved(down, missing)
+    return corrected
+
+
+def _solved(wide: Tensor, right: Tensor) -> Tensor:
+    """Return ``(W W^T)^-1 R`` of ``wide (m, n)``, whose rows overlap with the next one alone.
+
+    ``W W^T`` is tridiagonal then, and positive definite: elimination needs no pivots (Golub and Van
+    Loan, "Matrix Computations", section 4.3.6).
+    """
+    diagonal = wide.square().sum(1).numpy().copy()
+    beside = (wide[:-1] * wide[1:]).sum(1).numpy()
+    found: NDArray[np.float64] = right.numpy().copy()
+    for row in range(1, len(found)):
+        factor = beside[row - 1] / diagonal[row - 1]
+        diagonal[row] -= factor * beside[row - 1]
+        found[row] -= factor * found[row - 1]
+    found[-1] /= diagonal[-1]
+    for row in range(len(found) - 2, -1, -1):
+        found[row] = (found[row] - beside[row] * found[row + 1]) / diagonal[row]
+    return torch.from_numpy(found)
+
+
+def _knots(source: int, rendered: int) -> _Taps:
+    """Return the taps of an axis with two pixels or more for each rendered one, or as many."""
+    if source == rendered:
+        every, ones = np.arange(source), np.ones(source, np.float32)
+        return every, every, ones, np.zeros_like(ones)
     position = ((np.arange(rendered) + 0.5) * source / rendered - 0.5).clip(0, source - 1)
     low = np.floor(position).astype(int)
-    high = np.minimum(low + 1, source - 1)
-    knots = np.concatenate([low, high])
-    owner = np.concatenate([np.arange(rendered)] * 2)
+    knots = np.concatenate([low, np.minimum(low + 1, source - 1)])
     order = np.argsort(knots, kind="stable")
-    matrix = np.zeros((source, rendered))
-    rows = np.arange(source)
-    for column in range(rendered):
-        values = (owner[order] == column).astype(float)
-        matrix[:, column] = np.interp(rows, knots[order], values)
-    return torch.from_numpy(matrix).float()
+    knots, owner = knots[order], np.concatenate([np.arange(rendered)] * 2)[order]
+    pixels = np.arange(source)
+    left = (np.searchsorted(knots, pixels, side="right") - 1).clip(0, len(knots) - 1)
+    right = np.where(pixels > knots[left], np.minimum(left + 1, len(knots) - 1), left)
+    # The quotient first, as numpy's interp has it.
+    slope = 1.0 / np.maximum(knots[right] - knots[left], 1)
+    away = pixels - knots[left]
+    one = owner[left] == owner[right]
+    near = np.where(one, 1.0, -slope * away + 1.0).astype(np.float32)
+    far = np.where(one, 0.0, slope * away).astype(np.float32)
+    return owner[left], owner[right], near, far
+
+
+@cached_by_size(32, 2, _is_large)
+@torch.inference_mode(False)
+def _enlarge_bands(source: int, rendered: int) -> _Bands:
+    """Return :func:`enlarge_matrix` by groups of rows; the whole is only made where it is full."""
+    if rendered < source < 2 * rendered:
+        return _bands(enlarge_matrix(source, rendered))
+    low, high, near, far = _knots(source, rendered)
+    found = []
+    for start in range(0, source, _BAND):
+        rows = slice(start, min(start + _BAND, source))
+        left, right = int(low[rows].min()), int(high[rows].max()) + 1
+        part, pixels = np.zeros((rows.stop - start, right - left), np.float32), low[rows] - left
+        every = np.arange(len(part))
+        part[every, high[rows] - left] = far[rows]
+        part[every, pixels] = near[rows]
+        found.append((rows, slice(left, right), torch.from_numpy(part)))
+    return tuple(found)
+
+
+def _bands(matrix: Tensor) -> _Bands:
+    """Return a matrix by groups of rows, without columns in which a group is nearly zero."""
+    found = []
+    for start in range(0, len(matrix), _BAND):
+        part = matrix[start : start + _BAND]
+        columns = (part.abs() > _NEARLY_ZERO).any(dim=0).nonzero()
+        taken = slice(int(columns[0]), int(columns[-1]) + 1)
+        found.append((slice(start, start + len(part)), taken, part[:, taken].contiguous()))
+    return tuple(found)
+
+
+def _across(x: Tensor, bands: _Bands) -> Tensor:
+    """Return ``(..., h, w)`` times the transpose of a matrix in groups."""
+    out = x.new_empty(*x.shape[:-1], bands[-1][0].stop)
+    for rows, taken, part in bands:
+        out[..., rows] = x[..., taken] @ part.to(x).T
+    return out
+
+
+def _down(x: Tensor, bands: _Bands) -> Tensor:
+    """Return a matrix in groups times ``(..., h, w)``."""
+    out = x.new_empty(*x.shape[:-2], bands[-1][0].stop, x.shape[-1])
+    for rows, taken, part in bands:
+        out[..., rows, :] = part.to(x) @ x[..., taken, :]
+    return out
 
 
 def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -78,12 +182,21 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return enlarged
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(64, 2, _is_large)
 @torch.inference_mode(False)
 def _shrink_matrix(rendered: int, drawn: int) -> Tensor:
     """Return the matrix ``float32 (rendered, drawn)`` that :func:`shrink` multiplies an axis by."""
-    whole: Tensor = torch.linalg.pinv(resize_matrix(drawn, rendered, "bilinear").double())
+    up = resize_matrix(drawn, rendered, "bilinear").double()
+    if _is_large(rendered, drawn):
+        return _solved(up.T, up.T).float()
+    whole: Tensor = torch.linalg.pinv(up)
     return whole.float()
+
+
+@cached_by_size(64, 2, _is_large)
+@torch.inference_mode(False)
+def _shrink_bands(rendered: int, drawn: int) -> _Bands:
+    return _bands(_shrink_matrix(rendered, drawn))
 
 
 def shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:
@@ -92,11 +205,17 @@ def shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     They are those that a stack's own enlargement to ``(h, w)`` takes nearest to ``pictures``, by
     least squares. An axis that keeps its length is left as it is.
     """
-    found = pictures
-    if size[0] != pictures.shape[-2]:
-        found = _shrink_matrix(size[0], pictures.shape[-2]).to(found.device) @ found
-    if size[1] != pictures.shape[-1]:
-        found = found @ _shrink_matrix(size[1], pictures.shape[-1]).to(found.device).T
+    found, (height, width) = pictures, pictures.shape[-2:]
+    if size[0] != height:
+        if _is_large(size[0], height):
+            found = _down(found, _shrink_bands(size[0], height))
+        else:
+            found = _shrink_matrix(size[0], height).to(found.device) @ found
+    if size[1] != width:
+        if _is_large(size[1], width):
+            found = _across(found, _shrink_bands(size[1], width))
+        else:
+            found = found @ _shrink_matrix(size[1], width).to(found.device).T
     return found
 
 
@@ -107,10 +226,13 @@ def enlarged(frames: Tensor, size: tuple[int, int]) -> "Frames":
     ``fl(fl(s a) + t b)``: the first product is rounded to float32, the rest is rounded once, by way
     of float64. So the bytes are the same on every machine.
     """
-    taps = _taps(size[0], frames.shape[-2]), _taps(size[1], frames.shape[-1])
+    sides = frames.shape[-2:]
+    taps = [_taps(side, rendered) for side, rendered in zip(size, sides, strict=True)]
     rows, columns = taps
     if rows is None or columns is None or frames.device.type != "cpu":
-        return np.concatenate([to_uint8(enlarge(frame, size)) for frame in frames[:, None]])
+        large = any(map(_is_large, size, sides)) or size[0] * size[1] > BOUNDS.whole_pixels
+        way = _enlarged_by_bands if large else _enlarged_whole
+        return np.concatenate([way(frame, size) for frame in frames[:, None]])
     found = np.empty((len(frames), *size, 3), dtype=np.uint8)
     for picture, out in zip(frames.contiguous().numpy(), found, strict=True):
         compiled = loops()
@@ -121,17 +243,24 @@ def enlarged(frames: Tensor, size: tuple[int, int]) -> "Frames":
     return found
 
 
-@lru_cache(maxsize=32)
+@cached_by_size(32, 2, _is_large)
 def _taps(source: int, rendered: int) -> _Taps | None:
     """Return an axis of :func:`enlarge_matrix` as two values a pixel; None where it has more."""
-    if rendered < source < 2 * rendered:
-        return None
-    matrix = enlarge_matrix(source, rendered).numpy()
-    low = (matrix != 0).argmax(axis=1)
-    high = rendered - 1 - (matrix[:, ::-1] != 0).argmax(axis=1)
-    pixels = np.arange(source)
-    far = np.where(high > low, matrix[pixels, high], np.float32(0.0))
-    return low, high, matrix[pixels, low], far
+    return None if rendered < source < 2 * rendered else _knots(source, rendered)
+
+
+def _enlarged_whole(frame: Tensor, size: tuple[int, int]) -> "Frames":
+    """Enlarge one picture ``(1, 3, h, w)`` by the two matrices."""
+    return to_uint8(enlarge(frame, size))
+
+
+def _enlarged_by_bands(frame: Tensor, size: tuple[int, int]) -> "Frames":
+    """Do the same some rows at a time, with what is nearly zero left out of the matrices."""
+    wide = _across(frame, _enlarge_bands(size[1], frame.shape[-1]))
+    found = np.empty((1, *size, 3), dtype=np.uint8)
+    for rows, taken, part in _enlarge_bands(size[0], frame.shape[-2]):
+        found[:, rows] = to_uint8(part.to(wide) @ wide[..., taken, :])
+    return found
 
 
 def _enlarged(

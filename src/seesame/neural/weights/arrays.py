@@ -11,15 +11,21 @@ no longer makes them. And a table may learn on the way, from this start.
 bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
-from seesame.bitstream.tables import Counts, counts_from_weights, gaussian_counts, laplace_counts
+from seesame.bitstream.tables import (
+    Counts,
+    counts_from_weights,
+    gaussian_counts,
+    is_large,
+    laplace_counts,
+)
+from seesame.bounds import cached_by_size
 from seesame.errors import DamagedError
 
 Ints = NDArray[np.int64]
@@ -88,6 +94,14 @@ class Coding:
                 index += np.expand_dims(offsets, tuple(i for i in range(3) if i != axis))
         return index.clip(0, 255).ravel()
 
+    def mixed(self, scale: int) -> list[tuple[Callable[[int, int], Counts], int]]:
+        """Return the symmetric tables that :meth:`table` is made of: the kind and the scale."""
+        if self.shape == LAPLACE:
+            return [(laplace_counts, scale)]
+        spread = SPREADS[self.shape]
+        near = (scale + (place - 2) * spread for place in range(len(SHARES))) if spread else [scale]
+        return [(gaussian_counts, min(255, max(0, one))) for one in near]
+
     def table(self, scale: int) -> Counts:
         """Return the table of the symbols with this scale index."""
         return _table(scale, self.limit, self.shape, self.modulation, self.period)
@@ -112,7 +126,7 @@ class Coding:
             raise ValueError("too large a frequency table to learn")
 
 
-@lru_cache(maxsize=512)
+@cached_by_size(512, 16, lambda scale, limit, *_: is_large(scale, limit))
 def _table(scale: int, limit: int, shape: int, modulation: tuple[int, ...], period: int) -> Counts:
     if shape == LAPLACE:
         weights = laplace_counts(scale, limit)
@@ -240,6 +254,8 @@ def decode_array(coder: SymbolDecoder, axes: Axes, name: str) -> Ints:
     symbols = np.zeros(axes[0] * axes[1] * axes[2], np.int64)
     for scale, places in coding.groups(axes):
         count = symbols[places].size
+        for kind, part in coding.mixed(scale):
+            coder.makes(kind, part, coding.limit)
         if coding.strength is None:
             symbols[places] = coder.counts(count, coding.table(scale))
         else:

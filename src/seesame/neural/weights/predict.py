@@ -16,6 +16,8 @@ from seesame.neural.weights.arrays import LARGEST, Ints
 SHIFT = 4
 ONE = 1 << SHIFT
 MAX_COEFFICIENT = 4 * ONE
+_PART = 1 << 16
+"""Symbols that are restored at a time."""
 
 FIRSTS, SECONDS = np.arange(0, 25), np.arange(-12, 13)
 """The weights a and b that the encoder tries for each row, in sixteenths."""
@@ -44,20 +46,19 @@ def restored(rest: Ints, weights: Ints, name: str) -> Ints:
     Raises:
         DamagedError: a symbol beyond ±32767.
     """
-    pairs = zip(rest.tolist(), weights.tolist(), strict=True)
-    rows = [_restored(row, first, second, name) for row, (first, second) in pairs]
-    return np.array(rows, np.int64).reshape(rest.shape)
-
-
-def _restored(rest: list[int], first: int, second: int, name: str) -> list[int]:
-    values, last, before = [], 0, 0
-    for part in rest:
-        value = part + (first * last + second * before + ONE // 2 >> SHIFT)
-        if not -LARGEST <= value <= LARGEST:  # also stops a damaged row that grows without end
-            raise Reader(b"", name).fail("a latent is out of range")
-        values.append(value)
-        last, before = value, last
-    return values
+    found = np.empty_like(rest)
+    for row, out, (first, second) in zip(rest, found, weights.tolist(), strict=True):
+        last = before = 0
+        for start in range(0, row.size, _PART):  # as Python's numbers, rows of a file are large
+            values = []
+            for part in row[start : start + _PART].tolist():
+                value = part + (first * last + second * before + ONE // 2 >> SHIFT)
+                if not -LARGEST <= value <= LARGEST:  # also stops a row that grows without end
+                    raise Reader(b"", name).fail("a latent is out of range")
+                values.append(value)
+                last, before = value, last
+            out[start : start + _PART] = values
+    return found
 
 
 def candidates(symbols: Ints) -> Iterator[Ints]:

@@ -1,7 +1,7 @@
 """Decoding a video stream to its end, with an eye on everything that shows damage."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,11 +75,13 @@ class Decoding:
         path: the file.
         stream: the video in it.
         damage: told of what is damaged.
+        limits: further options of the decoder, which bound what it may allocate.
     """
 
     path: Path
     stream: VideoStream
     damage: Damage
+    limits: Mapping[str, str] = field(default_factory=dict)
     packets: int = field(default=0, init=False)
     """Packets with content that came."""
     in_decoding_order: bool = field(default=True, init=False)
@@ -103,7 +105,7 @@ class Decoding:
                 missing, and damage is not allowed.
         """
         codec = self.stream.codec_context
-        codec.options = {} if self.damage.allowed else STRICT
+        codec.options = {**({} if self.damage.allowed else STRICT), **self.limits}
         self.stream.thread_type = "AUTO"
         if len(os.sched_getaffinity(0)) == 1:
             # FFmpeg's choice for two cores. A single thread would report some damage otherwise, and

@@ -69,6 +69,7 @@ def open_clip(
     fps: Fraction | int | None = None,
     stream: int | None = None,
     allow_damage: bool = False,
+    max_pixels: int | None = None,
 ) -> Clip:
     """Open a clip for lazy reading.
 
@@ -79,6 +80,7 @@ def open_clip(
         stream: number of the video among those of the file, from 0; the file's default when None.
         allow_damage: read a damaged video as well as it goes, and count what is wrong in its
             ``oddities``.
+        max_pixels: of a coded picture; FFmpeg refuses larger ones before it allocates them.
 
     Raises:
         UserError: missing, not readable, no such video in it.
@@ -105,7 +107,7 @@ def open_clip(
         return RawClip(path, size or CAMERA_SIZE, rate or DEFAULT_FPS)
     if path.suffix.lower() in PICTURES:
         raise UserError(f"{path}: a single picture; give the folder that holds the clip's pictures")
-    return VideoClip(path, rate, stream, allow_damage)
+    return VideoClip(path, rate, stream, allow_damage, max_pixels)
 
 
 def _check_no_stream(path: Path, stream: int | None) -> None:
@@ -121,6 +123,7 @@ class VideoClip:
         fps: overrides what the file says.
         stream: number of the video among those of the file; the file's default when None.
         allow_damage: read on where the file is damaged, and count what is wrong.
+        max_pixels: of a coded picture; FFmpeg's own bound when None.
     """
 
     def __init__(
@@ -129,7 +132,9 @@ class VideoClip:
         fps: Fraction | None = None,
         stream: int | None = None,
         allow_damage: bool = False,
+        max_pixels: int | None = None,
     ) -> None:
+        self._limits = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
         self.path = path
         self.allow_damage = allow_damage
         self.source_bytes = path.stat().st_size
@@ -143,7 +148,7 @@ class VideoClip:
                 self._skip = leading_packets(container, chosen)
             with self._open() as (container, chosen):
                 self._declared = self._declared_fps(chosen)
-                decoding = Decoding(path, chosen, damage)
+                decoding = Decoding(path, chosen, damage, self._limits)
                 first = next(decoding.frames(container.demux(chosen), self._skip), None)
             if first is None:
                 raise DamagedError(f"{path}: holds no decodable frame")
@@ -203,7 +208,8 @@ class VideoClip:
         def decoded(
             packets: "Iterable[Packet[VideoStream]]", stream: VideoStream
         ) -> Iterator[VideoFrame]:
-            return Decoding(self.path, stream, Damage(self.path)).frames(packets, inside=True)
+            decoding = Decoding(self.path, stream, Damage(self.path), self._limits)
+            return decoding.frames(packets, inside=True)
 
         return Seeker(self._open, decoded)
 
@@ -261,7 +267,7 @@ class VideoClip:
         duration = 0
         with errors(self.path), self._open() as (container, stream):
             damage = self._checked()
-            decoding = Decoding(self.path, stream, damage)
+            decoding = Decoding(self.path, stream, damage, self._limits)
             for frame in decoding.frames(container.demux(stream), self._skip):
                 if _layout(frame) != self._layout:
                     raise UserError(
@@ -324,8 +330,10 @@ class VideoClip:
 
     def _chosen(self, stream: int | None) -> tuple[int, str]:
         """Return the number of the video to read, and a sentence about others."""
-        with opened(self.path) as container:
-            number, told = (stream, "") if stream is not None else choose(self.path, container)
+        with opened(self.path, self._limits) as container:
+            number, told = (
+                (stream, "") if stream is not None else choose(self.path, container, self._limits)
+            )
             video(self.path, container, number)
             self._format, self._start = container.format.name, content_start(container)
             return number, told
@@ -354,7 +362,7 @@ class VideoClip:
     def _open(
         self, options: dict[str, str] | None = None
     ) -> Iterator[tuple[InputContainer, VideoStream]]:
-        with opened(self.path, options) as container:
+        with opened(self.path, self._limits | (options or {})) as container:
             yield container, video(self.path, container, self.stream)
 
     def _declared_fps(self, stream: VideoStream) -> Fraction:

@@ -135,12 +135,19 @@ def videos(container: InputContainer) -> list[VideoStream]:
     return list(container.streams.video)
 
 
-def choose(path: Path, container: InputContainer) -> tuple[int, str]:
+def choose(
+    path: Path, container: InputContainer, options: dict[str, str] | None = None
+) -> tuple[int, str]:
     """Return the number of the video to be read, and a sentence where there were others.
 
     Cover pictures and thumbnails (a tenth of the frames of another one, or fewer) are no choice.
     Of the rest the one that the file marks as its default is taken, then the one with the most
     pixels.
+
+    Args:
+        path: the file.
+        container: the same, opened.
+        options: with which it was opened.
 
     Raises:
         UserError: there is no video.
@@ -151,7 +158,7 @@ def choose(path: Path, container: InputContainer) -> tuple[int, str]:
         raise UserError(f"{path}: no video in this file")
     if len(real) == 1:
         return real[0], ""
-    frames = _packet_counts(path)
+    frames = _packet_counts(path, options)
     most = max(frames[number] for number in real)
     real = [number for number in real if frames[number] * _FEW > most] or real
 
@@ -194,11 +201,11 @@ def file_key(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), status.st_size, status.st_mtime_ns
 
 
-def _packet_counts(path: Path) -> list[int]:
+def _packet_counts(path: Path, options: dict[str, str] | None = None) -> list[int]:
     """Return how many packets each video of a file has."""
     key = file_key(path)
     if key not in _counts:
-        with opened(path) as container:
+        with opened(path, options) as container:
             every = videos(container)
             counts = {stream.index: 0 for stream in every}
             for packet in container.demux(every):

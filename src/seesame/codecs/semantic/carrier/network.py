@@ -129,6 +129,19 @@ class CarrierDesign:
             found |= convolution(f"body.{block}", channels, channels, KERNEL, "normuon")
         return found | convolution("draw", channels, fine, KERNEL, "normuon")
 
+    def largest_map(self) -> int:
+        """Return the values of the largest map between two layers, for one picture."""
+        inputs = FINE * FINE + self.mapped + self.placed
+        return self.rows * self.columns * max(inputs, self.channels)
+
+    def operations(self) -> int:
+        """Return the multiplications for one picture."""
+        fine, cells = FINE * FINE, math.prod(self.coarse)
+        look = (3 * fine + self.mapped + self.placed + self.blocks * self.channels) * self.channels
+        steered = self.poses + self.mapped * cells + 2 * self.channels * self.blocks
+        patterns = self.free * cells
+        return self.rows * self.columns * KERNEL**2 * look + self.hidden * steered + patterns
+
     def values(self) -> dict[str, Any]:
         """Return the shape as plain values, for a file."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}

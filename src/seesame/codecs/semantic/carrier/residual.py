@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 from seesame.neural.weights.arrays import decode_array, encode_array
 
 GRID = (12, 16)
@@ -71,7 +72,8 @@ class Residuals:
         if not data:
             return cls.none()
         reader = Reader(data, name)
-        count = reader.varint("the number of residuals", max(0, pairs - 1)) + 1
+        most = min(pairs, BOUNDS.stream_symbols // (GRID[0] * GRID[1]))
+        count = reader.varint("the number of residuals", max(0, most - 1)) + 1
         step = reader.varint("the step of the residuals", MAX_STEP - 1) + 1
         gaps = [reader.varint("the place of a residual", pairs) for _ in range(count)]
         places = np.cumsum(np.array(gaps, np.int64) + 1) - 1

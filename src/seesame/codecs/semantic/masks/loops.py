@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seesame.bitstream.mixing_loops import (
+    DECODE,
     LARGEST,
     ONE,
+    PLACE,
     PRICE,
     PROBABILITY_BITS,
     clamp,
@@ -18,6 +20,7 @@ from seesame.bitstream.mixing_loops import (
     compiled,
     inlined,
 )
+from seesame.bounds import BOUNDS
 from seesame.codecs.semantic.masks import predictor
 from seesame.codecs.semantic.masks.predictor import (
     CHAIN,
@@ -59,6 +62,8 @@ CHOOSE = 3
 """A mode beside those of the bit coder: ``PRICE`` with wrong pixels where they are cheaper."""
 
 SURE_TABLES, SURE_ROWS = 6, 1 << 14
+_DECISIONS = BOUNDS.mask_decisions
+"""Decisions of a mask, beside one a pixel, behind which a decoder stops at the end of a row."""
 _BANDS = np.array([0, 1, 2, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6], np.int64)
 """Distance to the nearest border, in bands; a run of pixels lies in one band."""
 _LENGTHS = np.array([0, 0, 1, 2, 2, 3, 3, 3, 3] + [4] * 7 + [5] + [6] * 15 + [7], np.int64)
@@ -86,7 +91,7 @@ class Task(NamedTuple):
     coder: Any
     data: Any
     price: Any
-    """float64 ``(1,)``: bits so far."""
+    """float64 ``(1,)``: bits so far, for ``PRICE`` and ``CHOOSE``; else decisions so far."""
     bits: Any
     """float32 ``(h, w)``: bits of each pixel, for ``PRICE`` and ``CHOOSE``."""
     wrong: Any
@@ -367,10 +372,11 @@ def code_mask(
                 longest = chain(here, stride, errors)
                 if longest <= model.settings[CHAIN]:
                     limit = task.wrong[y, x]
-            guessed = 0
+            guessed, decisions = 0, 0
             for d in range(ruled_out, classes - 1):
                 other = order[1] if d == 0 else order[0]
                 bit = I(1 if order[d] == truth else 0)
+                decisions += 1
                 bit = code_class(
                     mode, order[d], other, min(d, 3), bit, limit, task, model, named, near,
                     scratch, spots,
@@ -383,5 +389,11 @@ def code_mask(
                 errors[here] = 0 if found == truth else longest
             if mode >= PRICE:
                 task.bits[y, x] = task.price[0] - start + earlier
+            else:
+                task.price[0] += decisions
             mask[here] = found
             surprise[here] = ((surprise[here] << 1) | (1 - guessed)) & 255
+        if mode == DECODE:
+            beyond = task.price[0] > _DECISIONS + height * width
+            if beyond or task.coder[PLACE] - 4 > task.data.shape[0]:
+                return
