@@ -88,7 +88,11 @@ def nested_loops() -> Any:
         body = helper.make_graph(
             [node("Identity", f"go{level}", out=f"go_on{level}"), *inner],
             "body",
-            [info(f"i{level}", INT64, []), info(f"go{level}", BOOL, []), info(f"sum{level}", FLOAT)],
+            [
+                info(f"i{level}", INT64, []),
+                info(f"go{level}", BOOL, []),
+                info(f"sum{level}", FLOAT),
+            ],
             [info(f"go_on{level}", BOOL, []), info(f"next{level}", FLOAT)],
         )
         start, end = (f"sum{level - 1}", f"next{level - 1}") if level else ("c", "y")
@@ -202,9 +206,7 @@ def declared_overflowing() -> Any:
 def sparse_declared() -> Any:
     net = _sized(node("Identity", "huge", out="big"))
     values, indices = numpy_helper.from_array(floats(1), "huge"), numpy_helper.from_array(ints(0))
-    net.graph.sparse_initializer.append(
-        helper.make_sparse_tensor(values, indices, [2**20, 2**20])
-    )
+    net.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [2**20, 2**20]))
     return net
 
 
@@ -220,9 +222,7 @@ def deep_subgraphs(depth: int = 30) -> Any:
         inner = helper.make_graph([branch], "g", [], [info(f"y{level}", FLOAT)])
         if level > 4:  # one branch only, or the file itself would be huge
             inner.node[0].attribute[1].g.CopyFrom(
-                helper.make_graph(
-                    [node("Identity", "c", out="z")], "g", [], [info("z", FLOAT)]
-                )
+                helper.make_graph([node("Identity", "c", out="z")], "g", [], [info("z", FLOAT)])
             )
     return plain(node("If", "true", out="y", then_branch=inner, else_branch=inner))
 
@@ -248,15 +248,17 @@ def text_output() -> Any:
 
 
 def empty_output() -> Any:
-    return plain(node("Slice", "c", "from", "to", "axis"), **{
-        "from": ints(0), "to": ints(0), "axis": ints(2)
-    })
+    return plain(
+        node("Slice", "c", "from", "to", "axis"),
+        **{"from": ints(0), "to": ints(0), "axis": ints(2)},
+    )
 
 
 def empty_batch() -> Any:
-    return plain(node("Slice", "c", "from", "to", "axis"), **{
-        "from": ints(0), "to": ints(0), "axis": ints(0)
-    })
+    return plain(
+        node("Slice", "c", "from", "to", "axis"),
+        **{"from": ints(0), "to": ints(0), "axis": ints(0)},
+    )
 
 
 def two_for_one() -> Any:

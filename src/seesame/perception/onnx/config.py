@@ -1,6 +1,7 @@
 """Reading ``stack.toml``, which says how a user's ONNX networks are fed and read."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,11 @@ def read_config(folder: Path) -> Config:
 def printable(text: str) -> str:
     """Return text without what would move the cursor of a terminal, or end the line."""
     return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names of a stranger's file as a text, the first ``most`` of them."""
+    return printable(", ".join(list(names)[:most])[:1000])
 
 
 class _Wrong(Exception):

@@ -10,7 +10,6 @@ import os
 import stat
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from seesame.errors import UserError
 from seesame.files import file_kind
-from seesame.perception.onnx.config import CONFIG_NAME, Feed
+from seesame.perception.onnx.config import CONFIG_NAME, Feed, listed, printable
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
 from seesame.perception.onnx.process import NetProcess, TooLargeError
@@ -75,6 +74,8 @@ class OnnxNet:
         del noise
         self.probe = self._score(x[:1])
         """Outputs on noise, to check shapes with."""
+        if len(self.probe) < len(self.outputs):
+            raise UserError(f"{path}: an output is no tensor of numbers")
         for name, value in self.probe.items():
             if value.numel() == 0 or (value.ndim > 1 and value.shape[0] != 1):
                 raise UserError(f"{path}: {name} has the shape {[*value.shape]} for one frame")
@@ -93,7 +94,7 @@ class OnnxNet:
         if name not in inputs or len(inputs) != 1:
             raise UserError(
                 f"{self.path}: needs one input, called as in {CONFIG_NAME}; it has: "
-                f"{', '.join(inputs) or 'none'}"
+                f"{listed(inputs) or 'none'}"
             )
         wanted = (*sides, channels) if self.feed.channels_last else (channels, *sides)
         shape, kind = inputs[name]
@@ -103,8 +104,8 @@ class OnnxNet:
         batch_fits = bool(shape) and (not isinstance(shape[0], int) or shape[0] == 1)
         if not fits or not batch_fits or kind != "tensor(float)":
             raise UserError(
-                f"{self.path}: takes {kind} {shape}, but {CONFIG_NAME} feeds float32 "
-                f"[1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
+                f"{self.path}: takes {kind} {printable(str(shape)[:80])}, but {CONFIG_NAME} feeds "
+                f"float32 [1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
             )
         return name, isinstance(shape[0], int)
 

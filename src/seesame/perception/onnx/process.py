@@ -125,7 +125,7 @@ class NetProcess:
             if not self.close.alive:
                 raise UserError(f"{self.path}: the process that ran it has ended")
             start = time.monotonic()
-            _put(self._file, memoryview(np.ascontiguousarray(values)).cast("B"))
+            _put(self._file, np.ascontiguousarray(values).data.cast("B"))
             request = {"input": name, "shape": list(values.shape), "outputs": list(outputs)}
             found = [self._array(*one) for one in self._placed(self._ask(request, len(values)))]
             frame_s = (time.monotonic() - start) / max(1, len(values))
@@ -149,7 +149,7 @@ class NetProcess:
         if kind is None:
             return None
         array = np.empty(shape, kind)
-        data = memoryview(array.reshape(-1)).cast("B") if array.size else memoryview(b"")
+        data = array.reshape(-1).data.cast("B") if array.size else memoryview(b"")
         while data:
             done = os.preadv(self._file, [data], place)
             if not done:

@@ -168,7 +168,7 @@ class Server:
             tensor = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
             answer.append([value.dtype.str, list(value.shape)] if tensor else None)
             if tensor and value.size:
-                data = memoryview(np.ascontiguousarray(value)).cast("B")
+                data = np.ascontiguousarray(value).data.cast("B")
                 while data:
                     done = os.pwrite(self._file, data, place)
                     data, place = data[done:], place + done

@@ -1,0 +1,50 @@
+"""The distortions of a clip, gathered batch by batch: some twenty bytes a pair."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seesame.errors import UserError
+from seesame.metric.distortion import pose_distortion, seg_distortion
+from seesame.metric.outputs import Outputs
+from seesame.perception.stack import Stack
+
+
+class Tally:
+    """The distortions of all batches, and the lost pixels of each class.
+
+    Args:
+        stack: the frozen networks.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.judged = stack.judged if stack.has_pose else 0
+        self.seg: list[Tensor] = []
+        self.pose: list[Tensor] = []
+        self.first: list[Tensor] = []
+        self.lost = np.zeros(len(stack.classes), np.int64)
+        self.pixels = np.zeros(len(stack.classes), np.int64)
+
+    def add(self, source: Outputs, decoded: Outputs) -> None:
+        """Take the outputs of one batch. Raises UserError for classes of two sizes."""
+        if source.classes.shape != decoded.classes.shape:
+            raise UserError(
+                f"stack {self.stack.name} gives classes at the size of the frames that it reads, "
+                "so that it cannot compare files of two sizes; compress at the source's size"
+            )
+        if len(source.classes):
+            self.seg.append(seg_distortion(source.classes, decoded.classes).cpu())
+            self.pose.append(pose_distortion(source.poses, decoded.poses, self.judged).cpu())
+            self._count(source.classes, decoded.classes)
+        if source.first_classes is not None and decoded.first_classes is not None:
+            self.first.append(seg_distortion(source.first_classes, decoded.first_classes).cpu())
+            self._count(source.first_classes, decoded.first_classes)
+
+    def _count(self, source: Tensor, decoded: Tensor) -> None:
+        count = len(self.pixels)
+        joint = 2 * source.long() + (source != decoded)
+        kept_lost = torch.bincount(joint.flatten(), minlength=2 * count)[: 2 * count]
+        kept, lost = kept_lost.cpu().view(count, 2).unbind(1)
+        self.pixels += (kept + lost).numpy()
+        self.lost += lost.numpy()
