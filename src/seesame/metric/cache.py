@@ -23,7 +23,7 @@ import torch
 
 from seesame.errors import UserError
 from seesame.files import remove, replacing
-from seesame.inputs import NoHomeError, user_folder
+from seesame.inputs import NoHomeError, user_folder, xdg_folder
 from seesame.metric.entry import (
     DamagedEntryError,
     Entry,
@@ -102,7 +102,7 @@ def cache_home() -> Path:
     home = os.environ.get("SEESAME_HOME")
     if home:
         return user_folder(home) / "cache"
-    return user_folder(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "seesame"
+    return xdg_folder("XDG_CACHE_HOME", "~/.cache") / "seesame"
 
 
 def cache_bytes() -> int:
@@ -162,7 +162,7 @@ def cached_reference_outputs(
         UserError: as ``reference_outputs``, or the source cannot be read.
         DamagedError: the clip ends early.
     """
-    tell = tell or (lambda line: None)
+    tell = _Once(tell)
     max_bytes = cache_bytes() if max_bytes is None else max_bytes
     if folder is None and max_bytes > 0:
         try:
@@ -197,6 +197,18 @@ def cached_reference_outputs(
         entry = Entry(outputs.maps, outputs.poses, outputs.first_maps)
         _keep(path, key, entry, max_bytes, tell)
     return outputs
+
+
+class _Once:
+    """Tells the first line and no other: the cache is worth no more than one."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+
+    def __call__(self, line: str) -> None:
+        if self._tell is not None:
+            self._tell(line)
+        self._tell = None
 
 
 def source_digest(source: Path) -> str:
@@ -304,7 +316,7 @@ def _evict(newest: Path, max_bytes: int) -> None:
             continue
         try:
             status = path.stat()
-        except FileNotFoundError:  # another process was quicker
+        except OSError:  # another process was quicker, or it is a link that leads nowhere
             continue
         if not path.name.startswith("."):
             found.append((status.st_mtime, status.st_size, path))

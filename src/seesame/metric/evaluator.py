@@ -28,7 +28,7 @@ from seesame.metric.outputs import (
 )
 from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
-from seesame.metric.tally import Tally
+from seesame.metric.tally import Row, Tally
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -201,7 +201,7 @@ def reference_outputs(
     _check_pairs(clip.num_frames)
     stack.to(torch.device(device))
     maps, firsts = ClassMaps(), ClassMaps() if every_frame else None
-    poses: list[Tensor] = []
+    poses = Row()
     done = 0
     batches = _ahead(
         seen_frames(frame_batches(clip, batch_pairs, every_frame), stack, device), device
@@ -216,7 +216,8 @@ def reference_outputs(
                 firsts.append(outputs.first_classes)
             done += len(rgb)
             _tell(progress, done, clip)
-    return ReferenceOutputs.of(maps, torch.cat(poses), clip, stack, firsts)
+    rows = torch.from_numpy(poses.rows(len(maps)))
+    return ReferenceOutputs.of(maps, rows, clip, stack, firsts)
 
 
 def evaluate(
@@ -294,8 +295,8 @@ def _evaluation(
     tally: Tally, decoded: Clip, fps: Fraction, compressed_bytes: int, source_bytes: int
 ) -> Evaluation:
     """Return the evaluation of a whole clip."""
-    seg, pose = torch.cat(tally.seg).numpy(), torch.cat(tally.pose).numpy()
-    first = torch.cat(tally.first).numpy() if tally.first else None
+    seg, pose = tally.seg.numpy(), tally.pose.numpy()
+    first = tally.first.numpy() if tally.first else None
     score = Score(
         seg=float(seg.mean(dtype=np.float64)),
         pose=float(pose.mean(dtype=np.float64)),

@@ -6,6 +6,7 @@ then goes into a scratch file in the system's temporary folder (``TMPDIR``) that
 gone with the process, however that ends.
 """
 
+import mmap
 import os
 import tempfile
 import zlib
@@ -52,9 +53,11 @@ class ClassMaps:
         self.size = (0, 0)
         """Height and width."""
         self._ends: list[int] = []
-        self._chunks: list[bytes | tuple[int, int]] = []
-        """Each batch, or its place in the file and its bytes."""
-        self._in_memory, self._limit = 0, SETTINGS.held
+        self._chunks: list[tuple[bool, int, int]] = []
+        """Of each batch whether it is in the file, its place there or in the buffer, its bytes."""
+        self._buffer: mmap.mmap | None = None
+        """Memory of its own: batches on the heap would keep what is freed between them."""
+        self._used = 0
         self._file: IO[bytes] | None = None
         self._last: tuple[int, NDArray[Any]] | None = None
 
@@ -70,7 +73,7 @@ class ClassMaps:
     @property
     def sizes(self) -> list[int]:
         """Packed bytes of each batch."""
-        return [len(one) if isinstance(one, bytes) else one[1] for one in self._chunks]
+        return [size for _, _, size in self._chunks]
 
     def append(self, maps: Tensor) -> None:
         """Add a batch, uint8 or int16 ``(B, h, w)``. Raises UserError for another size."""
@@ -89,39 +92,55 @@ class ClassMaps:
             )
         self.kind, self.size = kind, (size[0], size[1])
         self._ends.append(len(self) + count)
-        self._chunks.append(data)
-        self._in_memory += len(data)
-        if self._in_memory > self._limit:
-            self._spill()
+        room = 0 if self._buffer is None else len(self._buffer)
+        if self._used + len(data) > room:
+            self._make_room(len(data))
+        assert self._buffer is not None
+        self._buffer[self._used : self._used + len(data)] = data
+        self._chunks.append((False, self._used, len(data)))
+        self._used += len(data)
 
-    def _spill(self) -> None:
-        """Move what is in memory into the file; where that fails, it stays for now."""
+    def _make_room(self, size: int) -> None:
+        """Make room for ``size`` bytes: by the file, or by memory where there is no file."""
+        if self._buffer is not None:
+            self._spill(self._buffer)
+        if self._buffer is None or self._used + size > len(self._buffer):
+            old, self._buffer = (
+                self._buffer,
+                mmap.mmap(-1, max(SETTINGS.held, 2 * self._used + size)),
+            )
+            if old is not None:
+                self._buffer[: self._used] = old[: self._used]
+
+    def _spill(self, buffer: mmap.mmap) -> None:
+        """Move the buffer into the file; where that fails, it stays as it is."""
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            place = self._file.seek(0, os.SEEK_END)
-            for number, chunk in enumerate(self._chunks):
-                if not isinstance(chunk, bytes):
-                    continue
-                if self._file.write(chunk) != len(chunk):
-                    raise OSError
-                self._chunks[number] = place, len(chunk)
-                place += len(chunk)
-                self._in_memory -= len(chunk)
-        except OSError:  # no folder, or no space: the next try is far from here
-            self._limit = 2 * max(self._in_memory, SETTINGS.held)
+            start = self._file.seek(0, os.SEEK_END)
+            with memoryview(buffer) as data:
+                done = self._file.write(data[: self._used])
+            if done != self._used:
+                return
+        except OSError:  # no folder, or no space
+            return
+        self._chunks = [
+            chunk if chunk[0] else (True, start + chunk[1], chunk[2]) for chunk in self._chunks
+        ]
+        self._used = 0
 
     def packed(self) -> Iterator[bytes]:
         """Yield the batches as they are kept."""
         yield from (self._chunk(number) for number in range(len(self._chunks)))
 
     def _chunk(self, number: int) -> bytes:
-        chunk = self._chunks[number]
-        if isinstance(chunk, bytes):
-            return chunk
+        in_file, place, size = self._chunks[number]
+        if not in_file:
+            assert self._buffer is not None
+            return self._buffer[place : place + size]
         assert self._file is not None
-        self._file.seek(chunk[0])
-        return self._file.read(chunk[1])
+        self._file.seek(place)
+        return self._file.read(size)
 
     def _unpacked(self, number: int) -> NDArray[Any]:
         if self._last is None or self._last[0] != number:
@@ -156,9 +175,9 @@ class ClassMaps:
             found[start : start + len(batch)] = torch.from_numpy(batch)
         return found
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for another process, which cannot have the file."""
-        return {**self.__dict__, "_chunks": [*self.packed()], "_file": None, "_last": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes these maps in another process, which cannot have the file."""
+        return _made, (self.kind, self.size, self.counts, [*self.packed()])
 
     @classmethod
     def of(cls, maps: Tensor) -> "ClassMaps":
@@ -166,6 +185,15 @@ class ClassMaps:
         made = cls()
         made.append(maps)
         return made
+
+
+def _made(
+    kind: "np.dtype[Any]", size: tuple[int, int], counts: list[int], packed: list[bytes]
+) -> ClassMaps:
+    made = ClassMaps()
+    for count, data in zip(counts, packed, strict=True):
+        made.append_packed(data, count, kind, size)
+    return made
 
 
 def unpacked(data: bytes, shape: tuple[int, int, int], kind: "np.dtype[Any]") -> NDArray[Any]:
