@@ -40,13 +40,33 @@ def decode_text(data: bytes, name: str, errors: str = "strict") -> str:
 def user_folder(text: str) -> Path:
     """Return the path that a text means, ``~`` being the user's home.
 
+    A home that is no absolute path is none: it would be another in every folder.
+
     Raises:
         NoHomeError: there is a ``~``, and the user has no home.
     """
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError as error:
         raise NoHomeError(f"{text}: this user has no home folder; set HOME") from error
+    own = text == "~" or text.startswith("~/")
+    if own and not (os.environ.get("HOME", "/").startswith("/") and path.is_absolute()):
+        raise NoHomeError(f"{text}: HOME is no absolute path; set it to this user's folder")
+    return path
+
+
+def xdg_folder(variable: str, usual: str) -> Path:
+    """Return a base folder of the XDG specification, which ignores paths that are not absolute.
+
+    Args:
+        variable: the environment variable that may name it.
+        usual: the path without it, as ``~/.cache``.
+
+    Raises:
+        NoHomeError: this user has no home.
+    """
+    own = os.environ.get(variable, "")
+    return Path(own) if os.path.isabs(own) else user_folder(usual)
 
 
 def data_folder(name: str) -> Path:
@@ -61,4 +81,4 @@ def data_folder(name: str) -> Path:
     home = os.environ.get("SEESAME_HOME")
     if home:
         return user_folder(home) / name
-    return user_folder(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "seesame" / name
+    return xdg_folder("XDG_DATA_HOME", "~/.local/share") / "seesame" / name

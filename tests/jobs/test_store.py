@@ -1,6 +1,8 @@
 """Trials on disk: kept whole, shared, refused when they are something else."""
 
+import json
 import multiprocessing
+import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from judged import flat
 from seesame.errors import UserError
 from seesame.jobs import environment
 from seesame.jobs.spec import Source
-from seesame.jobs.store import Store, store_path
+from seesame.jobs.store import Store, store_path, usual_store
 from seesame.jobs.trial import Subject, Trial
 from seesame.perception.registry import load_stack
 
@@ -160,3 +162,119 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.delenv("SEESAME_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert store_path() == tmp_path / "seesame" / "search.sqlite"
+
+
+BROKEN_ROWS = [
+    ("settings", "no JSON"),
+    ("settings", "[1]"),
+    ("settings", "[" * 100_000),
+    ("settings", b"\xff\xfe"),
+    ("figures", "no JSON"),
+    ("figures", "{}"),
+    ("figures", '{"seg_at": 1}'),
+    ("figures", "[]"),
+    ("codec", b"\x00"),
+    ("bytes", "many"),
+    ("bytes", -1),
+    ("source_bytes", 0),
+    ("seg", "none"),
+    ("pose", b"\x01"),
+    ("pose", float("inf")),
+    ("encode_s", "long"),
+]
+
+
+@pytest.mark.parametrize(("column", "item"), BROKEN_ROWS)
+def test_broken_rows_are_made_again(tmp_path: Path, column: str, item: object) -> None:
+    store = Store(tmp_path / "s")
+    store.put("k", SUBJECT, TRIAL)
+    other = replace(TRIAL, bytes=2000, figures=flat())
+    store.put("k2", SUBJECT, other)
+    with sqlite3.connect(store.path) as base:
+        base.execute(f"update trials set {column} = ? where key = 'k'", (item,))
+    again = Store(store.path)
+    assert again.get("k") is None
+    assert again.of(SUBJECT) == [other]
+    again.put("k", SUBJECT, TRIAL)
+    assert again.get("k") == TRIAL
+
+
+FIGURES = flat().plain()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seg_at": [0.0]},
+        {"seg_at": ["a"] * 101},
+        {"pose_at": None},
+        {"lost": [["road"]]},
+        {"lost": [["road", "much"]]},
+        {"score": None},
+        {"score": float("nan")},
+        {"worst_frame": "last"},
+    ],
+)
+def test_broken_figures_are_made_again(tmp_path: Path, change: dict[str, object]) -> None:
+    store = Store(tmp_path / "s")
+    store.put("k", SUBJECT, TRIAL)
+    with sqlite3.connect(store.path) as base:
+        base.execute("update trials set figures = ?", (json.dumps(FIGURES | change),))
+    assert store.get("k") is None
+
+
+@pytest.mark.parametrize("kind", ["view", "trigger", "huge", "columns", "pipe", "loop", "endless"])
+def test_stores_that_are_none_get_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "s"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind in ("loop", "endless"):
+        path.symlink_to("s" if kind == "loop" else "/dev/zero")
+    else:
+        Store(path).put("k", SUBJECT, TRIAL)
+        endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n"
+        with sqlite3.connect(path) as base:
+            if kind == "view":
+                base.execute("drop table trials")
+                base.execute(f"create view trials as {endless}")
+            elif kind == "trigger":
+                base.execute(
+                    f"create trigger t after insert on trials begin "
+                    f"insert into trials(key) {endless}; end"
+                )
+            elif kind == "huge":
+                base.execute("update trials set settings = zeroblob(100000000)")
+            else:
+                base.execute("alter table trials drop column seg")
+    with pytest.raises(UserError) as caught:
+        Store(path).get("k")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_nobody_named_is_no_condition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is damaged at first, then fails in the middle: one note each, and the trials go on."""
+    monkeypatch.delenv("SEESAME_SEARCH")
+    monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
+    path, notes = store_path(), list[str]()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no store" * 1000)
+    store = usual_store(notes.append)
+    store.put("k", SUBJECT, TRIAL)
+    assert store.get("k") == TRIAL
+    assert len(notes) == 1
+    path.unlink()
+    notes.clear()
+    store = usual_store(notes.append)
+    store.put("k", SUBJECT, TRIAL)
+    assert notes == []
+    path.write_bytes(b"damaged" * 1000)
+    store.put("k2", SUBJECT, TRIAL)
+    assert store.get("k2") == TRIAL
+    assert len(notes) == 1
+    assert "from here on" in notes[0]
+    monkeypatch.setenv("SEESAME_SEARCH", str(path))
+    with pytest.raises(UserError):
+        usual_store(notes.append)

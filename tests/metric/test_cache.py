@@ -48,7 +48,7 @@ class Kept:
         return found, len(stack.batches)
 
     def entries(self) -> list[Path]:
-        return sorted(self.folder.glob("*.safetensors"))
+        return sorted(self.folder.glob("*.outputs"))
 
 
 @pytest.fixture
@@ -270,6 +270,6 @@ def test_score_gives_the_same_with_and_without(
     without = json.loads(seesame(*words, "--no-cache").out)
     assert not (tmp_path / "own").exists()
     first, second = (json.loads(seesame(*words).out) for _ in range(2))
-    assert len(list((tmp_path / "own" / "references").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "own" / "references").glob("*.outputs"))) == 1
     assert without == first == second
     assert without["seg"] > 0

@@ -35,7 +35,7 @@ from seesame.contest.submission import (
 from seesame.contest.videos import Video, inflated_name
 from seesame.context import Progress, no_progress
 from seesame.errors import UserError
-from seesame.metric.cache import cached_reference_outputs, holdable
+from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
 from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
@@ -278,7 +278,7 @@ def _score_one(task: _Task, progress: Progress) -> Evaluation:
     stack = loaded_stack(bench.stack, bench.device)
     source = open_clip(video.path)
     reference: Clip | ReferenceOutputs = source
-    if bench.cached and holdable(source, stack):
+    if bench.cached:
         reading, progress = _part(progress, 0, 2, "source "), _part(progress, 1, 2, "")
         reference = cached_reference_outputs(
             video.path, source, stack, device=bench.device, progress=reading

@@ -6,7 +6,7 @@ from seesame.bitstream.container import Container
 from seesame.context import Note, no_note
 from seesame.decoders import counted, decode_file, is_ssm, named
 from seesame.jobs.spec import Stages, silent
-from seesame.metric.cache import cached_reference_outputs, holdable
+from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -82,10 +82,8 @@ def source_outputs(
     cache: bool = True,
     stages: Stages = silent,
     note: Note = no_note,
-) -> Clip | ReferenceOutputs:
-    """Return what the stack gives for a source, or the clip where that is too much to hold.
-
-    A file can be judged against either.
+) -> ReferenceOutputs:
+    """Return what the stack gives for a source, against which files can be judged.
 
     Args:
         path: file or folder of the source, by whose content the outputs are kept on disk; None to
@@ -103,8 +101,6 @@ def source_outputs(
         UserError: the clip forms no pair, or cannot be read.
         DamagedError: it ends early.
     """
-    if not holdable(source, stack, every_frame):
-        return source
     with stages(f"source {stack.name}") as bar:
         if path is None or is_ssm(path):
             return reference_outputs(

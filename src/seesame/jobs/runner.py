@@ -78,9 +78,7 @@ class Runner:
         self._pools: list[ProcessPoolExecutor] = []
         if jobs > 1:
             task = replace(job, device=bench.device, threads=threads)
-            # Outputs that are too much to hold are no outputs: workers judge side by side as well.
-            outputs = reference if isinstance(reference, ReferenceOutputs) else None
-            start = self._processes, _begin, (task, outputs)
+            start = self._processes, _begin, (task, reference)
             self._pools = [ProcessPoolExecutor(1, *start) for _ in range(jobs)]
 
     @classmethod
@@ -227,7 +225,7 @@ class _Context(SpawnContext):
 _worker: Callable[[Wanted], tuple[Trial | None, str]]
 
 
-def _begin(job: Job, outputs: ReferenceOutputs | None) -> None:
+def _begin(job: Job, outputs: ReferenceOutputs) -> None:
     """Open the clip and the stack once in a worker."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it

@@ -12,11 +12,14 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from seesame.context import Note
 from seesame.errors import UserError
-from seesame.inputs import NoHomeError, user_folder
+from seesame.files import file_kind
+from seesame.inputs import user_folder
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
@@ -27,6 +30,9 @@ FORM = 2
 """Version of the table, in ``PRAGMA user_version``."""
 APPLICATION = 0x5345_4553
 """``PRAGMA application_id``: tells a store from any other database."""
+
+MOST_VALUE = 1 << 20
+"""Bytes of a value in the table; a row with a longer one is an error."""
 
 _TABLE = """
 create table if not exists trials (
@@ -50,20 +56,19 @@ class UnusableStoreError(UserError):
 
 
 def usual_store(note: Note) -> "Store":
-    """Return the store at :func:`store_path`; where that cannot be written, one for this run only.
+    """Return the store at :func:`store_path`; where that cannot be used, one for this run only.
 
     Args:
         note: called with a line that says why nothing is kept.
 
     Raises:
-        UserError: the file is there, but is no store of this version; or ``$SEESAME_SEARCH`` names
-            one that cannot be written.
+        UserError: ``$SEESAME_SEARCH`` names one that cannot be used.
     """
-    try:
+    if os.environ.get(PATH_VARIABLE):  # the user's own wish
         return Store(store_path())
-    except (NoHomeError, UnusableStoreError) as error:
-        if os.environ.get(PATH_VARIABLE):  # the user's own wish
-            raise
+    try:
+        return _UsualStore(store_path(), note)
+    except UserError as error:
         note(f"the trials of this run are not kept: {error}")
         return Store.temporary()
 
@@ -85,10 +90,14 @@ class Store:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            there = [one for one in (path.parent, path) if os.path.lexists(one)]
+            kind = file_kind(path.stat().st_mode) if path in there else ""
         except OSError as error:
             raise UnusableStoreError(f"{path}: cannot be made ({error.strerror})") from error
+        if kind:
+            raise UserError(f"{path}: is {kind}, and a store of trials is a file; name another")
         # SQLite makes a journal beside the file.
-        if not all(os.access(one, os.W_OK) for one in (path.parent, path) if one.exists()):
+        if not all(os.access(one, os.W_OK) for one in there):
             raise UnusableStoreError(f"{path}: cannot be written")
         with self._open() as base:
             if not self._is_made(base):
@@ -109,7 +118,7 @@ class Store:
 
     def _is_made(self, base: sqlite3.Connection) -> bool:
         """Return whether the file is a store already. Raises UserError where it is another base."""
-        (tables,) = base.execute("select count(*) from sqlite_master").fetchone()
+        tables = base.execute("select type, name, sql from sqlite_master").fetchall()
         (application,) = base.execute("pragma application_id").fetchone()
         (form,) = base.execute("pragma user_version").fetchone()
         if (application, form) == (APPLICATION, 1):  # its trials have no figures that limits bind
@@ -120,7 +129,11 @@ class Store:
                 base.execute("alter table trials add column figures text")
                 base.execute(f"pragma user_version = {FORM}")
                 form = FORM
-        if tables and (application, form) != (APPLICATION, FORM):
+        # Of a view, a virtual table or a trigger, nobody knows what it does when it is asked.
+        plain = [one[:2] for one in tables] == [("table", "trials")] and (
+            tables[0][2].lower().startswith("create table")
+        )
+        if tables and (not plain or (application, form) != (APPLICATION, FORM)):
             raise UserError(
                 f"{self.path}: is not a search store of this version; name another file"
             )
@@ -131,18 +144,20 @@ class Store:
         """A connection, one transaction: committed at the end, undone by an error."""
         try:
             with closing(sqlite3.connect(self.path, timeout=self.patience)) as base, base:
+                base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE)
+                base.text_factory = partial(str, encoding="utf-8", errors="replace")
                 yield base
         except (sqlite3.Error, OSError) as error:
             raise UserError(f"{self.path}: the store of trials fails ({error})") from error
 
     def get(self, key: str) -> Trial | None:
-        """Return the trial with a key, or None."""
+        """Return the trial with a key, or None where there is none that can be read."""
         with self._open() as base:
             row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
         return None if row is None else _trial(row)
 
     def of(self, subject: Subject) -> list[Trial]:
-        """Return every trial on a subject's clip, stack and device, by bytes.
+        """Return every trial on a subject's clip, stack and device, by bytes; unreadable ones not.
 
         Those of other environments are among them: they are as good for a plot.
         """
@@ -152,7 +167,8 @@ class Store:
             rows = base.execute(
                 f"select {_COLUMNS} from trials where {wanted} order by bytes", values
             ).fetchall()
-        return [_trial(row) for row in rows]
+        trials = [_trial(row) for row in rows]
+        return [one for one in trials if one is not None]
 
     def put(self, key: str, subject: Subject, trial: Trial) -> None:
         """Keep a trial under a key."""
@@ -167,7 +183,58 @@ class Store:
             base.execute(f"insert or replace into trials values ({marks})", values)
 
 
-def _trial(row: tuple[str, str, int, int, float, float, float, float, str | None]) -> Trial:
+class _UsualStore(Store):
+    """A store that nobody named: where it fails, the trials go on without it.
+
+    Args:
+        path: the SQLite file.
+        note: called once with a line that says why nothing more is kept.
+    """
+
+    def __init__(self, path: Path, note: Note) -> None:
+        super().__init__(path)
+        self._note = note
+
+    def get(self, key: str) -> Trial | None:
+        try:
+            return super().get(key)
+        except UserError as error:
+            self._give_up(error)
+            return super().get(key)
+
+    def of(self, subject: Subject) -> list[Trial]:
+        try:
+            return super().of(subject)
+        except UserError as error:
+            self._give_up(error)
+            return super().of(subject)
+
+    def put(self, key: str, subject: Subject, trial: Trial) -> None:
+        try:
+            super().put(key, subject, trial)
+        except UserError as error:
+            self._give_up(error)
+            super().put(key, subject, trial)
+
+    def _give_up(self, error: UserError) -> None:
+        """Keep what comes in a store for this run only. Raises the error where that was so."""
+        if self._folder is not None:
+            raise error
+        self._note(f"the trials of this run are not kept from here on: {error}")
+        other = Store.temporary()
+        self.path, self._folder = other.path, other._folder
+
+
+def _trial(row: tuple[Any, ...]) -> Trial | None:
+    """Return the trial in a row; None for a row that something else has written."""
     codec, settings, *numbers, figures = row
-    bound = None if figures is None else Figures.from_plain(json.loads(figures))
-    return Trial(codec, json.loads(settings), *numbers, bound)  # type: ignore[arg-type, call-arg]
+    try:
+        bound = None if figures is None else Figures.from_plain(json.loads(figures))
+        chosen = json.loads(settings)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
+    whole = all(type(one) is int and one > 0 for one in numbers[:2])
+    real = all(isinstance(one, int | float) and 0 <= one < float("inf") for one in numbers)
+    if not (isinstance(codec, str) and isinstance(chosen, dict) and whole and real):
+        return None
+    return Trial(codec, chosen, *numbers, bound)  # type: ignore[call-arg]

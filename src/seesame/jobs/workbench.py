@@ -18,6 +18,7 @@ from seesame.files import check_output
 from seesame.jobs.roundtrip import source_outputs, tell_oddities
 from seesame.jobs.spec import Job, Outcome, Settings, Stages, silent
 from seesame.jobs.timing import packed_tracks, time_sections
+from seesame.metric.cache import holdable
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
@@ -103,8 +104,8 @@ class Workbench:
         classes = () if self.stack is None else self.stack.classes
         return replace(limits, challenge_rule=not self.every_frame).resolved(classes)
 
-    def reference(self) -> Clip | ReferenceOutputs:
-        """Return what files are judged against: the stack's outputs, or the clip itself.
+    def reference(self) -> ReferenceOutputs:
+        """Return what files are judged against: the stack's outputs for the clip.
 
         Raises:
             MissingStackError: there is no stack.
@@ -117,7 +118,7 @@ class Workbench:
             raise MissingStackError("judging needs perception networks; name a stack")
         if self.clip.num_frames < 2:
             raise UserError(f"{self._name}one frame forms no pair to judge")
-        found = source_outputs(
+        self.outputs = source_outputs(
             self.path,
             self.clip,
             self.stack,
@@ -127,9 +128,7 @@ class Workbench:
             stages=self.stages,
             note=self.note,
         )
-        if isinstance(found, ReferenceOutputs):
-            self.outputs = found
-        return found
+        return self.outputs
 
     def encode(
         self,
@@ -275,8 +274,9 @@ class Workbench:
         """The stack's outputs for an encoder; None where there are none or they are too much."""
         if self.clip.num_frames < 2:
             return None
-        found = self.reference()
-        return found if isinstance(found, ReferenceOutputs) else None
+        if self.stack is not None and not holdable(self.clip, self.stack, self.every_frame):
+            return None
+        return self.reference()
 
     def _stage(self, label: str, progress: Progress | None) -> AbstractContextManager[Progress]:
         return self.stages(label) if progress is None else nullcontext(progress)

@@ -1,7 +1,7 @@
 """The cache of a stack's outputs for a source, on disk: scoring the source again costs half.
 
-An entry is a safetensors file with the class maps as one zlib stream and the pose values; the key
-and a checksum are in the metadata. Everything that may change a bit of the outputs is in the key,
+An entry (:mod:`seesame.metric.entry`) has the packed class maps, the pose values, the key and a
+checksum. Everything that may change a bit of the outputs is in the key,
 so that a score from the cache is the score without it, to the last digit. Entries are put in place
 whole (``os.replace``) and verified when they are read, so that several processes can share a
 folder. A folder that can only be read serves its entries and gets no new ones.
@@ -13,23 +13,24 @@ import json
 import os
 import platform
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import av
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from seesame.errors import UserError
 from seesame.files import remove, replacing
-from seesame.inputs import NoHomeError, user_folder
+from seesame.inputs import NoHomeError, user_folder, xdg_folder
+from seesame.metric.entry import (
+    DamagedEntryError,
+    Entry,
+    entry_bytes,
+    read_entry,
+    write_entry,
+)
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -39,7 +40,7 @@ FOLDER_VARIABLE = "SEESAME_CACHE"
 """Environment variable: the folder of the cache."""
 BYTES_VARIABLE = "SEESAME_CACHE_BYTES"
 """Environment variable: how many bytes the cache may take; 0 turns it off."""
-VERSION = 3
+VERSION = 4
 """Part of every key: to be raised with any change of the entries' form, of reading, colour,
 resizing or the evaluator that may change a bit of the outputs."""
 LIBRARIES = (
@@ -52,7 +53,9 @@ LIBRARIES = (
     "onnx",
     "onnxruntime",
 )
-SUFFIX = ".safetensors"
+SUFFIX = ".outputs"
+SUFFIXES = (SUFFIX, ".safetensors")
+"""Of entries, those of earlier versions among them, which are evicted too."""
 
 Tell = Callable[[str], None]
 """Called with one line about an entry that could not be used or kept."""
@@ -65,16 +68,13 @@ class CacheSettings:
     Attributes:
         max_bytes: bytes on disk, unless ``$SEESAME_CACHE_BYTES`` says otherwise; the class maps of
             some hundred clips of a minute.
-        max_held: bytes of class maps that :func:`holdable` lets stay in memory; 5,461 frames at
-            512x384.
-        zlib_level: effort of packing, 1..9. Class maps are smooth, and more effort than the least
-            costs more time than the cache saves.
+        max_held: bytes of unpacked class maps that :func:`holdable` lets an encoder have in memory;
+            5,461 frames at 512x384.
         stale_seconds: age at which a temporary file counts as left over from a killed process.
     """
 
     max_bytes: int = 2 << 30
     max_held: int = 1 << 30
-    zlib_level: int = 1
     stale_seconds: float = 3600.0
 
 
@@ -102,7 +102,7 @@ def cache_home() -> Path:
     home = os.environ.get("SEESAME_HOME")
     if home:
         return user_folder(home) / "cache"
-    return user_folder(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "seesame"
+    return xdg_folder("XDG_CACHE_HOME", "~/.cache") / "seesame"
 
 
 def cache_bytes() -> int:
@@ -120,10 +120,7 @@ def cache_bytes() -> int:
 
 
 def holdable(clip: Clip, stack: Stack, every_frame: bool = False) -> bool:
-    """Return whether a clip's class maps may be held in memory.
-
-    Longer clips are scored side by side with their source.
-    """
+    """Return whether a clip's class maps may all be unpacked in memory, as training needs them."""
     height, width = stack.input_size
     judged = clip.num_frames if every_frame else clip.num_frames // 2
     return judged * height * width <= SETTINGS.max_held
@@ -165,7 +162,7 @@ def cached_reference_outputs(
         UserError: as ``reference_outputs``, or the source cannot be read.
         DamagedError: the clip ends early.
     """
-    tell = tell or (lambda line: None)
+    tell = _Once(tell)
     max_bytes = cache_bytes() if max_bytes is None else max_bytes
     if folder is None and max_bytes > 0:
         try:
@@ -194,12 +191,24 @@ def cached_reference_outputs(
     firsts = (clip.num_frames + 1) // 2 if every_frame else 0
     kept = _read(path, key, (clip.num_frames // 2, firsts), tell)
     if kept is not None:
-        classes, poses, first = kept
-        return ReferenceOutputs.of(classes, poses, clip, stack, first)
+        return ReferenceOutputs.of(kept.maps, kept.poses, clip, stack, kept.first_maps)
     outputs = compute()
     if _stamps(source) == before:  # else the key may not be that of the frames
-        _keep(path, key, outputs, max_bytes, tell)
+        entry = Entry(outputs.maps, outputs.poses, outputs.first_maps)
+        _keep(path, key, entry, max_bytes, tell)
     return outputs
+
+
+class _Once:
+    """Tells the first line and no other: the cache is worth no more than one."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+
+    def __call__(self, line: str) -> None:
+        if self._tell is not None:
+            self._tell(line)
+        self._tell = None
 
 
 def source_digest(source: Path) -> str:
@@ -269,29 +278,16 @@ def _version(library: str) -> str:
         return ""
 
 
-Entry = tuple[Tensor, Tensor, Tensor | None]
-"""Classes of the second frames, pose values, and classes of the others where they are judged."""
-
-
-def _checksum(key: str, shapes: str, tensors: dict[str, Tensor]) -> str:
-    whole = hashlib.sha256(f"{key}\n{shapes}\n".encode())
-    for name in sorted(tensors):
-        whole.update(tensors[name].numpy().tobytes())
-    return whole.hexdigest()
-
-
 def _read(path: Path, key: str, counts: tuple[int, int], tell: Tell) -> Entry | None:
     """Return an entry; None where there is none that can be trusted."""
     try:
-        with path.open("rb"):  # safetensors does not tell a missing permission from damage
-            pass
-        kept = _parse(path, key, counts)
+        kept = read_entry(path, key, counts)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         tell(f"{path}: cannot be read ({error.strerror or error}); computing without the cache")
         return None
-    except (SafetensorError, KeyError, ValueError, zlib.error):
+    except DamagedEntryError:
         tell(f"{path}: damaged cache entry; computing it again")
         return None
     with contextlib.suppress(OSError):  # in a folder that can only be read nothing is evicted
@@ -299,69 +295,28 @@ def _read(path: Path, key: str, counts: tuple[int, int], tell: Tell) -> Entry | 
     return kept
 
 
-def _parse(path: Path, key: str, counts: tuple[int, int]) -> Entry:
-    """Return a verified entry; raise what :func:`_read` catches.
-
-    Args:
-        path: of the entry.
-        key: everything that it depends on.
-        counts: class maps of second frames, and of others.
-    """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if metadata["key"] != key or metadata["sha256"] != _checksum(key, metadata["shapes"], tensors):
-        raise ValueError("not the entry of this key")
-    poses = tensors.pop("poses")
-    shapes = json.loads(metadata["shapes"])
-    maps = {name: _unpacked(packed, shapes[name]) for name, packed in tensors.items()}
-    classes, first = maps["classes"], maps.get("first_classes")
-    if (len(classes), 0 if first is None else len(first)) != counts or len(poses) != counts[0]:
-        raise ValueError("not as many frames as the clip has")
-    return classes, poses, first
-
-
-def _packed(maps: Tensor) -> Tensor:
-    data = bytearray(zlib.compress(maps.contiguous().numpy().data, SETTINGS.zlib_level))
-    return torch.frombuffer(data, dtype=torch.uint8)
-
-
-def _unpacked(packed: Tensor, kind_shape: list[Any]) -> Tensor:
-    kind, *shape = kind_shape
-    dtype = np.dtype(kind)
-    size = int(np.prod(shape)) * dtype.itemsize
-    data = bytearray(zlib.decompressobj().decompress(packed.numpy().data, size))
-    return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape))
-
-
-def _keep(path: Path, key: str, outputs: ReferenceOutputs, max_bytes: int, tell: Tell) -> None:
+def _keep(path: Path, key: str, entry: Entry, max_bytes: int, tell: Tell) -> None:
     """Write an entry whole, then make room for it; tell of a folder that cannot be written."""
-    maps = {"classes": outputs.classes}
-    if outputs.first_classes is not None:
-        maps["first_classes"] = outputs.first_classes
-    tensors = {name: _packed(values) for name, values in maps.items()}
-    tensors["poses"] = outputs.poses.contiguous()
-    if sum(tensor.nbytes for tensor in tensors.values()) > max_bytes:
+    if entry_bytes(key, entry) > max_bytes:
         return
-    kinds = {name: [v.numpy().dtype.str, *v.shape] for name, v in maps.items()}
-    shapes = json.dumps(kinds)
-    metadata = {"key": key, "shapes": shapes, "sha256": _checksum(key, shapes, tensors)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, overwrite=True) as temporary:
-            save_file(tensors, temporary, metadata)
+            write_entry(temporary, key, entry)
         _evict(path, max_bytes)
-    except (UserError, OSError, SafetensorError) as error:
+    except (UserError, OSError) as error:
         tell(f"the cache of reference outputs cannot be written: {error}")
 
 
 def _evict(newest: Path, max_bytes: int) -> None:
     """Remove the least recently used entries until the folder fits; ``newest`` stays."""
     found = []
-    for path in newest.parent.glob(f"*{SUFFIX}"):
+    for path in newest.parent.iterdir():
+        if path.suffix not in SUFFIXES:
+            continue
         try:
             status = path.stat()
-        except FileNotFoundError:  # another process was quicker
+        except OSError:  # another process was quicker, or it is a link that leads nowhere
             continue
         if not path.name.startswith("."):
             found.append((status.st_mtime, status.st_size, path))

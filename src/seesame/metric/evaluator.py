@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.metric.distortion import pose_distortion, seg_distortion
 from seesame.metric.figures import Figures, percentiles, shares
+from seesame.metric.maps import ClassMaps
 from seesame.metric.outputs import (
     Outputs,
     frame_batches,
-    joined,
     moved,
     outputs_of,
     seen_frames,
 )
 from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
+from seesame.metric.tally import Row, Tally
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 
@@ -45,8 +45,8 @@ BATCH_PAIRS = 16
 class ReferenceOutputs:
     """A stack's outputs for a source clip, so that many files can be judged against it cheaply."""
 
-    classes: Tensor
-    """Arg-max classes of the second frames, uint8 ``(N, h, w)`` (int16 beyond 256 classes), CPU."""
+    maps: ClassMaps
+    """Arg-max classes of the second frames, uint8 ``(N, h, w)`` (int16 beyond 256 classes)."""
     poses: Tensor
     """Pose values, float32 ``(N, P)`` on the CPU; ``P`` is 0 for a stack without a pose net."""
     width: int
@@ -56,22 +56,32 @@ class ReferenceOutputs:
     source_bytes: int
     stack: str
     fingerprint: str
-    first_classes: Tensor | None = None
+    first_maps: ClassMaps | None = None
     """The same of all other frames, ``(N, h, w)`` or, with an odd last frame, ``(N + 1, h, w)``:
     frames 0, 2, 4, …; None where only second frames were judged."""
+
+    @cached_property
+    def classes(self) -> Tensor:
+        """All of ``maps`` on the CPU, as training needs them; they stay in memory."""
+        return self.maps.whole()
+
+    @cached_property
+    def first_classes(self) -> Tensor | None:
+        """All of ``first_maps``, likewise."""
+        return None if self.first_maps is None else self.first_maps.whole()
 
     @classmethod
     def of(
         cls,
-        classes: Tensor,
+        maps: ClassMaps,
         poses: Tensor,
         clip: Clip,
         stack: Stack,
-        first_classes: Tensor | None = None,
+        first_maps: ClassMaps | None = None,
     ) -> "ReferenceOutputs":
         """Return reference outputs with a clip's and a stack's own facts."""
         return cls(
-            classes,
+            maps,
             poses,
             clip.width,
             clip.height,
@@ -80,7 +90,7 @@ class ReferenceOutputs:
             clip.source_bytes,
             stack.name,
             stack.fingerprint,
-            first_classes,
+            first_maps,
         )
 
 
@@ -173,7 +183,8 @@ def reference_outputs(
 ) -> ReferenceOutputs:
     """Run the stack over a source clip and keep its classes and pose values.
 
-    The classes take ``h·w`` bytes a judged frame (118 MB for the challenge's 600 pairs at 512×384).
+    In memory this takes at most 64 MiB for the classes, or twice that where every frame is judged
+    (:mod:`seesame.metric.maps`), and four bytes for each pose value.
 
     Args:
         clip: the source.
@@ -189,19 +200,24 @@ def reference_outputs(
     """
     _check_pairs(clip.num_frames)
     stack.to(torch.device(device))
-    found: list[Outputs] = []
+    maps, firsts = ClassMaps(), ClassMaps() if every_frame else None
+    poses = Row()
     done = 0
     batches = _ahead(
         seen_frames(frame_batches(clip, batch_pairs, every_frame), stack, device), device
     )
     with torch.inference_mode(), closing(batches):
         for rgb in batches:
-            outputs = outputs_of(rgb, stack, every_frame)
-            found.append(moved(outputs, "cpu"))
+            outputs = moved(outputs_of(rgb, stack, every_frame), "cpu")
+            if len(outputs.classes):  # else an odd last frame alone, which forms no pair
+                maps.append(outputs.classes)
+                poses.append(outputs.poses)
+            if firsts is not None and outputs.first_classes is not None:
+                firsts.append(outputs.first_classes)
             done += len(rgb)
             _tell(progress, done, clip)
-    classes, poses, first = joined(found)
-    return ReferenceOutputs.of(classes, poses, clip, stack, first)
+    rows = torch.from_numpy(poses.rows(len(maps)))
+    return ReferenceOutputs.of(maps, rows, clip, stack, firsts)
 
 
 def evaluate(
@@ -257,7 +273,7 @@ def evaluate(
         raise UserError(f"the source's size is {source_bytes} bytes; give the source file's size")
     _check_pairs(decoded.num_frames)
     stack.to(torch.device(device))
-    tally = _Tally(stack)
+    tally = Tally(stack)
     batches = _side_by_side(reference, decoded, batch_pairs, stack, device, every_frame)
     ahead = _ahead(batches, device)
     done = 0
@@ -267,79 +283,39 @@ def evaluate(
                 assert source_rgb is not None
                 known = outputs_of(source_rgb, stack, every_frame)
             judged = BatchOutputs(moved(known, device), outputs_of(rgb, stack, every_frame))
-            tally.add(judged)
+            tally.add(judged.source, judged.decoded)
             if watch is not None:
                 watch(judged)
             done += len(rgb)
             _tell(progress, done, decoded)
-    return tally.evaluation(decoded, reference.fps, compressed_bytes, source_bytes)
+    return _evaluation(tally, decoded, reference.fps, compressed_bytes, source_bytes)
 
 
-class _Tally:
-    """The distortions of all batches, and the lost pixels of each class.
-
-    Args:
-        stack: the frozen networks.
-    """
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.judged = stack.judged if stack.has_pose else 0
-        self.seg: list[Tensor] = []
-        self.pose: list[Tensor] = []
-        self.first: list[Tensor] = []
-        self.lost = np.zeros(len(stack.classes), np.int64)
-        self.pixels = np.zeros(len(stack.classes), np.int64)
-
-    def add(self, batch: BatchOutputs) -> None:
-        """Take the outputs of one batch."""
-        source, decoded = batch.source, batch.decoded
-        if source.classes.shape != decoded.classes.shape:
-            raise UserError(
-                f"stack {self.stack.name} gives classes at the size of the frames that it reads, "
-                "so that it cannot compare files of two sizes; compress at the source's size"
-            )
-        if len(source.classes):
-            self.seg.append(seg_distortion(source.classes, decoded.classes).cpu())
-            self.pose.append(pose_distortion(source.poses, decoded.poses, self.judged).cpu())
-            self._count(source.classes, decoded.classes)
-        if source.first_classes is not None and decoded.first_classes is not None:
-            self.first.append(seg_distortion(source.first_classes, decoded.first_classes).cpu())
-            self._count(source.first_classes, decoded.first_classes)
-
-    def _count(self, source: Tensor, decoded: Tensor) -> None:
-        count = len(self.pixels)
-        joint = 2 * source.long() + (source != decoded)
-        kept_lost = torch.bincount(joint.flatten(), minlength=2 * count)[: 2 * count]
-        kept, lost = kept_lost.cpu().view(count, 2).unbind(1)
-        self.pixels += (kept + lost).numpy()
-        self.lost += lost.numpy()
-
-    def evaluation(
-        self, decoded: Clip, fps: Fraction, compressed_bytes: int, source_bytes: int
-    ) -> Evaluation:
-        """Return the evaluation of a whole clip."""
-        seg, pose = torch.cat(self.seg).numpy(), torch.cat(self.pose).numpy()
-        first = torch.cat(self.first).numpy() if self.first else None
-        score = Score(
-            seg=float(seg.mean(dtype=np.float64)),
-            pose=float(pose.mean(dtype=np.float64)),
-            rate=compressed_bytes / source_bytes,
-        )
-        return Evaluation(
-            score,
-            seg,
-            pose,
-            compressed_bytes,
-            source_bytes,
-            self.stack.name,
-            self.stack.fingerprint,
-            decoded.width,
-            decoded.height,
-            fps,
-            first,
-            shares(self.stack.classes, self.lost, self.pixels),
-        )
+def _evaluation(
+    tally: Tally, decoded: Clip, fps: Fraction, compressed_bytes: int, source_bytes: int
+) -> Evaluation:
+    """Return the evaluation of a whole clip."""
+    seg, pose = tally.seg.numpy(), tally.pose.numpy()
+    first = tally.first.numpy() if tally.first else None
+    score = Score(
+        seg=float(seg.mean(dtype=np.float64)),
+        pose=float(pose.mean(dtype=np.float64)),
+        rate=compressed_bytes / source_bytes,
+    )
+    return Evaluation(
+        score,
+        seg,
+        pose,
+        compressed_bytes,
+        source_bytes,
+        tally.stack.name,
+        tally.stack.fingerprint,
+        decoded.width,
+        decoded.height,
+        fps,
+        first,
+        shares(tally.stack.classes, tally.lost, tally.pixels),
+    )
 
 
 def _tell(progress: Progress | None, frames: int, clip: Clip) -> None:
@@ -367,7 +343,7 @@ def _side_by_side(
     """Yield batches of both clips: the source's outputs where they are known, else its frames."""
     seen = seen_frames(frame_batches(decoded, batch_pairs, every_frame), stack, device)
     if isinstance(reference, ReferenceOutputs):
-        if every_frame and reference.first_classes is None:
+        if every_frame and reference.first_maps is None:
             raise ValueError("the reference outputs are those of second frames only")
         done = 0
         for rgb in seen:
@@ -382,9 +358,9 @@ def _side_by_side(
 def _known(reference: ReferenceOutputs, start: int, end: int, every_frame: bool) -> Outputs:
     """Return the outputs for the source's frames from ``start`` to before ``end``."""
     pairs = slice(start // 2, end // 2)
-    first = reference.first_classes if every_frame else None
+    first = reference.first_maps if every_frame else None
     others = None if first is None else first[start // 2 : (end + 1) // 2]
-    return Outputs(reference.classes[pairs], reference.poses[pairs], others)
+    return Outputs(reference.maps[pairs], reference.poses[pairs], others)
 
 
 def _check_pairs(num_frames: int) -> None:

@@ -1,5 +1,6 @@
 """The figures of one file that limits bind: averages, percentiles, classes and the worst moment."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -62,10 +63,23 @@ class Figures:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """Return the figures that :meth:`plain` wrote. Raises TypeError or KeyError for others."""
-        lists = {name: tuple(values[name]) for name in ("seg_at", "pose_at")}
+        """Return the figures that :meth:`plain` wrote.
+
+        Raises:
+            TypeError: the values are no figures.
+            KeyError: likewise.
+            ValueError: likewise.
+        """
+        seg_at, pose_at = (tuple(map(float, values[name])) for name in ("seg_at", "pose_at"))
         lost = tuple((str(name), float(share)) for name, share in values["lost"])
-        return cls(**{**values, **lists, "lost": lost})
+        whole = {name: int(values[name]) for name in ("bytes", "worst_frame")}
+        names = ("score", "seg", "pose", "worst_s")
+        numbers = {name: float(values[name]) for name in names}
+        shares = (*seg_at, *pose_at, *numbers.values(), *(share for _, share in lost))
+        if len(seg_at) != 101 or len(pose_at) != 101 or not all(map(math.isfinite, shares)):
+            raise ValueError("not the figures of a file")
+        bound = {"every_frame": bool(values["every_frame"]), "lost": lost}
+        return cls(seg_at=seg_at, pose_at=pose_at, **bound, **whole, **numbers)  # type: ignore[arg-type]
 
 
 def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> Figures:

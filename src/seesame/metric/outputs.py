@@ -1,6 +1,6 @@
 """The networks' outputs for batches of a clip's frames."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -72,17 +72,6 @@ def moved(outputs: Outputs, device: str) -> Outputs:
         outputs.classes.to(device),
         outputs.poses.to(device),
         None if first is None else first.to(device),
-    )
-
-
-def joined(batches: Sequence[Outputs]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the classes, pose values and first frames' classes of all batches."""
-    paired = [one for one in batches if len(one.classes)]
-    firsts = [one.first_classes for one in batches if one.first_classes is not None]
-    return (
-        torch.cat([one.classes for one in paired]),
-        torch.cat([one.poses for one in paired]),
-        torch.cat(firsts) if firsts else None,
     )
 
 

@@ -41,8 +41,9 @@ class Confusion:
         self.names, self.every_frame = names, every_frame
         self.counts: NDArray[np.int64] = np.zeros((len(names), len(names)), dtype=np.int64)
         """Pixels by source class (row) and file class (column)."""
-        self._lost: list[NDArray[np.int64]] = []
-        self._pixels: list[NDArray[np.int64]] = []
+        self._added = 0
+        self._worst = np.zeros((3, len(names)), dtype=np.int64)
+        """Of each class the frame that loses most pixels, pixels lost there, its pixels there."""
 
     def add(self, source: NDArray[np.integer], decoded: NDArray[np.integer]) -> None:
         """Count one frame's class maps ``(h, w)``."""
@@ -50,8 +51,12 @@ class Confusion:
         joined = source.astype(np.int64).ravel() * count + decoded.ravel()
         matrix = np.bincount(joined, minlength=count * count).reshape(count, count)
         self.counts += matrix
-        self._pixels.append(matrix.sum(axis=1))
-        self._lost.append(self._pixels[-1] - matrix.diagonal())
+        pixels = matrix.sum(axis=1)
+        lost = pixels - matrix.diagonal()
+        found = np.stack([np.full_like(lost, self._added), lost, pixels])
+        worse = np.ones_like(lost, bool) if not self._added else lost > self._worst[1]
+        self._worst = np.where(worse, found, self._worst)
+        self._added += 1
 
     def rows(self) -> list[list[float | None]]:
         """Return shares of each source class's pixels by file class; None for an absent class."""
@@ -63,21 +68,20 @@ class Confusion:
 
     def losses(self) -> list[ClassLoss]:
         """Return the changes of each class."""
-        lost, pixels = np.stack(self._lost), np.stack(self._pixels)
         whole = int(self.counts.sum())
         found = []
         for index, name in enumerate(self.names):
             own = int(self.counts[index].sum())
             kept = int(self.counts[index, index])
             shown = int(self.counts[:, index].sum())
-            worst = int(lost[:, index].argmax())
+            worst, most_lost, pixels = (int(value) for value in self._worst[:, index])
             either = own + shown - kept
             shares = (
                 (own - kept) / own if own else None,
                 (shown - kept) / own if own else None,
                 kept / either if either else None,
             )
-            there = int(lost[worst, index]), int(pixels[worst, index])
+            there = most_lost, pixels
             frame = worst if self.every_frame else 2 * worst + 1
             place = frame if there[0] else None
             found.append(ClassLoss(name, own, own / whole, *shares, place, *there))

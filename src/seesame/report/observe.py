@@ -14,6 +14,7 @@ from PIL import Image
 from seesame.errors import DamagedError, UserError
 from seesame.metric.evaluator import BatchOutputs, Evaluation, Progress, ReferenceOutputs, evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
+from seesame.metric.tally import Row
 from seesame.perception.stack import Stack
 from seesame.report.classes import Confusion
 from seesame.report.plan import Plan
@@ -98,8 +99,8 @@ def observe(
         subject,
         evaluation,
         masks.confusion,
-        np.concatenate(masks.source_poses),
-        np.concatenate(masks.poses),
+        masks.source_poses.rows(masks.pairs),
+        masks.poses.rows(masks.pairs),
         [psnr(error) for error in compared.errors],
         psnr(float(np.mean(compared.errors))),
         float(np.mean(likeness)) if likeness else None,
@@ -113,8 +114,7 @@ class _Masks:
 
     def __init__(self, stack: Stack, number: int, tracks: Tracks, every_frame: bool) -> None:
         self.confusion = Confusion(stack.classes, every_frame)
-        self.source_poses: list[NDArray[np.float32]] = []
-        self.poses: list[NDArray[np.float32]] = []
+        self.source_poses, self.poses, self.pairs = Row(), Row(), 0
         self.size = (0, 0, 1)
         self._number, self._tracks = number, tracks
 
@@ -129,8 +129,9 @@ class _Masks:
             self.confusion.add(source, decoded)
         if not len(seen.source.classes):
             return  # an odd last frame alone, which forms no pair
-        self.source_poses.append(seen.source.poses.cpu().numpy().copy())
-        self.poses.append(seen.decoded.poses.cpu().numpy().copy())
+        self.source_poses.append(seen.source.poses)
+        self.poses.append(seen.decoded.poses)
+        self.pairs += len(seen.source.classes)
         pairs = (one.classes.cpu().numpy() for one in (seen.source, seen.decoded))
         for source, decoded in zip(*pairs, strict=True):
             if self._number == 1:

@@ -40,7 +40,10 @@ def _compiled(*signature: Any) -> Callable[[_Loop], _Loop]:
         options: Any = {"nogil": True, "error_model": "numpy"}
         try:
             done: _Loop = njit(types.void(*signature), cache=True, **options)(loop)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        except (
+            RuntimeError,
+            OSError,
+        ):  # neither the package's folder nor the user's cache takes it
             done = njit(types.void(*signature), **options)(loop)
         return done
 

@@ -6,6 +6,7 @@ from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.representation import Representation
 from seesame.codecs.hnerv.warm_start import Start
 from seesame.metric.evaluator import ReferenceOutputs
+from seesame.metric.maps import ClassMaps
 
 SMALL = Architecture((32, 64), 3, (5, 4, 4, 4, 4))
 
@@ -17,7 +18,7 @@ def start_of(seed: int, architecture: Architecture, pairs: int) -> Start:
 
 
 def outputs(classes: torch.Tensor, poses: torch.Tensor) -> ReferenceOutputs:
-    return ReferenceOutputs.of(classes, poses, tiny_clip(2), FakeStack())
+    return ReferenceOutputs.of(ClassMaps.of(classes), poses, tiny_clip(2), FakeStack())
 
 
 def test_a_clip_that_is_the_same_starts_about_where_the_old_one_ended() -> None:

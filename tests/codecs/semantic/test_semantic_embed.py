@@ -66,7 +66,7 @@ def small() -> Container:
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shared, "installed", lambda: [])
+    monkeypatch.setattr(shared, "installed", lambda *_: [])
 
 
 @pytest.mark.usefixtures("nothing_installed")

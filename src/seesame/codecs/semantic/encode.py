@@ -149,7 +149,7 @@ def byte_value(masks: Array, clip: Clip) -> float:
 def _seen(clip: Clip, stack: Stack, every_frame: bool, context: EncodeContext) -> ReferenceOutputs:
     """Return the stack's outputs for the source, from the caller where it has them."""
     known = context.outputs
-    if known is not None and not (every_frame and known.first_classes is None):
+    if known is not None and not (every_frame and known.first_maps is None):
         return known
     return reference_outputs(
         clip,

@@ -7,6 +7,7 @@ and every size in it is checked before anything is allocated. ``docs/format.md``
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -273,23 +274,32 @@ class Installed(NamedTuple):
         return SharedRenderer.from_bytes(self.data, self.name)
 
 
-def installed() -> list[Installed]:
+def installed(unread: list[str] | None = None) -> list[Installed]:
     """Return the renderers that can be used: the user's own by name, then those of the package.
 
-    Raises:
-        UserError: a file cannot be read.
+    Args:
+        unread: gets a text for the user's folder, or a file in it, that cannot be read; such a one
+            is no reason to do without the others.
     """
-    found = []
-    try:
+    found: list[Installed] = []
+    paths: list[Path] = []
+    unread = [] if unread is None else unread
+    with suppress(NoHomeError):
         folder = renderers_folder()
-        paths = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
-    except NoHomeError:
-        paths = []
+        try:
+            if folder.is_dir():
+                paths = sorted(p for p in folder.iterdir() if p.suffix == SUFFIX)
+        except OSError as error:
+            unread.append(f"{folder}: cannot be read ({error.strerror})")
     for path in paths:
         try:
-            found.append(Installed(str(path), path.read_bytes(), True))
+            check_input(path)
+            with path.open("rb") as file:
+                found.append(Installed(str(path), file.read(MAX_BYTES + 1), True))
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            unread.append(f"{path}: cannot be read ({error.strerror})")
+        except UserError as error:
+            unread.append(str(error))
     package = files("seesame.codecs.semantic").joinpath("renderers")
     if package.is_dir():
         shipped = sorted((one for one in package.iterdir()), key=lambda one: one.name)
@@ -339,14 +349,21 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
     Raises:
         MissingRendererError: it is not installed.
     """
-    for one in installed():
+    unread: list[str] = []
+    for one in installed(unread):
         if hashlib.sha256(one.data).hexdigest() == digest:
             return one.parsed()
     of_stack = f" of stack {stack}" if stack else ""
     raise MissingRendererError(
         f"the renderer {digest}{of_stack} that draws this file is not installed; get its "
         f"{SUFFIX} file from whoever made this file and run: seesame renderer install FILE"
+        f"{_why(unread)}"
     )
+
+
+def _why(unread: list[str]) -> str:
+    """Return the end of a message: what of the user's own could not be read."""
+    return f" ({unread[0]})" if unread else ""
 
 
 def renderer_for(stack: "Stack", named: str | None = None) -> SharedRenderer:
@@ -370,13 +387,14 @@ def renderer_for(stack: "Stack", named: str | None = None) -> SharedRenderer:
                 f"settings than those of {stack.name}"
             )
         return shared
-    for one in installed():
+    unread: list[str] = []
+    for one in installed(unread):
         if _fits(one.data, one.name, stack):
             return one.parsed()
     raise MissingRendererError(
         f"there is no renderer for stack {stack.name}; train one with: seesame renderer train "
         "--stack STACK --drives DIR -o FILE.renderer, then run: seesame renderer install "
-        "FILE.renderer"
+        f"FILE.renderer{_why(unread)}"
     )
 
 

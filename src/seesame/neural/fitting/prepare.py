@@ -95,7 +95,7 @@ def read_source(
     before = time.monotonic()
     source = SourcePairs(clip, file.render)
     outputs = context.outputs
-    if outputs is None or (every_frame and outputs.first_classes is None):
+    if outputs is None or (every_frame and outputs.first_maps is None):
         outputs = reference_outputs(source, stack, every_frame=every_frame, device=context.device)
         return Material(source.pairs(), outputs, clip.source_bytes), time.monotonic() - before
     for _ in source.batches(16):

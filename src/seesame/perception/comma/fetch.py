@@ -69,9 +69,9 @@ def available() -> bool:
     """Return whether the default folder holds both networks."""
     try:
         folder = models_folder()
-    except NoHomeError:
+        return all((folder / file.name).is_file() for file in NETWORKS)
+    except (NoHomeError, OSError):  # no such folder, or one that cannot be entered
         return False
-    return all((folder / file.name).is_file() for file in NETWORKS)
 
 
 def sha256_of(path: Path) -> str:

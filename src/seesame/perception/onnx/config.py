@@ -1,6 +1,7 @@
 """Reading ``stack.toml``, which says how a user's ONNX networks are fed and read."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ CONFIG_NAME = "stack.toml"
 MAX_CONFIG = 64 << 10
 """Bytes; a longer stack.toml is refused."""
 MAX_SIDE = 8192
+MAX_PIXELS = 1 << 21
+"""Of a net's input: 1920x1080, or 2048x1024. A batch of frames is held at this size."""
 MAX_CLASSES = 1024
 MAX_POSE = 4096
 
@@ -88,18 +91,29 @@ def read_config(folder: Path) -> Config:
             raise UserError(f"{folder} is not a folder; give the one with {CONFIG_NAME} in it")
         if not path.is_file():
             raise UserError(f"{path} is missing; docs/stacks.md says how to write one")
-        if path.stat().st_size > MAX_CONFIG:
+        with path.open("rb") as file:
+            source = file.read(MAX_CONFIG + 1)
+        if len(source) > MAX_CONFIG:
             raise UserError(f"{path}: longer than {MAX_CONFIG} bytes; not a stack's description")
-        source = path.read_bytes()
         raw = tomllib.loads(decode_text(source, str(path)))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number may be too long, a list too deep
+        raise UserError(f"{path}: not valid TOML: {printable(str(error))}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return _config(folder, raw, source)
     except _Wrong as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {printable(str(error))}") from error
+
+
+def printable(text: str) -> str:
+    """Return text without what would move the cursor of a terminal, or end the line."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names of a stranger's file as a text, the first ``most`` of them."""
+    return printable(", ".join(list(names)[:most])[:1000])
 
 
 class _Wrong(Exception):
@@ -108,7 +122,7 @@ class _Wrong(Exception):
 
 def _config(folder: Path, raw: dict[str, Any], source: bytes) -> Config:
     _known(raw, _TOP, "at the top")
-    name = _get(raw, "name", str, folder.resolve().name)
+    name = _get(raw, "name", str, printable(folder.resolve().name))
     table = _get(raw, "segment", dict, None)
     segment = _segment(table)
     pose = _pose(_get(raw, "pose", dict, None), segment.feed.size) if "pose" in raw else None
@@ -161,6 +175,8 @@ def _feed(raw: dict[str, Any], size: tuple[int, int] | None, channels: int, fram
     whole = len(sides) == 2 and all(isinstance(n, int) and 1 <= n <= MAX_SIDE for n in sides)
     if not whole:
         raise _Wrong(f"size must be [height, width], each 1..{MAX_SIDE}")
+    if sides[0] * sides[1] > MAX_PIXELS:
+        raise _Wrong(f"size must be {MAX_PIXELS:,} pixels at most")
     file = _get(raw, "file", str, None)
     if not file or Path(file).name != file or "\\" in file:
         raise _Wrong(f"file must be a plain file name in the same folder, not {file!r}")
@@ -192,6 +208,8 @@ def _get(raw: dict[str, Any], key: str, kind: type, default: Any) -> Any:
         raise _Wrong(f"{key} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _Wrong(f"{key} must be a {_KINDS[kind]}")
+    if isinstance(value, str) and not value.isprintable():
+        raise _Wrong(f"{key} must be a text without control characters, not {value!a}")
     return value
 
 
@@ -207,8 +225,8 @@ def _choice(raw: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
 
 def _strings(raw: dict[str, Any], key: str) -> tuple[str, ...]:
     values = _get(raw, key, list, None)
-    if not all(isinstance(value, str) and value for value in values):
-        raise _Wrong(f"{key} must be a list of texts")
+    if not all(isinstance(value, str) and value and value.isprintable() for value in values):
+        raise _Wrong(f"{key} must be a list of texts without control characters")
     return tuple(values)
 
 

@@ -4,6 +4,7 @@ Why not a library: the converters on the package index were last released in 202
 torchvision, and do not bound what a file may allocate.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from seesame.perception.onnx.ops import ARITHMETIC, Node, Unsupported
 from seesame.perception.onnx.shapes import SHAPES
 
 OPERATORS = {**ARITHMETIC, **SHAPES}
+MOST_LIVE = 768 << 20
+"""Bytes of all values at one time; a bounded run that needs more is given up."""
+MOST_SECONDS = 6.0
+"""Seconds on the cores after which a bounded run is given up."""
 PLAIN_DOMAINS = ("", "ai.onnx")
 
 
@@ -61,11 +66,20 @@ class Graph(nn.Module):
                 plan[i].append(name)
         return plan
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Run the graph: ``{output name: tensor}``."""
+    def forward(self, x: Tensor, bounded: bool = False) -> dict[str, Tensor]:
+        """Run the graph: ``{output name: tensor}``.
+
+        Args:
+            x: the input.
+            bounded: give a run up that takes too much memory or time.
+
+        Raises:
+            Unsupported: an operator fails, or the run is given up.
+        """
         values: dict[str, Tensor | None] = {"": None, self.input: x, **self._small}
         for name, buffer in self._buffer_of.items():
             values[name] = getattr(self, buffer)
+        live, start = 0, time.process_time()
         for node, done in zip(self._nodes, self._last_use, strict=True):
             try:
                 inputs = _together([values[name] for name in node.inputs], x.device)
@@ -75,11 +89,18 @@ class Graph(nn.Module):
                 raise Unsupported(f"{node.op} here ({text})") from error
             results = [result] if isinstance(result, Tensor) else list(result)
             values.update(zip(node.outputs, results, strict=False))
+            live += sum(_nbytes(one) for one in results)
+            if bounded and (live > MOST_LIVE or time.process_time() - start > MOST_SECONDS):
+                raise Unsupported("a graph that takes so much memory or time in torch")
             for name in done:
-                values.pop(name, None)
+                live -= _nbytes(values.pop(name, None))
             values[""] = None
         wanted = {name: values[name] for name in self.outputs}
         return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _nbytes(value: Any) -> int:
+    return value.nbytes if isinstance(value, Tensor) else 0
 
 
 def _together(inputs: Sequence[Tensor | None], device: torch.device) -> list[Tensor | None]:

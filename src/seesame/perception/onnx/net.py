@@ -1,33 +1,34 @@
 """One ONNX file: run through onnxruntime, or through torch where gradients are asked for.
 
 ONNX files are not trusted: size is bounded, weights in other files and custom operators are
-refused, nothing in them is code.
+refused, nothing in them is code, and onnxruntime works in a process of its own
+(``seesame.perception.onnx.process``).
 """
 
 import hashlib
+import os
+import stat
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
-from seesame.errors import DamagedError, UserError
-from seesame.perception.onnx.config import CONFIG_NAME, Feed
+from seesame.errors import UserError
+from seesame.files import file_kind
+from seesame.perception.onnx.config import CONFIG_NAME, Feed, listed, printable
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
+from seesame.perception.onnx.process import NetProcess, TooLargeError
+from seesame.perception.onnx.worker import parsed
 
 MAX_FILE = 1 << 30
 """Bytes; a larger ONNX file is refused."""
 TOLERANCE = 1e-4
 """The largest distance of torch from onnxruntime, relative to the largest output or to 1."""
-FATAL = 4
-"""onnxruntime's level of logging: what fails is raised as an error, and need not be logged too."""
-MAX_MESSAGE = 200
-"""Characters of an error of onnxruntime that are shown."""
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-"""The domains of onnxruntime's built-in operators."""
 
 
 class OnnxNet:
@@ -55,12 +56,12 @@ class OnnxNet:
     ) -> None:
         self.path = path
         self.feed = feed
+        _check_libraries()
         data = _read(path)
         self.digest = hashlib.sha256(data).hexdigest()
-        model = _parse(path, data)
-        self._session = _session(path, data)
+        self._process = NetProcess(path, data)
         self._input, self._singly = self._check_input(channels, sides)
-        has = [str(o.name) for o in self._session.get_outputs()]
+        has = self._process.outputs
         self.outputs = list(read) if read and set(read) <= set(has) else has
         self.device = torch.device("cpu")
         self.mean = torch.tensor(feed.mean).reshape(1, -1, 1, 1)
@@ -70,34 +71,41 @@ class OnnxNet:
         """The reason why the graph gives no gradients; empty when it does."""
         noise = torch.rand(2, channels, *sides, generator=torch.Generator().manual_seed(0)) * 255
         x = self._prepared(noise)
+        del noise
         self.probe = self._score(x[:1])
         """Outputs on noise, to check shapes with."""
+        if len(self.probe) < len(self.outputs):
+            raise UserError(f"{path}: an output is no tensor of numbers")
+        for name, value in self.probe.items():
+            if value.numel() == 0 or (value.ndim > 1 and value.shape[0] != 1):
+                raise UserError(f"{path}: {name} has the shape {[*value.shape]} for one frame")
+        self._shapes = {name: value.shape for name, value in self.probe.items()}
         self._singly = self._singly or not self._keeps_apart(x)
         try:
-            self.graph = Graph(model)
+            self.graph = Graph(parsed(data))
             self._compare(x[:1], self.probe)
         except Unsupported as error:
             self.graph, self.reason = None, str(error)
 
     def _check_input(self, channels: int, sides: tuple[int, int]) -> tuple[str, bool]:
         """Return the input's name, and whether it declares a batch of 1."""
-        inputs = {i.name: i for i in self._session.get_inputs()}
+        inputs = {name: (shape, kind) for name, shape, kind in self._process.inputs}
         name = self.feed.input or next(iter(inputs), "")
         if name not in inputs or len(inputs) != 1:
             raise UserError(
                 f"{self.path}: needs one input, called as in {CONFIG_NAME}; it has: "
-                f"{', '.join(inputs) or 'none'}"
+                f"{listed(inputs) or 'none'}"
             )
         wanted = (*sides, channels) if self.feed.channels_last else (channels, *sides)
-        shape, kind = inputs[name].shape, inputs[name].type
+        shape, kind = inputs[name]
         fits = len(shape) == 4 and all(
             not isinstance(n, int) or n == w for n, w in zip(shape[1:], wanted, strict=True)
         )
         batch_fits = bool(shape) and (not isinstance(shape[0], int) or shape[0] == 1)
         if not fits or not batch_fits or kind != "tensor(float)":
             raise UserError(
-                f"{self.path}: takes {kind} {shape}, but {CONFIG_NAME} feeds float32 "
-                f"[1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
+                f"{self.path}: takes {kind} {printable(str(shape)[:80])}, but {CONFIG_NAME} feeds "
+                f"float32 [1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
             )
         return name, isinstance(shape[0], int)
 
@@ -135,8 +143,10 @@ class OnnxNet:
             Unsupported: they differ, or no output depends on the input differentiably.
         """
         assert self.graph is not None
-        with torch.enable_grad():
-            ours = self.graph(x.requires_grad_(True))
+        bounded = not self._process.trusted
+        # No step back is taken, so that nothing is kept for one.
+        with torch.enable_grad(), saved_tensors_hooks(lambda _: None, lambda _: x):
+            ours = self.graph(x.requires_grad_(True), bounded)
         for name, wanted in theirs.items():
             value = ours.get(name)
             if value is None or value.shape != wanted.shape:
@@ -148,19 +158,16 @@ class OnnxNet:
 
     def _prepared(self, x: Tensor) -> Tensor:
         """Convert ``(B, C, h, w)`` in 0..255 to the input that the file takes."""
-        x = (x / self.feed.scale - self.mean) / self.std
+        x = (x / self.feed.scale).sub_(self.mean).div_(self.std)
         return x.permute(0, 2, 3, 1) if self.feed.channels_last else x
 
     def _score(self, x: Tensor) -> dict[str, Tensor]:
         array: NDArray[np.float32] = x.detach().cpu().contiguous().numpy()
-        try:
-            results = self._session.run(self.outputs, {self._input: array})
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise UserError(f"{self.path}: onnxruntime failed: {_first_line(error)}") from error
+        results = self._process.run(self._input, array, self.outputs)
         return {
             name: torch.from_numpy(result).to(x.device)
             for name, result in zip(self.outputs, results, strict=True)
-            if isinstance(result, np.ndarray)
+            if result is not None
         }
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
@@ -177,13 +184,28 @@ class OnnxNet:
         through_torch = training or (self.graph is not None and self.device.type != "cpu")
         function = self.graph if through_torch and self.graph is not None else self._score
         if not self._singly or x.shape[0] == 1:
-            outputs: dict[str, Tensor] = function(x)
-            if all(value.shape[:1] == x.shape[:1] for value in outputs.values()):
-                return outputs
+            try:
+                outputs: dict[str, Tensor] = function(x)
+            except TooLargeError:
+                if x.shape[0] == 1 or not self._process.close.alive:
+                    raise
+                outputs = {}
+            if outputs and all(value.shape[:1] == x.shape[:1] for value in outputs.values()):
+                return self._checked(outputs)
             self._singly = True  # it keeps two frames apart, but not as many as these
         # A file made for a batch of one: its reshapes would mix up a larger batch.
-        singles = [function(x[i : i + 1]) for i in range(x.shape[0])]
-        return {name: torch.cat([one[name] for one in singles]) for name in self.outputs}
+        singles = [self._checked(function(x[i : i + 1])) for i in range(x.shape[0])]
+        return {name: torch.cat([one[name] for one in singles]) for name in singles[0]}
+
+    def _checked(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs. Raises UserError where a frame's have another shape than before."""
+        for name, value in outputs.items():
+            if value.shape[1:] != self._shapes[name][1:]:
+                raise UserError(
+                    f"{self.path}: the shape of {name} changes with the frames, from "
+                    f"{[*self._shapes[name][1:]]} to {[*value.shape[1:]]}; it must not"
+                )
+        return outputs
 
     def to(self, device: torch.device) -> None:
         """Move the weights of the converted graph."""
@@ -194,65 +216,24 @@ class OnnxNet:
 
 
 def _read(path: Path) -> bytes:
+    """Return the bytes of a file. Raises UserError for what is none, or is too large."""
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise UserError(f"{path}: larger than {MAX_FILE >> 20} MiB; refused")
-        return path.read_bytes()
+        # A pipe would wait for a writer, a device might never end.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                kind = file_kind(status.st_mode) or "a folder"
+                raise UserError(f"{path}: is {kind}, and a net must be a file")
+            if status.st_size > MAX_FILE:
+                raise UserError(f"{path}: larger than {MAX_FILE >> 20} MiB; refused")
+            return file.read(status.st_size)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _parse(path: Path, data: bytes) -> Any:
-    """Return the graph as protobuf; refuse one that needs other files or custom operators."""
-    onnx, _ = _libraries()
-    try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's errors are not part of onnx's interface
-        raise DamagedError(f"{path}: not an ONNX file") from error
-    if not model.graph.node:
-        raise DamagedError(f"{path}: not an ONNX file, or one without any operators")
-    _check_graph(path, model.graph, onnx)
-    if len(model.functions) > 0:
-        raise UserError(f"{path}: has functions of its own, which are not read; export it inlined")
-    return model
-
-
-def _check_graph(path: Path, graph: Any, onnx: Any) -> None:
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        if node.domain not in DOMAINS:
-            raise UserError(f"{path}: custom operator {node.domain}.{node.op_type}; refused")
-        for item in node.attribute:
-            tensors += [item.t, *item.tensors]
-            for inner in (item.g, *item.graphs):
-                _check_graph(path, inner, onnx)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
-        raise UserError(f"{path}: keeps its weights in another file; refused, save it as one file")
-
-
-def _session(path: Path, data: bytes) -> Any:
-    _, runtime = _libraries()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = FATAL
-    try:
-        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise UserError(f"{path}: onnxruntime refuses it: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:MAX_MESSAGE] if text else type(error).__name__
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"the onnx stack needs {error.name}; run: pip install 'seesame[onnx]'"
-        ) from error
-    onnxruntime.set_default_logger_severity(FATAL)
-    return onnx, onnxruntime
+def _check_libraries() -> None:
+    """Raise UserError where a library is not installed; none is loaded, which takes long."""
+    for name in ("onnx", "onnxruntime"):
+        if find_spec(name) is None:
+            raise UserError(f"the onnx stack needs {name}; run: pip install 'seesame[onnx]'")

@@ -16,6 +16,7 @@ from seesame.perception.onnx.config import (
     Config,
     PoseConfig,
     SegmentConfig,
+    listed,
     read_config,
 )
 from seesame.perception.onnx.net import OnnxNet
@@ -164,9 +165,9 @@ def pose_values(config: PoseConfig, outputs: dict[str, Tensor], path: Path) -> T
 
 def _output(outputs: dict[str, Tensor], name: str | None, path: Path) -> Tensor:
     if name is None and len(outputs) > 1:
-        raise UserError(f"{path}: has several outputs; name one: {', '.join(outputs)}")
+        raise UserError(f"{path}: has several outputs; name one: {listed(outputs)}")
     if name is not None and name not in outputs:
-        raise UserError(f"{path}: has no output {name!r}; it has: {', '.join(outputs)}")
+        raise UserError(f"{path}: has no output {name!r}; it has: {listed(outputs)}")
     value = outputs[name] if name is not None else next(iter(outputs.values()))
     if value.ndim < 2:
         raise UserError(f"{path}: an output must have a batch axis, not the shape {[*value.shape]}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.metric.outputs import Outputs, joined, outputs_of, seen_frames
+from seesame.metric.outputs import Outputs, outputs_of, seen_frames
 from seesame.perception.stack import Stack
 from seesame.scene import Scene, SceneConfig
 from seesame.video.clip import Clip, Frames
@@ -146,6 +146,8 @@ def _spoilt(pair: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _seen(batches: Sequence[Outputs]) -> Seen:
-    classes, poses, first = joined(batches)
-    assert first is not None
+    paired = [one for one in batches if len(one.classes)]
+    first = torch.cat([one.first_classes for one in batches if one.first_classes is not None])
+    classes = torch.cat([one.classes for one in paired])
+    poses = torch.cat([one.poses for one in paired])
     return Seen(first.cpu().to(torch.uint8), classes.cpu().to(torch.uint8), poses.cpu())
