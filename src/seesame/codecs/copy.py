@@ -14,7 +14,7 @@ from seesame.bitstream.container import MAX_FILE_BYTES, Container, Section, pack
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.base import Codec, container_for
 from seesame.errors import DamagedError, UnsupportedSettingError, UserError
-from seesame.files import TemporaryFolder
+from seesame.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext

@@ -9,7 +9,6 @@ import datetime
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from seesame.inputs import NoHomeError, user_folder
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
+from seesame.temporary import TemporaryFolder
 
 PATH_VARIABLE = "SEESAME_SEARCH"
 """Environment variable: the store's file."""
@@ -82,7 +82,7 @@ class Store:
 
     def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.path, self.patience = path, patience
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -102,8 +102,8 @@ class Store:
     @classmethod
     def temporary(cls) -> "Store":
         """Return a store that goes with the object, or with the process."""
-        folder = tempfile.TemporaryDirectory(prefix="seesame-trials-", ignore_cleanup_errors=True)
-        store = cls(Path(folder.name) / "search.sqlite")
+        folder = TemporaryFolder()
+        store = cls(folder.path / "search.sqlite")
         store._folder = folder
         return store
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.files import remove, replacing
+from seesame.files import replacing
 from seesame.inputs import NoHomeError, user_folder
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
+from seesame.temporary import remove
 from seesame.video.clip import Clip
 from seesame.video.reading.images import PICTURES
 
@@ -69,13 +69,11 @@ class CacheSettings:
             512x384.
         zlib_level: effort of packing, 1..9. Class maps are smooth, and more effort than the least
             costs more time than the cache saves.
-        stale_seconds: age at which a temporary file counts as left over from a killed process.
     """
 
     max_bytes: int = 2 << 30
     max_held: int = 1 << 30
     zlib_level: int = 1
-    stale_seconds: float = 3600.0
 
 
 SETTINGS = CacheSettings()
@@ -363,10 +361,8 @@ def _evict(newest: Path, max_bytes: int) -> None:
             status = path.stat()
         except FileNotFoundError:  # another process was quicker
             continue
-        if not path.name.startswith("."):
+        if not path.name.startswith("."):  # not one that another process is writing
             found.append((status.st_mtime, status.st_size, path))
-        elif time.time() - status.st_mtime > SETTINGS.stale_seconds:
-            remove(path)
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found):
         if total <= max_bytes:
