@@ -80,7 +80,9 @@ if [ -n "$PINS" ]; then
     "${INSTALL[@]}" --quiet --no-deps --target "$NEEDED" $PINS || fail "cannot install $PINS"
     export PYTHONPATH="$NEEDED"
 fi
-"$PYTHON" -c 'import sys
+"$PYTHON" -c 'import ctypes, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)  # SIGTERM when this script ends
 sys.path.insert(0, sys.argv[1])
 from seesame.contest.inflate import main
 sys.exit(main(sys.argv[2:]))' "$HERE" "$1" "$2" "$3"

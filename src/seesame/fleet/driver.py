@@ -24,6 +24,7 @@ from seesame.fleet.remote import Remote
 from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
 from seesame.processes import ending_as_ctrl_c
+from seesame.temporary import remove_dead
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ def run_batch(
     with ending_as_ctrl_c(), target_lock(target, run.shard):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
+        if not is_remote(target):
+            for folder in (target, states.folder):
+                remove_dead(Path(folder))
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
         events.add("start", clips=len(missing), done_before=len(rest), shard=shard_name(run.shard))
         driver = _Driver(states, events, progress, note, missing)
