@@ -19,7 +19,7 @@ from pathlib import Path
 from common import HERE, Results
 
 sys.path.append(str(HERE.parent / "tests" / "helpers"))
-from kills import CASES, SIGNALS, STOPPED, Chain, Place, kill_chain, make_inputs
+from kill_cases import CASES, SIGNALS, STOPPED, Chain, Place, kill_chain, make_inputs
 
 IN_A_ROW = 6
 """Kills of one command before it runs to its end."""
