@@ -6,10 +6,12 @@ Each command runs on small synthetic clips and is killed several times in a row,
 of its whole time or just after it has made a temporary file, and then runs to its end. After each
 kill no process of it may live on, and its output must be what was there before or the whole new
 one; after the last run no temporary file may be left, and no file of the user lost or changed.
-Rows are written to ``bench/results/kills.jsonl``: one for each command, and one for all.
+Rows are written to ``bench/results/kills.jsonl``: one for each command, with every kill, and one
+for all.
 """
 
 import argparse
+import math
 import random
 import sys
 import tempfile
@@ -21,9 +23,6 @@ from common import HERE, Results
 sys.path.append(str(HERE.parent / "tests" / "helpers"))
 from kill_cases import CASES, SIGNALS, STOPPED, Chain, Place, kill_chain, make_inputs
 
-IN_A_ROW = 6
-"""Kills of one command before it runs to its end."""
-
 
 def main() -> None:
     """Kill every command, and write a row for each."""
@@ -31,28 +30,24 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="in all, at least")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
-    source, results = random.Random(wanted.seed), Results("kills")
-    chains: dict[str, list[Chain]] = {case.name: [] for case in CASES}
-    longest: dict[str, float] = {}
+    source, results, chains = random.Random(wanted.seed), Results("kills"), []
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
-        inputs, rounds = make_inputs(Path(name) / "in"), 0
-        while sum(len(chain.kills) for made in chains.values() for chain in made) < wanted.kills:
-            for case in CASES:
-                if not rounds:
-                    longest[case.name] = Place.made(Path(name) / f"{case.name}-0", inputs).finish(
-                        case
-                    )
-                place = Place.made(Path(name) / f"{case.name}-{rounds + 1}", inputs)
-                signals = [SIGNALS[number % 3] for number in range(IN_A_ROW)]
+        inputs = make_inputs(Path(name) / "in")
+        for number, case in enumerate(CASES):
+            longest = Place.made(Path(name, f"{number}-whole"), inputs).finish(case)
+            made: list[Chain] = []
+            left = math.ceil(wanted.kills / len(CASES))
+            while left > 0:  # a command that had ended before its moment is not counted
+                signals = [SIGNALS[one % len(SIGNALS)] for one in range(left)]
                 source.shuffle(signals)
-                chain = kill_chain(case, place, signals, longest[case.name], source)
-                chains[case.name].append(chain)
-                print(case.name, chain.kills, chain.faults, flush=True)
-            rounds += 1
-    for case_name, made in chains.items():
-        results.add({"command": case_name, "seed": wanted.seed, **_figures(made)})
-    everything = [chain for made in chains.values() for chain in made]
-    results.add({"command": "all", "seed": wanted.seed, **_figures(everything)})
+                place = Place.made(Path(name, f"{number}-{len(made)}"), inputs)
+                made.append(kill_chain(case, place, signals, longest, source))
+                left -= len(made[-1].kills)
+            chains += made
+            kills = [kill for chain in made for kill in chain.kills]
+            row = {"command": case.name, "seed": wanted.seed, "seconds": round(longest, 1)}
+            results.add({**row, **_figures(made), "each": kills})
+    results.add({"command": "all", "seed": wanted.seed, **_figures(chains)})
 
 
 def _figures(chains: list[Chain]) -> dict[str, object]:

@@ -118,8 +118,13 @@ CASES = (
 )
 
 
-def make_inputs(folder: Path) -> Path:
-    """Make what the commands read; return the folder."""
+def make_inputs(folder: Path, semantic: bool = True) -> Path:
+    """Make what the commands read; return the folder.
+
+    Args:
+        folder: of it.
+        semantic: make what ``labels`` reads as well.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "drive.mp4"
     scene = SceneClip(SceneConfig(width=128, height=96, seed=3), 12)
@@ -129,7 +134,7 @@ def make_inputs(folder: Path) -> Path:
         shutil.copy(clip, folder / name)
     (folder / "names.txt").write_text("drive.mp4\n")
     place = Place.made(folder / "making", folder)
-    for codec, name in (("x264", "x"), ("semantic", "semantic")):
+    for codec, name in (("x264", "x"), ("semantic", "semantic"))[: 1 + semantic]:
         words = ("compress", _CLIP, "-o", f"{{in}}/{name}.ssm", "--codec", codec)
         place.finish(Case("make", (*words, "--no-score", *_JUDGED), "."))
     place.finish(Case("make", ("contest", "pack", "{in}/x.ssm", "-o", "{in}/entry", "-q"), "."))
@@ -287,7 +292,7 @@ def kill_chain(
             chain.faults.append(f"{number.name} at {moment:.2f} s: did not end")
             process.kill()
             code = process.wait()
-        chain.faults += [f"{number.name} at {moment:.2f} s: {f}" for f in _faults(case, place)]
+        chain.faults += [f"{number.name} at {moment:.2f} s: {f}" for f in faults_after(case, place)]
         left = place.temporary()
         if running:
             chain.kills.append((number.name, round(moment, 2), code, len(left)))
@@ -295,7 +300,7 @@ def kill_chain(
             if code not in (0, STOPPED, -number):
                 chain.faults.append(f"{number.name} ended with {code}: {place.said()}")
     chain.last_s = place.finish(case)
-    chain.faults += [f"at the end: {f}" for f in _faults(case, place)]
+    chain.faults += [f"at the end: {f}" for f in faults_after(case, place)]
     chain.faults += [f"at the end: {name} remains" for name in place.temporary()]
     chain.faults += [f"at the end: {path.name} remains" for path in place.out.glob("*.work")]
     if case.target != "." and not (place.out / case.target).exists():
@@ -316,7 +321,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _faults(case: Case, place: Place) -> Iterator[str]:
+def faults_after(case: Case, place: Place) -> Iterator[str]:
     """Yield what is wrong after a kill: processes that live on, and files that are not whole."""
     end = time.monotonic() + 10.0
     while (living := place.processes()) and time.monotonic() < end:
