@@ -115,7 +115,7 @@ class Work:
     def _compress(self, clip: Path) -> None:
         import seesame
 
-        codec = self.random.choice(["x264", "svtav1", "vp9", "semantic", "copy"])
+        codec = self.random.choice(["x264", "svtav1", "vp9", "copy"])
         made = seesame.compress(clip, self.stack, codec=codec, seed=self.random.randrange(9))
         path = made.save(self.out / "api.ssm", overwrite=True)
         decoder = seesame.open(path)
