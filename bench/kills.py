@@ -12,16 +12,18 @@ for all.
 
 import argparse
 import math
+import os
 import random
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from common import HERE, Results
 
 sys.path.append(str(HERE.parent / "tests" / "helpers"))
-from kill_cases import CASES, SIGNALS, STOPPED, Chain, Place, kill_chain, make_inputs
+from kill_cases import CASES, HOME, SIGNALS, STOPPED, Case, Chain, Place, kill_chain, make_inputs
 
 
 def main() -> None:
@@ -29,25 +31,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="in all, at least")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="commands at once")
     wanted = parser.parse_args()
-    source, results, chains = random.Random(wanted.seed), Results("kills"), []
-    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+    os.environ["SEESAME_HOME"] = str(HOME)
+    results, found = Results("kills"), []
+    each = math.ceil(wanted.kills / len(CASES))
+    with (
+        tempfile.TemporaryDirectory(prefix="kills-") as name,
+        ThreadPoolExecutor(wanted.jobs) as pool,
+    ):
         inputs = make_inputs(Path(name) / "in")
-        for number, case in enumerate(CASES):
-            longest = Place.made(Path(name, f"{number}-whole"), inputs).finish(case)
-            made: list[Chain] = []
-            left = math.ceil(wanted.kills / len(CASES))
-            while left > 0:  # a command that had ended before its moment is not counted
-                signals = [SIGNALS[one % len(SIGNALS)] for one in range(left)]
-                source.shuffle(signals)
-                place = Place.made(Path(name, f"{number}-{len(made)}"), inputs)
-                made.append(kill_chain(case, place, signals, longest, source))
-                left -= len(made[-1].kills)
-            chains += made
-            kills = [kill for chain in made for kill in chain.kills]
-            row = {"command": case.name, "seed": wanted.seed, "seconds": round(longest, 1)}
-            results.add({**row, **_figures(made), "each": kills})
-    results.add({"command": "all", "seed": wanted.seed, **_figures(chains)})
+
+        def killed(number: int) -> list[Chain]:
+            source = random.Random(f"{wanted.seed} {CASES[number].name}")
+            return _killed(CASES[number], Path(name, str(number)), inputs, each, source)
+
+        futures = {pool.submit(killed, number): case for number, case in enumerate(CASES)}
+        for future in as_completed(futures):
+            chains = future.result()
+            kills = [kill for chain in chains for kill in chain.kills]
+            row = {"command": futures[future].name, "seed": wanted.seed, "jobs": wanted.jobs}
+            results.add({**row, **_figures(chains), "each": kills})
+            found += chains
+    results.add({"command": "all", "seed": wanted.seed, "jobs": wanted.jobs, **_figures(found)})
+
+
+def _killed(
+    case: Case, folder: Path, inputs: Path, count: int, source: random.Random
+) -> list[Chain]:
+    """Kill a command so many times; return the chains of kills."""
+    longest = Place.made(folder / "whole", inputs).finish(case)
+    made: list[Chain] = []
+    while count > 0:  # a command that had ended before its moment is not counted
+        signals = [SIGNALS[one % len(SIGNALS)] for one in range(count)]
+        source.shuffle(signals)
+        place = Place.made(folder / str(len(made)), inputs)
+        made.append(kill_chain(case, place, signals, longest, source))
+        count -= len(made[-1].kills)
+    return made
 
 
 def _figures(chains: list[Chain]) -> dict[str, object]:

@@ -41,7 +41,12 @@ def test_nothing_is_half_written_and_nothing_left(
 
 def test_the_check_sees_what_a_kill_leaves(tmp_path: Path, inputs: Path) -> None:
     """A command that writes in place, leaves a temporary file, and does not end."""
-    program = ("bash", "-c", 'echo "{" > "$1/r.json"; touch "$1/.seesame-x"; sleep 300', "bash")
+    program = (
+        "bash",
+        "-c",
+        'echo "{" > "$1/r.json"; touch "$1/.seesame-x"; sleep 300; true',
+        "bash",
+    )
     case = Case("careless", ("{out}",), "r.json", program=program)
     place = Place.made(tmp_path, inputs)
     process = place.start(case)
