@@ -96,7 +96,7 @@ class TemporaryFolder:
 
     def __init__(self, top: Path | None = None) -> None:
         top = Path(tempfile.gettempdir()) if top is None else top
-        _remove_dead_folders(top)
+        remove_dead_folders(top)
         handle = None
         while handle is None:
             self.path = top / f"{_FOLDER_START}{_new_name()}"
@@ -141,6 +141,28 @@ def remove_dead(folder: Path) -> None:
                 _remove_if_dead(folder / name, of_it)
         elif _RESERVED.fullmatch(name):
             _remove_if_dead(folder / name, [])
+
+
+def remove_dead_folders(top: Path | None = None) -> None:
+    """Remove the folders of :class:`TemporaryFolder` that belong to no living process.
+
+    Args:
+        top: the folder that they are in; the system's temporary folder when None.
+    """
+    try:
+        top = Path(tempfile.gettempdir()) if top is None else top
+        names = [one.name for one in os.scandir(top) if one.name.startswith(_FOLDER_START)]
+    except OSError:  # there is no such folder, or it cannot be listed
+        return
+    for name in names:
+        found = _FOLDER.fullmatch(name)
+        if found is None or not _may_judge(found["machine"], [top / name]):
+            continue
+        with suppress(OSError):
+            handle = _locked_folder(top / name)
+            if handle is not None:
+                remove(top / name)
+                os.close(handle)
 
 
 def hold(lock: Path) -> int | None:
@@ -222,23 +244,6 @@ def _remove_if_dead(lock: Path, paths: list[Path]) -> None:
                 lock.unlink()
         finally:
             os.close(handle)
-
-
-def _remove_dead_folders(top: Path) -> None:
-    """Remove the folders of :class:`TemporaryFolder` that belong to no living process."""
-    try:
-        names = [one.name for one in os.scandir(top) if one.name.startswith(_FOLDER_START)]
-    except OSError:
-        return
-    for name in names:
-        found = _FOLDER.fullmatch(name)
-        if found is None or not _may_judge(found["machine"], [top / name]):
-            continue
-        with suppress(OSError):
-            handle = _locked_folder(top / name)
-            if handle is not None:
-                remove(top / name)
-                os.close(handle)
 
 
 def _locked_folder(path: Path, wait: bool = False) -> int | None:

@@ -125,6 +125,8 @@ def make_inputs(folder: Path, semantic: bool = True) -> Path:
         folder: of it.
         semantic: make what ``labels`` reads as well.
     """
+    # A shell lets what it starts in the background ignore Ctrl-C, and commands would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "drive.mp4"
     scene = SceneClip(SceneConfig(width=128, height=96, seed=3), 12)
@@ -260,7 +262,7 @@ def kill_chain(
 ) -> Chain:
     """Start a command and kill it, once for each signal, and then run it to its end.
 
-    Half of the kills come at a moment in the whole time that the command takes, half of them just
+    A third of the kills come at a moment in the whole time that the command takes, the others just
     after it has made a temporary file.
 
     Args:
@@ -275,7 +277,7 @@ def kill_chain(
     if case.whole and Path(case.target).suffix and source.random() < 0.5:
         (place.out / case.target).write_bytes(OLD)
     for number in signals:
-        soon, before = source.random() < 0.5, set(place.temporary())
+        soon, before = source.random() < 2 / 3, set(place.temporary())
         process, start = place.start(case), time.monotonic()
         if soon:
             while set(place.temporary()) <= before and process.poll() is None:

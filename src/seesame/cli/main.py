@@ -36,6 +36,7 @@ from seesame.cli.search import search
 from seesame.cli.stacks import stacks
 from seesame.errors import UserError
 from seesame.processes import ending_as_ctrl_c
+from seesame.temporary import remove_dead_folders
 
 USAGE = 2
 """Exit code for a mistake of the user or a bad input."""
@@ -145,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     accept_any_text()
     try:
         with ending_as_ctrl_c(), warnings.catch_warnings():
+            remove_dead_folders()
             if not show_traceback:
                 warnings.simplefilter("ignore")
             code = app(args=words, prog_name="seesame", standalone_mode=False)
