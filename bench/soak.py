@@ -32,6 +32,9 @@ import psutil
 
 from common import HERE, Results
 
+HELPERS = HERE.parent / "tests" / "helpers"
+sys.path.append(str(HELPERS))  # the stacks of the tests can be named
+
 PARTS = 20
 """Rows in the whole time."""
 EVERY = 10
@@ -58,9 +61,10 @@ class Work:
     Args:
         folder: of all of it.
         seed: of what is drawn.
+        stack: name of the networks.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, stack: str) -> None:
         import seesame
         from seesame.scene import SceneClip, SceneConfig
         from seesame.video.writing.writer import write_clip
@@ -68,7 +72,7 @@ class Work:
         self.folder, self.random = folder, random.Random(seed)
         self.out = folder / "out"
         self.out.mkdir()
-        self.stack = seesame.load_stack("lite")
+        self.stack, self.judged = seesame.load_stack(stack), ("--stack", stack)
         self.clips = []
         for number, (width, height, frames) in enumerate(CLIPS):
             path = folder / f"clip{number}.mp4"
@@ -130,8 +134,8 @@ class Work:
         self._command(*self._words(clip))
 
     def _words(self, clip: Path) -> tuple[object, ...]:
-        limit = self.random.choice([0.02, 0.1, 0.5])
-        words = ("compress", clip, "-o", self.out / "small.mp4", "--max-seg", limit)
+        wish = self.random.choice([("--max-seg", 0.1), *3 * [("--set", "crf=30")]])
+        words = ("compress", clip, "-o", self.out / "small.mp4", *wish, *self.judged)
         return *words, "--codec", "x264", "--overwrite", "-q"
 
     def _decompress(self, clip: Path) -> None:
@@ -141,17 +145,17 @@ class Work:
     def _report(self, clip: Path) -> None:
         name = self.random.choice(["r.html", "r"])
         words = ("report", clip, self.file("x264", clip), "-o", self.out / name)
-        self._command(*words, "--overwrite", "-q")
+        self._command(*words, *self.judged, "--overwrite", "-q")
 
     def _search(self, clip: Path) -> None:
         store = self.folder / "tmp" / "search.sqlite"
         words = ("search", clip, "--codec", "x264", "--grid", "crf=28,36", "--store", store)
-        self._command(*words, "-o", self.out / "found", "--overwrite", "-q")
+        self._command(*words, *self.judged, "-o", self.out / "found", "--overwrite", "-q")
         store.unlink()
 
     def _command_score(self, clip: Path) -> None:
         words = ("score", clip, self.file("x264", clip), "--report", self.out / "s.txt")
-        self._command(*words, "--overwrite", "-q")
+        self._command(*words, *self.judged, "--overwrite", "-q")
 
     def _mistake(self, clip: Path) -> None:
         words: tuple[tuple[object, ...], ...] = (
@@ -191,18 +195,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stack", default="lite", help="as the command line takes it")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
         (folder / "tmp").mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
         os.environ["SEESAME_CACHE"] = str(folder / "cache")
-        os.environ["PYTHONPATH"] = str(HERE.parent / "src")
-        soak(Work(folder, wanted.seed), wanted.minutes, wanted.seed)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "src"), str(HELPERS)])
+        work = Work(folder, wanted.seed, wanted.stack)
+        soak(work, wanted.minutes, {"seed": wanted.seed, "stack": wanted.stack})
 
 
-def soak(work: Work, minutes: float, seed: int) -> None:
-    """Work for some time, and write the rows."""
+def soak(work: Work, minutes: float, about: Mapping[str, object]) -> None:
+    """Work for some time, and write the rows, each with what they are about."""
     results, kinds, start = Results("soak"), Counter[str](), time.monotonic()
     found = [work.measure(start)]
     written = 0
@@ -215,15 +221,15 @@ def soak(work: Work, minutes: float, seed: int) -> None:
         part = int(found[-1].seconds / (60 * minutes) * PARTS)
         if part > written:
             written = part
-            results.add({"part": part, "rounds": kinds.total(), "seed": seed, **vars(found[-1])})
+            results.add({"part": part, **about, "rounds": kinds.total(), **vars(found[-1])})
     last = found[-1].seconds
     length = len(found) // 4
     quarter = {2: found[length : 2 * length], 4: found[-length:]}
     results.add(
         {
             "part": "all",
+            **about,
             "minutes": round(last / 60, 1),
-            "seed": seed,
             "rounds": dict(kinds),
             **{
                 f"{name}_{label}": median(getattr(one, name) for one in quarter[number])
