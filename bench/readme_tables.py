@@ -281,6 +281,35 @@ def transfer_table(rows: list[Values]) -> str:
     return table((*columns, "PSNR, dB", "MS-SSIM"), lines, left=3)
 
 
+def kills_table(rows: list[Values]) -> str:
+    """Return how often each command was killed, by what, and what was wrong then."""
+    signals = ("SIGINT", "SIGTERM", "SIGKILL")
+    lines = [
+        (
+            row["command"],
+            *(row["by_signal"].get(name, 0) for name in signals),
+            row["left_until_next_run"]["SIGKILL"],
+            len(row["faults"]),
+        )
+        for row in rows
+    ]
+    lines.append(("all", *map(sum, zip(*(line[1:] for line in lines), strict=True))))
+    columns = ("command", *signals, "temporary files after SIGKILL", "faults")
+    return table(columns, [tuple(map(str, line)) for line in lines])
+
+
+def soak_table(rows: list[Values]) -> str:
+    """Return what a process held in the second and in the last quarter of a soak, in the middle."""
+    lines = []
+    for row in (row for row in rows if row["part"] == "all"):
+        for name in ("rss", "handles", "threads", "scratch", "outputs"):
+            pair = [row[f"{name}_{quarter}_quarter"] for quarter in ("second", "last")]
+            label = "memory, MB" if name == "rss" else name
+            pair = [one / 1e6 if name == "rss" else one for one in pair]
+            lines.append((label, *(f"{one:,.0f}" for one in pair)))
+    return table(("held", "second quarter", "last quarter"), lines)
+
+
 @dataclass(frozen=True)
 class Block:
     """A table between its markers: its page, its name, its results file, and what fills it."""
@@ -301,6 +330,8 @@ BLOCKS = (
     Block("docs/results.md", "scoring", "scoring", scoring_table),
     Block("docs/av.md", "av_ablation", "av_ablation", ablation_table),
     Block("docs/transfer.md", "transfer", "transfer", transfer_table),
+    Block("docs/security.md", "kills", "kills", kills_table),
+    Block("docs/security.md", "soak", "soak", soak_table),
 )
 DEMO_PAGE = "docs/results.md"
 

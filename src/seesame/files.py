@@ -3,20 +3,18 @@
 An output that is a symbolic link is followed: its target is replaced and the link is kept.
 """
 
+import ctypes
 import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
-import tempfile
-import uuid
-import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from seesame.errors import OutputExistsError, UserError
+from seesame.temporary import BESIDE, hold, release, remove, remove_dead, temporary
 
 # The files in each kind of folder that a command writes, for ``holds``.
 PICTURE_FOLDER = re.compile(r"[0-9]{6,}\.png")
@@ -33,10 +31,6 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 
-_PREFIX = ".seesame-"
-"""The start of the names of temporary files and locks, which lie beside their output."""
-_MOST_SUFFIX = 16
-"""Bytes; a longer suffix names no format, and is left out of the temporary name."""
 _MOST_NAME = 255
 """Bytes of a file's name on the usual file systems."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -44,6 +38,9 @@ _REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EFBIG, errno.EIO),
     *(errno.ENAMETOOLONG, errno.ELOOP),
 )
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""The arguments of Linux's renameat2: paths are relative to here, and change their places."""
 
 _locked: set[Path] = set()
 """The locks that this process holds."""
@@ -155,20 +152,23 @@ def reserved(
         return
     place = check_output(path, overwrite, inputs=inputs, holds=holds)
     digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
-    lock = place.parent / f"{_PREFIX}{digest}.lock"
+    lock = place.parent / f"{BESIDE}{digest}.lock"
     if lock in _locked:
         yield
         return
-    handle = _lock(path, lock)
+    remove_dead(place.parent)
+    try:
+        handle = hold(lock)
+    except BlockingIOError as error:
+        raise OutputBusyError(
+            f"{path}: another run is writing it; wait for that, or name another output"
+        ) from error
     _locked.add(lock)
     try:
         yield
     finally:
         _locked.discard(lock)
-        if handle is not None:
-            with suppress(OSError):
-                lock.unlink()
-            os.close(handle)
+        release(lock, handle)
 
 
 @contextmanager
@@ -177,9 +177,8 @@ def replacing(
 ) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success move it into place, else remove it.
 
-    The temporary path has the same suffix, because some writers choose the format by it, and a
-    short name, so that it is never too long. The caller makes a file there or, with ``holds``, a
-    folder.
+    The caller makes a file there or, with ``holds``, a folder. What killed runs have left in the
+    same folder is removed.
 
     Raises:
         OutputExistsError: the output is there already, and ``overwrite`` is false. If it has
@@ -188,43 +187,23 @@ def replacing(
             holds files other than ``holds`` allows.
     """
     place = check_output(path, overwrite, holds=holds)
-    temporary = _temporary(place)
+    remove_dead(place.parent)
     try:
-        yield temporary
-        try:
-            check_output(path, overwrite, holds=holds)
-        except UserError as error:
-            kept = place.with_name(f"{temporary.name.removeprefix('.')}")
-            os.replace(temporary, kept)
-            raise type(error)(f"{error}; the result is kept as {kept}") from error
-        _put(temporary, place)
+        with temporary(place) as made:
+            yield made
+            try:
+                check_output(path, overwrite, holds=holds)
+            except UserError as error:
+                kept = place.with_name(made.name.removeprefix("."))
+                os.replace(made, kept)
+                raise type(error)(f"{error}; the result is kept as {kept}") from error
+            _put(made, place)
     except OSError as error:
         if error.errno in _FULL:
             raise UserError(f"{path}: no space left on the device") from error
         if error.errno in _REFUSED:
             raise UserError(f"{path}: cannot be written ({error.strerror})") from error
         raise
-    finally:
-        remove(temporary)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def remove_abandoned(path: Path) -> None:
-    """Remove the temporary files that killed runs have left of a file, in a folder of its own.
-
-    Nothing else may be writing files of this suffix into the folder.
-    """
-    kind = re.compile(re.escape(_PREFIX) + "[0-9a-f]{12}" + re.escape(path.suffix))
-    for one in path.parent.glob(f"{_PREFIX}*"):
-        if kind.fullmatch(one.name):
-            remove(one)
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -288,6 +267,7 @@ def _check_kind(path: Path, place: Path, status: os.stat_result, folder: bool) -
 
 def _check_contents(path: Path, place: Path, holds: re.Pattern[str]) -> None:
     """Refuse to replace a folder that holds anything but the files that the command writes."""
+    remove_dead(place)
     queue = [place]
     try:
         while queue:
@@ -314,10 +294,9 @@ def _is_stuck(place: Path, status: os.stat_result) -> bool:
 
 def _try_folder(path: Path, place: Path, folder: Path) -> None:
     """Make a file beside the output and remove it. Raises UserError where that fails."""
-    trial = _temporary(place)
     try:
-        os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        trial.unlink()
+        with temporary(place) as trial:
+            os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         if error.errno in _FULL:
             raise UserError(f"{path}: no space left on the device") from error
@@ -333,80 +312,32 @@ def _unusable(path: Path, error: OSError) -> str:
     return f"{path}: cannot be written ({error.strerror})"
 
 
-def _temporary(place: Path) -> Path:
-    suffix = place.suffix if len(os.fsencode(place.suffix)) <= _MOST_SUFFIX else ""
-    return place.parent / f"{_PREFIX}{uuid.uuid4().hex[:12]}{suffix}"
-
-
-def _put(temporary: Path, place: Path) -> None:
+def _put(made: Path, place: Path) -> None:
     """Move the result into place; a folder that is there goes only once the new one stands."""
     if not place.is_dir():
-        os.replace(temporary, place)
+        os.replace(made, place)
         return
-    old = _temporary(place)
+    if _exchanged(made, place):  # what was there is removed as the temporary folder
+        return
+    # No run removes this name: killed between the two steps, the user has both.
+    old = place.with_name(f"{made.name.removeprefix('.')}-old")
     os.replace(place, old)
     try:
-        os.replace(temporary, place)
+        os.replace(made, place)
     except OSError:
         os.replace(old, place)
         raise
     remove(old)
 
 
-def _lock(path: Path, lock: Path) -> int | None:
-    """Return the handle of a lock that is held from now on; None where there are no locks.
-
-    Raises:
-        OutputBusyError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        return None
-    while True:
-        handle = _opened(lock)
-        if handle is None:
-            return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise OutputBusyError(
-                f"{path}: another run is writing it; wait for that, or name another output"
-            ) from error
-        except OSError:  # a file system without locks
-            os.close(handle)
-            with suppress(OSError):
-                lock.unlink()
-            return None
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(lock, follow_symlinks=False)):
-                return handle
-        os.close(handle)  # its holder removed it just now, so that it locks nothing
-
-
-def _opened(lock: Path) -> int | None:
-    """Open the lock's file; one that another user's run left behind may only be readable."""
-    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
-        with suppress(OSError):
-            return os.open(lock, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    return None
-
-
-class TemporaryFolder:
-    """A folder that is removed with this object, or when the process that made it ends.
-
-    A process that was forked from that one leaves it alone, unlike ``tempfile.TemporaryDirectory``.
-    """
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="seesame-"))
-        weakref.finalize(self, _remove_own, self.path, os.getpid())
-
-
-def _remove_own(path: Path, owner: int) -> None:
-    if os.getpid() == owner:
-        remove(path)
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step (Linux, renameat2); return whether that was possible."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    if exchange is None:
+        return False
+    here = ctypes.c_int(_AT_FDCWD)
+    flags = ctypes.c_uint(_RENAME_EXCHANGE)
+    return not exchange(here, os.fsencode(one), here, os.fsencode(other), flags)
 
 
 def file_kind(mode: int) -> str:

@@ -195,7 +195,7 @@ def _print_plan(
     tasks: "Sequence[Task]", target: str, run: "Run", sample: int | None, json: bool, quiet: bool
 ) -> None:
     """Print what a run would do, and what that would take and give."""
-    from seesame.fleet.driver import planned, terminable
+    from seesame.fleet.driver import planned
     from seesame.fleet.forecast import SAMPLE, forecast
 
     missing, rest = planned(tasks, target, run)
@@ -208,7 +208,7 @@ def _print_plan(
         _print_missing(missing, rest)
     if not (missing and count):
         return
-    with terminable(), progress("forecast", quiet) as bar:
+    with progress("forecast", quiet) as bar:
         found = forecast(missing, count, bar)
     if json:
         print_json({"forecast": asdict(found)})

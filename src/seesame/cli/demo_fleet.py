@@ -54,8 +54,8 @@ def demo_fleet(
 
 def _clear(target: Path, overwrite: bool) -> None:
     """Remove what an earlier demo made. Raises UserError where something else is there."""
-    from seesame.files import remove
     from seesame.fleet.storage import HIDDEN
+    from seesame.temporary import remove
 
     if not target.exists():
         return

@@ -35,6 +35,8 @@ from seesame.cli.score import score
 from seesame.cli.search import search
 from seesame.cli.stacks import stacks
 from seesame.errors import UserError
+from seesame.processes import ending_as_ctrl_c
+from seesame.temporary import remove_dead_folders
 
 USAGE = 2
 """Exit code for a mistake of the user or a bad input."""
@@ -135,15 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 for a bug or too little memory; 2 for a user's mistake or a bad input;
         3 where clips of a batch failed (``seesame.cli.batch``);
-        4 where a file misses a limit (``seesame.cli.limits``); 130 after Ctrl-C; 141 when the
-        reader of our output went away.
+        4 where a file misses a limit (``seesame.cli.limits``); 130 after Ctrl-C or SIGTERM; 141
+        when the reader of our output went away.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = "--traceback" in words or os.environ.get("SEESAME_TRACEBACK", "0") != "0"
     words = [word for word in words if word != "--traceback"] or ["--help"]
     accept_any_text()
     try:
-        with warnings.catch_warnings():
+        with ending_as_ctrl_c(), warnings.catch_warnings():
+            remove_dead_folders()
             if not show_traceback:
                 warnings.simplefilter("ignore")
             code = app(args=words, prog_name="seesame", standalone_mode=False)

@@ -94,10 +94,10 @@ def _place(target: str, out: Path | None) -> Path:
 def _worst(target: str, states: "Sequence[State]", place: Path, pages: FleetPages) -> "list[Worst]":
     """Return the worst clips with their pictures and pages."""
     from seesame.cli.progress import progress
-    from seesame.files import TemporaryFolder
     from seesame.fleet.page import Worst
     from seesame.fleet.worst import pictures, worst_states
     from seesame.perception.registry import load_stack
+    from seesame.temporary import TemporaryFolder
 
     chosen = worst_states(states)
     if not chosen:

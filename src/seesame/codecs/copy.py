@@ -15,7 +15,7 @@ from seesame.bitstream.varint import Reader, pack_varint
 from seesame.bounds import BOUNDS
 from seesame.codecs.base import Codec, container_for
 from seesame.errors import DamagedError, UnsupportedSettingError, UserError
-from seesame.files import TemporaryFolder
+from seesame.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from seesame.context import EncodeContext

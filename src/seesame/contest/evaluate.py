@@ -7,14 +7,11 @@ Whatever a submission does wrong ends in a verdict, never in an exception of our
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +38,8 @@ from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
+from seesame.processes import WorkerPool
+from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 from seesame.video.reading.raw import RawClip
 from seesame.video.reading.reader import open_clip
@@ -123,10 +122,8 @@ def evaluate_submission(
     outcome: Outcome | None = None
     try:
         submission = open_submission(folder)
-        with tempfile.TemporaryDirectory(
-            prefix="seesame-contest-", dir=work, ignore_cleanup_errors=True
-        ) as temporary:
-            workspace = _lay_out(Path(temporary) / "contest", submission, bench)
+        with temporary_folder(work) as temporary:
+            workspace = _lay_out(temporary / "contest", submission, bench)
             limits = _limits(limits or Limits(), bench, workspace)
             progress(0.0, "inflate.sh")
             hidden, gpu = (bench.folder, folder), bench.device.startswith("cuda")
@@ -254,7 +251,7 @@ def _score(
             parts = [_part(tell, i, count, f"video {i + 1} of {count}, ") for i in range(count)]
             results = map(_score_one, tasks, parts)
         else:
-            pool = exits.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            pool = exits.enter_context(WorkerPool(jobs))
             results = pool.map(_score_in_process, tasks)
         for task, result in zip(tasks, results, strict=True):
             found.append((task.video.name, result))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -17,10 +18,12 @@ from seesame.bitstream.container import Container
 from seesame.codecs.registry import codec_by_id
 from seesame.contest.archive import pack_files
 from seesame.contest.inflate import entry_name
+from seesame.contest.isolation.guard import guarded
 from seesame.contest.submission import ARCHIVE, SCRIPT
 from seesame.context import Progress, no_progress
 from seesame.errors import UserError
 from seesame.files import SUBMISSION_FOLDER, replacing, reserved
+from seesame.temporary import temporary_folder
 
 _GIVEN = ("torch", "numpy", "av")
 """Modules that the challenge's own environment has, and that are never installed."""
@@ -77,7 +80,9 @@ if [ -n "$PINS" ]; then
     "${INSTALL[@]}" --quiet --no-deps --target "$NEEDED" $PINS || fail "cannot install $PINS"
     export PYTHONPATH="$NEEDED"
 fi
-"$PYTHON" -c 'import sys
+"$PYTHON" -c 'import ctypes, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)  # SIGTERM when this script ends
 sys.path.insert(0, sys.argv[1])
 from seesame.contest.inflate import main
 sys.exit(main(sys.argv[2:]))' "$HERE" "$1" "$2" "$3"
@@ -155,10 +160,10 @@ def _copy_decoder(target: Path, payloads: Mapping[str, bytes], progress: Progres
         shutil.copyfile(source, copy)
     init = _INIT.format(version=seesame.__version__)
     (target / "__init__.py").write_text(init, encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="seesame-pack-") as work:
+    with temporary_folder() as work:
         for name, payload in payloads.items():
-            Path(work, name).write_bytes(payload)
-        modules = _imported(target.parent, [Path(work, name) for name in payloads], progress)
+            (work / name).write_bytes(payload)
+        modules = _imported(target.parent, [work / name for name in payloads], progress)
     for path in sorted(target.rglob("*"), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):
@@ -179,7 +184,7 @@ def _imported(root: Path, files: Sequence[Path], progress: Progress) -> set[str]
     """
     start = f"import runpy, sys; sys.path.insert(0, {str(root)!r}); "
     start += "runpy.run_module('seesame.contest.imports', run_name='__main__', alter_sys=True)"
-    command = [sys.executable, "-B", "-P", "-c", start, *map(str, files)]
+    command = guarded([sys.executable, "-B", "-P", "-c", start, *map(str, files)])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     modules: set[str] = set()
     with (
@@ -187,7 +192,9 @@ def _imported(root: Path, files: Sequence[Path], progress: Progress) -> set[str]
         subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
         ) as process,
+        ExitStack() as end,
     ):
+        end.callback(process.kill)
         assert process.stdout is not None
         for line in process.stdout:
             values = json.loads(line)

@@ -16,7 +16,8 @@ from seesame.bitstream.stamps import unpack_times
 from seesame.codecs.registry import codec_by_id
 from seesame.context import Progress
 from seesame.errors import DamagedError, UserError
-from seesame.files import TemporaryFolder, check_input
+from seesame.files import check_input
+from seesame.temporary import TemporaryFolder
 from seesame.video import span
 from seesame.video.clip import Clip, Frames
 from seesame.video.reading import reader

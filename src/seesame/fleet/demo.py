@@ -85,9 +85,12 @@ def run_and_kill(
     Raises:
         UserError: it ended by itself, or did too little in time.
     """
-    line = [sys.executable, "-m", "seesame.cli", "batch", *map(str, words)]
     process = subprocess.Popen(
-        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        _line(words),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     end = time.monotonic() + settings.patience
     ended = 0
@@ -108,5 +111,18 @@ def run_and_kill(
 def finish(words: Sequence[object]) -> int:
     """Run a batch to its end, its output on this terminal; return its exit code."""
     sys.stdout.flush()
-    line = [sys.executable, "-m", "seesame.cli", "batch", *map(str, words)]
-    return subprocess.run(line, env=os.environ).returncode
+    with subprocess.Popen(_line(words)) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+
+
+def _line(words: Sequence[object]) -> list[str]:
+    """Return the command line of a batch that ends with this process."""
+    program = (
+        f"from seesame.processes import end_with; end_with({os.getpid()}); "
+        "from seesame.cli.main import main; raise SystemExit(main())"
+    )
+    return [sys.executable, "-c", program, "batch", *map(str, words)]

@@ -4,9 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-import signal
 import tempfile
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -25,6 +23,8 @@ from seesame.fleet.raypool import RayPool, load_ray
 from seesame.fleet.remote import Remote
 from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
+from seesame.processes import ending_as_ctrl_c
+from seesame.temporary import remove_dead
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,12 @@ def run_batch(
     """
     if run.ray:
         load_ray()  # before anything is written
-    with terminable(), target_lock(target, run.shard):
+    with ending_as_ctrl_c(), target_lock(target, run.shard):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
+        if not is_remote(target):
+            for folder in (target, states.folder):
+                remove_dead(Path(folder))
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
         events.add("start", clips=len(missing), done_before=len(rest), shard=shard_name(run.shard))
         driver = _Driver(states, events, progress, note, missing)
@@ -281,20 +284,3 @@ def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
         yield folder, incoming
     finally:
         clear()
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Treat SIGTERM, and the end of the terminal, as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
-            before[number] = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

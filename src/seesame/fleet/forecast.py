@@ -1,14 +1,13 @@
 """A forecast of what a run will take and give, from a few of its clips that are tried."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from seesame.context import Progress, no_progress
 from seesame.fleet.compress import Bench, do_task
 from seesame.fleet.eta import Pace
 from seesame.fleet.plan import Task
+from seesame.temporary import temporary_folder
 
 SAMPLE = 3
 """Clips that are tried when no number is given; the fewest that give an interval."""
@@ -59,8 +58,8 @@ def forecast(tasks: Sequence[Task], count: int, progress: Progress = no_progress
     failed = 0
     for number, task in enumerate(chosen):
         progress(number / len(chosen), task.out)
-        with tempfile.TemporaryDirectory(prefix="seesame-") as scratch:
-            bench = Bench(Path(scratch), "", lambda pixels: None, lambda: None)
+        with temporary_folder() as scratch:
+            bench = Bench(scratch, "", lambda pixels: None, lambda: None)
             state = do_task(task, bench)
         if not state.finished:
             failed += 1

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from seesame.errors import MissingExtraError, UserError
+from seesame.temporary import temporary
 
 T = TypeVar("T")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -127,12 +127,9 @@ class LocalStorage:
     def write(self, path: str, data: bytes) -> None:
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, place)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with temporary(place) as made:
+            made.write_bytes(data)
+            os.replace(made, place)
 
     def fetch(self, path: str, local: Path) -> None:
         shutil.copyfile(path, local)

@@ -4,7 +4,6 @@ Such a file is judged as its users will read it: its own frames, at their own si
 """
 
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +26,7 @@ from seesame.jobs.spec import Judged
 from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Limits
+from seesame.temporary import temporary_folder
 from seesame.video.reading import streams
 from seesame.video.reading.reader import open_clip
 from seesame.video.times import Times, clip_times
@@ -119,8 +119,8 @@ def write_portable(
     if bench.stack is None and (judge or how.settings.roi_qp):
         raise MissingStackError("a score needs perception networks; name a stack")
     times, others = check_portable(bench, how, out, tracks)
-    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-        coded = Path(folder) / f"video{out.suffix.lower()}"
+    with temporary_folder() as folder:
+        coded = folder / f"video{out.suffix.lower()}"
         with _stage(bench, f"compress {codec}", progress) as bar:
             context = EncodeContext(
                 stack=bench.stack,

@@ -3,14 +3,12 @@
 import itertools
 import json
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +21,7 @@ from seesame.jobs.trial import Subject, Trial
 from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import ReferenceOutputs
 from seesame.perception.stack import Stack
+from seesame.processes import WorkerPool
 from seesame.video.clip import Clip
 
 Wanted = tuple[str, dict[str, Any]]
@@ -74,12 +73,10 @@ class Runner:
         self.subject = Subject.of(
             job.source, self.clip, self.stack, bench.device, threads, bench.every_frame
         )
-        self._processes = _Context()
-        self._pools: list[ProcessPoolExecutor] = []
+        self._pools: list[WorkerPool] = []
         if jobs > 1:
             task = replace(job, device=bench.device, threads=threads)
-            start = self._processes, _begin, (task, reference)
-            self._pools = [ProcessPoolExecutor(1, *start) for _ in range(jobs)]
+            self._pools = [WorkerPool(1, _begin, (task, reference)) for _ in range(jobs)]
 
     @classmethod
     def open(cls, job: Job, store: Store, jobs: int = 1, **more: Any) -> "Runner":
@@ -120,13 +117,13 @@ class Runner:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for pool in self._pools:
-            pool.shutdown(wait=kind is None, cancel_futures=True)
-        if kind is not None:
-            for process in self._processes.started:
-                process.terminate()
+            pool.__exit__(kind, error, trace)
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
         """Yield trials in the order in which they end; those that the store has come first.
@@ -209,26 +206,12 @@ def _tried(bench: Workbench, wanted: Wanted) -> tuple[Trial | None, str]:
         return None, str(error)
 
 
-class _Context(SpawnContext):
-    """Starts processes as ``multiprocessing`` does, and remembers which it started."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[SpawnProcess] = []
-
-    def Process(self, *arguments: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]
-        process = SpawnProcess(*arguments, **named)
-        self.started.append(process)
-        return process
-
-
 _worker: Callable[[Wanted], tuple[Trial | None, str]]
 
 
 def _begin(job: Job, outputs: ReferenceOutputs) -> None:
     """Open the clip and the stack once in a worker."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
     bench = Workbench.open(job)
     bench.outputs, bench.memory = outputs, EncodeMemory()
     _worker = partial(_tried, bench)

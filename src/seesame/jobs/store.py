@@ -9,7 +9,6 @@ import datetime
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -23,6 +22,7 @@ from seesame.inputs import user_folder
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
+from seesame.temporary import TemporaryFolder
 
 PATH_VARIABLE = "SEESAME_SEARCH"
 """Environment variable: the store's file."""
@@ -87,7 +87,7 @@ class Store:
 
     def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.path, self.patience = path, patience
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             there = [one for one in (path.parent, path) if os.path.lexists(one)]
@@ -111,8 +111,8 @@ class Store:
     @classmethod
     def temporary(cls) -> "Store":
         """Return a store that goes with the object, or with the process."""
-        folder = tempfile.TemporaryDirectory(prefix="seesame-trials-", ignore_cleanup_errors=True)
-        store = cls(Path(folder.name) / "search.sqlite")
+        folder = TemporaryFolder()
+        store = cls(folder.path / "search.sqlite")
         store._folder = folder
         return store
 

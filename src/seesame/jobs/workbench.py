@@ -1,6 +1,5 @@
 """Encodes of one clip: each is written, read back from disk, decoded and judged."""
 
-import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
+from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 
 
@@ -242,8 +242,8 @@ class Workbench:
         tracks = packed_tracks(self.clip, self.note) if self.tracks else b""
         encoded = codec.encode(self.clip, settings, context)
         encoded.sections.update(time_sections(self.clip, tracks))
-        with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-            path = out or Path(folder) / "file.ssm"
+        with temporary_folder() as folder:
+            path = out or folder / "file.ssm"
             size = encoded.write(path, overwrite)
             seconds, cpu_seconds = time.monotonic() - start, time.process_time() - cpu
             container = Container.read(path)

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +21,7 @@ import av
 import torch
 
 from seesame.errors import UserError
-from seesame.files import remove, replacing
+from seesame.files import replacing
 from seesame.inputs import NoHomeError, user_folder, xdg_folder
 from seesame.metric.entry import (
     DamagedEntryError,
@@ -33,6 +32,7 @@ from seesame.metric.entry import (
 )
 from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
+from seesame.temporary import remove
 from seesame.video.clip import Clip
 from seesame.video.reading.images import PICTURES
 
@@ -70,12 +70,10 @@ class CacheSettings:
             some hundred clips of a minute.
         max_held: bytes of unpacked class maps that :func:`holdable` lets an encoder have in memory;
             5,461 frames at 512x384.
-        stale_seconds: age at which a temporary file counts as left over from a killed process.
     """
 
     max_bytes: int = 2 << 30
     max_held: int = 1 << 30
-    stale_seconds: float = 3600.0
 
 
 SETTINGS = CacheSettings()
@@ -318,10 +316,8 @@ def _evict(newest: Path, max_bytes: int) -> None:
             status = path.stat()
         except OSError:  # another process was quicker, or it is a link that leads nowhere
             continue
-        if not path.name.startswith("."):
+        if not path.name.startswith("."):  # not one that another process is writing
             found.append((status.st_mtime, status.st_size, path))
-        elif time.time() - status.st_mtime > SETTINGS.stale_seconds:
-            remove(path)
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found):
         if total <= max_bytes:

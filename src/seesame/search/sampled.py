@@ -5,10 +5,8 @@ the next. So they only choose the settings that are tried on the whole clip, whe
 the best is then moved for as long as that helps.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from seesame.jobs.runner import Runner
 from seesame.jobs.spec import Source
@@ -18,6 +16,7 @@ from seesame.search.excerpt import Span, sample, windows
 from seesame.search.goal import Goal
 from seesame.search.space import SPACES
 from seesame.search.tuning import SampleTuning
+from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 
 
@@ -48,8 +47,8 @@ def sampled(
         UserError: as the search and :meth:`Runner.run` do.
         DamagedError: the clip ends early.
     """
-    with tempfile.TemporaryDirectory(prefix="seesame-sample-") as folder:
-        piece = sample(runner.clip, spans, Path(folder))
+    with temporary_folder() as folder:
+        piece = sample(runner.clip, spans, folder)
         aim = scaled(goal, piece.frames / runner.clip.num_frames)
         with runner.on(Source(piece.path, source_bytes=piece.source_bytes)) as part:
             ranked = sorted(search(part, aim), key=aim.rank)[: tuning.confirmed]

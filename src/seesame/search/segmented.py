@@ -8,9 +8,7 @@ pose in the score depends on the whole clip's pose distortion, which is not know
 """
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +27,7 @@ from seesame.search.outcome import chosen_settings
 from seesame.search.sampled import scaled
 from seesame.search.space import SPACES, Axis, Space
 from seesame.search.tuning import PartsTuning
+from seesame.temporary import temporary_folder
 
 
 def segmented(
@@ -64,8 +63,8 @@ def segmented(
     clip = runner.clip
     found: list[tuple[int, list[Trial]]] = []
     space = near(best, tuning)
-    with tempfile.TemporaryDirectory(prefix="seesame-parts-") as folder:
-        for piece in cut_out(clip, cuts, Path(folder)):
+    with temporary_folder() as folder:
+        for piece in cut_out(clip, cuts, folder):
             aim = scaled(goal, piece.frames / clip.num_frames)
             with runner.on(Source(piece.path, source_bytes=piece.source_bytes)) as part:
                 tried = auto([space], aim, part, trials, seed, tell)

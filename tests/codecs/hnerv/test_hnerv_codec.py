@@ -24,6 +24,7 @@ from seesame.metric.evaluator import evaluate, reference_outputs
 from seesame.metric.limits import Limits
 from seesame.neural.fitting.checkpoint import NAME
 from seesame.neural.fitting.prepare import of_the_budget
+from seesame.processes import ending_as_ctrl_c
 from seesame.video.clip import ArrayClip, Clip, Frames
 
 SETTINGS = {"steps": 30, "latent": 4, "bytes": 2000}
@@ -141,16 +142,21 @@ def test_the_size_is_aimed_at() -> None:
     assert list(sizes.values()) == sorted(sizes.values())
 
 
-def test_the_first_ctrl_c_gives_the_best_file_so_far(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_ctrl_c_gives_the_best_file_so_far(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """SIGTERM, as of ``docker stop``, does the same in a command."""
     usual, seen = signal.getsignal(signal.SIGINT), []
 
     def interrupt(share: float, text: str) -> None:
         seen.append(share)
         if len(seen) == 20:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     clip = tiny_clip(8)
-    container, _ = encode(clip, {**SETTINGS, "steps": 1000}, progress=interrupt, work=tmp_path)
+    with ending_as_ctrl_c():
+        container, _ = encode(clip, {**SETTINGS, "steps": 1000}, progress=interrupt, work=tmp_path)
     assert len(seen) == 20
     assert decoded(container).shape == clip.frames.shape
     assert signal.getsignal(signal.SIGINT) == usual

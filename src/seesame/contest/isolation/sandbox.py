@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from seesame.contest.isolation.guard import guarded
 from seesame.contest.isolation.interpreter import interpreter, is_below
 from seesame.contest.isolation.limits import Limits
 from seesame.contest.isolation.watch import Outcome, watch
@@ -119,6 +120,8 @@ def run_inflate(
     if isolate:
         mounts = _mounts(workspace, limits.shared_memory, hidden, gpu)
         command = [str(shutil.which("bwrap")), *mounts, "--chdir", str(INSIDE), "--", *command]
+    else:
+        command = guarded(command)  # bubblewrap sees to that itself
     return watch(command, workspace.folder, environment(tmp), limits)
 
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.files import remove_abandoned, replacing
+from seesame.files import replacing
+from seesame.temporary import remove_dead
 
 NAME = "checkpoint.safetensors"
 
@@ -76,7 +77,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the checkpoint, what killed runs left of it, and its folder if it is empty."""
         self.path.unlink(missing_ok=True)
-        remove_abandoned(self.path)
+        remove_dead(self.path.parent)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
 

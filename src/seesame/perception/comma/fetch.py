@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seesame.errors import DamagedError, UserError
-from seesame.files import remove, replacing, reserved
+from seesame.files import replacing, reserved
 from seesame.inputs import NoHomeError, data_folder
+from seesame.temporary import remove
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""

@@ -7,7 +7,6 @@ gradients, encodes of the whole also tell how to correct the source for the next
 """
 
 import math
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +37,7 @@ from seesame.search.sampled import scaled
 from seesame.search.space import SPACES, complete
 from seesame.search.within.cheapest import CheapestTuning, cheapest, level
 from seesame.search.within.look import Look, relaxed
+from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 
 
@@ -163,10 +163,8 @@ def find_portable(
     usual = {"scale": usual_scales(bench.clip, tuning)[0], **settings}
     check_portable(bench, plan_portable(bench, codec, usual), out, tracks)
     bench.reference()
-    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-        search = _Search(
-            bench, codec, settings, limits, Path(folder), progress, tuning, closed_loop
-        )
+    with temporary_folder() as folder:
+        search = _Search(bench, codec, settings, limits, folder, progress, tuning, closed_loop)
         forecast = search.choose_size(sampled)
         made = search.whole(out.suffix.lower(), tracks)
         best = min(made, key=lambda one: search.goal.rank(Trial.of(one.file)))

@@ -1,6 +1,5 @@
 """The tracks beside a file's video, and how its pictures are stored: what a new file must keep."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 from seesame.video.reading import streams
 from seesame.video.reading.reader import VideoClip
@@ -156,8 +156,8 @@ def packets(container: InputContainer, tracks: list[Stream]) -> Iterator[AnyPack
 @contextmanager
 def temporary_file(suffix: str, data: bytes = b"") -> Iterator[Path]:
     """Yield a path in a folder that is removed in the end; a file with ``data`` is there if any."""
-    with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-        path = Path(folder, f"file{suffix}")
+    with temporary_folder() as folder:
+        path = folder / f"file{suffix}"
         if data:
             path.write_bytes(data)
         yield path
