@@ -28,7 +28,7 @@ FLOORS = (
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 API = "seesame"
 """The package itself gives names of any module lazily; others read only its version."""
-FOR_ALL = {API, "seesame.errors", "seesame.files", "seesame.inputs"}
+FOR_ALL = {API} | {f"{API}.{name}" for name in ("errors", "files", "inputs", "removal")}
 
 
 def module_name(path: Path, root: Path) -> str:

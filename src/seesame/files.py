@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import uuid
@@ -17,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seesame.errors import OutputExistsError, UserError
+from seesame.removal import remove_tree
 
 # The files in each kind of folder that a command writes, for ``holds``.
 PICTURE_FOLDER = re.compile(r"[0-9]{6,}\.png")
@@ -211,7 +211,7 @@ def replacing(
 def remove(path: Path) -> None:
     """Remove a file or folder if it is there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -41,6 +41,7 @@ from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
+from seesame.removal import remove_tree
 from seesame.video.clip import Clip
 from seesame.video.reading.raw import RawClip
 from seesame.video.reading.reader import open_clip
@@ -123,10 +124,8 @@ def evaluate_submission(
     outcome: Outcome | None = None
     try:
         submission = open_submission(folder)
-        with tempfile.TemporaryDirectory(
-            prefix="seesame-contest-", dir=work, ignore_cleanup_errors=True
-        ) as temporary:
-            workspace = _lay_out(Path(temporary) / "contest", submission, bench)
+        with _temporary_folder(work) as temporary:
+            workspace = _lay_out(temporary / "contest", submission, bench)
             limits = _limits(limits or Limits(), bench, workspace)
             progress(0.0, "inflate.sh")
             hidden, gpu = (bench.folder, folder), bench.device.startswith("cuda")
@@ -168,6 +167,15 @@ def bench_digest(bench: Bench, fingerprint: str, decoder: str) -> str:
     videos = [(v.name, v.bytes, v.num_frames, v.width, v.height) for v in bench.videos]
     what = json.dumps([fingerprint, decoder, bench.source_bytes, videos])
     return hashlib.sha256(what.encode()).hexdigest()
+
+
+@contextmanager
+def _temporary_folder(place: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="seesame-contest-", dir=place))
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
 
 
 def _lay_out(folder: Path, submission: Submission, bench: Bench) -> Workspace:
