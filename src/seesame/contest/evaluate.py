@@ -27,6 +27,7 @@ from seesame.contest.isolation.watch import Outcome
 from seesame.contest.submission import (
     ARCHIVE,
     SCRIPT,
+    DiskSpaceError,
     Submission,
     SubmissionError,
     copy_scripts,
@@ -34,7 +35,6 @@ from seesame.contest.submission import (
 )
 from seesame.contest.videos import Video, inflated_name
 from seesame.context import Progress, no_progress
-from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs, holdable
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
 from seesame.metric.memory import keep_freed_memory
@@ -45,10 +45,6 @@ from seesame.removal import remove_tree
 from seesame.video.clip import Clip
 from seesame.video.reading.raw import RawClip
 from seesame.video.reading.reader import open_clip
-
-
-class DiskSpaceError(UserError):
-    """The disk has no space for the raw videos."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ class FolderLimits:
     Args:
         script_bytes: the largest text file that passes for a script; a larger one could carry
             payload and is listed as uncounted. The longest honest script is about half of it.
-        files: number of files; more would only slow down the copy.
+        files: number of files and folders; more would only slow down the copy.
+        depth: folders in folders.
         bytes: size of all files together.
     """
 
     script_bytes: int = 1 << 16
     files: int = 10_000
+    depth: int = 64
     bytes: int = GIB
 
 
@@ -27,12 +29,16 @@ class ArchiveLimits:
 
     Args:
         entries: number of files and folders in it.
+        directory: bytes of the archive's own directory, which is read into memory.
+        depth: folders in folders; an entry's path has at most as many parts.
         per_source_byte: bytes that it may expand to for each byte of the source videos. An archive
             that is worth anything is smaller than its sources, so four times leaves ample space.
         allowance: bytes that it may expand to beyond that, for tiny source videos.
     """
 
     entries: int = 10_000
+    directory: int = 4 << 20
+    depth: int = 64
     per_source_byte: int = 4
     allowance: int = 1 << 28
 
