@@ -119,9 +119,7 @@ def _check(
 ) -> list[PurePosixPath]:
     """Return the entries' paths, if all of them may be written."""
     if len(entries) > limits.entries:
-        raise SubmissionError(
-            f"archive.zip holds {len(entries)} entries; {limits.entries} at most"
-        )
+        raise SubmissionError(f"archive.zip holds {len(entries)} entries; {limits.entries} at most")
     paths = [_path(entry) for entry in entries]
     files = {path for path, entry in zip(paths, entries, strict=True) if not entry.is_dir()}
     if len(files) < sum(not entry.is_dir() for entry in entries):

@@ -141,7 +141,9 @@ def _entries(folder: Path, limits: FolderLimits) -> Iterator[Path]:
             raise SubmissionError(f"the submission nests folders more than {limits.depth} deep")
         if path.is_symlink():
             if not _stays_inside(path, folder):
-                raise SubmissionError(f"the submission holds a link out of its folder: {shown(str(place))}")
+                raise SubmissionError(
+                    f"the submission holds a link out of its folder: {shown(str(place))}"
+                )
         elif path.is_dir():
             inner = list(islice(path.iterdir(), limits.files + 1))
             count += 1

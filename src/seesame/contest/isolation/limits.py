@@ -53,16 +53,19 @@ class Limits:
 
     Args:
         seconds: wall time.
-        memory: bytes of memory of all its processes together.
+        memory: bytes of memory of all its processes together, with what they put into ``/dev/shm``
+            of the sandbox, into files in memory, and into pipes and sockets.
         processes: processes at once.
-        bytes: bytes on disk in its folder, and of any one file in it. ``contest evaluate`` lowers
-            it to the size of the raw videos, what is in the folder already, and ``beyond_raw``.
+        bytes: bytes on disk in its folder and in open files that were removed, and of any one
+            file. ``contest evaluate`` lowers it to the size of the raw videos, what is in the
+            folder already, and ``beyond_raw``.
         beyond_raw: bytes that the script may write beyond the raw videos that are asked of it.
-        files: number of files in its folder.
-        threads: threads for each allowed process that the system's own limit leaves room for; that
-            limit does not hold for root.
-        shared_memory: size of ``/dev/shm`` in the sandbox, in bytes. It is memory that belongs to
-            no process, so ``memory`` does not count it.
+        files: number of files and folders in its folder.
+        depth: folders in folders there.
+        threads: threads for each allowed process; all processes share them.
+        open_files: files, sockets and the like that one process may have open.
+        all_open_files: the same for all processes together.
+        shared_memory: size of ``/dev/shm`` in the sandbox, in bytes; at most ``memory``.
     """
 
     seconds: float = 1800.0
@@ -71,8 +74,16 @@ class Limits:
     bytes: int = 16 * GIB
     beyond_raw: int = GIB
     files: int = 100_000
+    depth: int = 128
     threads: int = 32
+    open_files: int = 4096
+    all_open_files: int = 16_384
     shared_memory: int = GIB
+
+    @property
+    def most_threads(self) -> int:
+        """Threads of all processes together."""
+        return self.threads * self.processes
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,18 @@ class WatchSettings:
         interval: seconds between two measurements, or more where measuring takes long. A script
             may pass a limit for that long; shorter intervals would take time from the script.
         kept: bytes kept of the beginning and of the end of what it prints.
+        mapped: measurements after which files that are mapped but not open are looked for again;
+            that takes longer than all else.
+        pipe: bytes that a pipe counts for where the kernel does not count them.
+        socket: bytes that a socket counts for there: its two buffers, at Linux's usual limits.
         patience: seconds to go on killing its processes before that is given up as a bug.
     """
 
     interval: float = 0.05
     kept: int = 1 << 15
+    mapped: int = 10
+    pipe: int = 1 << 16
+    socket: int = 1 << 19
     patience: float = 30.0
 
 
