@@ -215,7 +215,13 @@ def _check_outcome(outcome: Outcome) -> None:
 def _check_raw(workspace: Workspace, video: Video) -> Path:
     """Return the file that the script made for a video, if it is a plain one of the right size."""
     name = inflated_name(video.name)
-    path = workspace.out / name
+    try:
+        return _plain_file(workspace, workspace.out / name, name, video)
+    except OSError as error:
+        raise SubmissionError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _plain_file(workspace: Workspace, path: Path, name: str, video: Video) -> Path:
     steps = [path, *path.parents]
     if any(step.is_symlink() for step in steps[: steps.index(workspace.folder)]):
         raise SubmissionError(f"{name} is a link, not a file")
@@ -227,6 +233,7 @@ def _check_raw(workspace: Workspace, video: Video) -> Path:
             f"{name} has {size:,} bytes, not {video.raw_bytes:,} "
             f"({video.num_frames} frames of {video.width}x{video.height} RGB)"
         )
+    path.open("rb").close()
     return path
 
 
