@@ -147,7 +147,8 @@ for name in (b"\xe9", b"a\nb", b"\x1b[31m", b"-rf", b" ", b"x" * 255, "\u202e".e
     os.mkfifo(name + b"/fifo")
     os.chmod(name, 0)
 """
-    assert attack(START + program, isolate).exit_code == 0
+    outcome = attack(START + program, isolate)
+    assert outcome.exit_code == 0 or outcome.stopped == "made a folder that cannot be read"
 
 
 @BOTH

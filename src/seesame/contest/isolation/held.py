@@ -124,8 +124,10 @@ class Holding:
                 try:  # which takes a privilege
                     found[key] = os.stat(place).st_blocks * 512
                 except OSError:
-                    length = int(last, 16) - int(first, 16)
-                    found[key] = sizes.get(key, 0 if key[0] in memory_devices() else length)
+                    if key in sizes:
+                        found[key] = sizes[key]
+                    elif key[0] not in memory_devices():  # else it is in the processes' memory
+                        found[key] = int(last, 16) - int(first, 16)
         return found
 
 
