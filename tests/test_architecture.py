@@ -29,7 +29,8 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 API = "seesame"
 """The package itself gives names of any module lazily; others read only its version."""
 FOR_ALL = {API} | {
-    f"{API}.{name}" for name in ("bounds", "errors", "files", "inputs", "temporary", "processes")
+    f"{API}.{name}"
+    for name in ("bounds", "errors", "files", "inputs", "processes", "removal", "temporary")
 }
 
 

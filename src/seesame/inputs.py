@@ -1,4 +1,4 @@
-"""Text of any editor, and folders at home."""
+"""Text of any editor, names that strangers gave, and folders at home."""
 
 import codecs
 import os
@@ -35,6 +35,16 @@ def decode_text(data: bytes, name: str, errors: str = "strict") -> str:
         return data.decode("utf-8", errors).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: is not a text file in UTF-8; save it as UTF-8") from error
+
+
+def visible(text: str) -> str:
+    """Return a text that can steer no terminal: control characters and the like as ``\\uNNNN``.
+
+    Bytes of file names that are no text stay, as Python carries them (PEP 383).
+    """
+    return "".join(
+        c if c.isprintable() or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in text
+    )
 
 
 def user_folder(text: str) -> Path:

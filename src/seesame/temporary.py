@@ -13,7 +13,6 @@ folder, is named ``seesame-tmp-MACHINE-NUMBER`` and is its own lock.
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -24,6 +23,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from seesame.removal import remove_tree
 
 BESIDE = ".seesame-"
 """The start of the names of temporary files and locks that lie beside their output."""
@@ -57,7 +58,7 @@ TUNING = TemporaryTuning()
 def remove(path: Path) -> None:
     """Remove a file or folder if it is there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 

@@ -68,5 +68,4 @@ def judge(bench: Bench, tmp_path: Path) -> Iterator[Callable[..., Result]]:
     yield run
     for process in psutil.process_iter(["pid", "cmdline"]):
         if process.pid not in before:
-            assert "/submission/" not in " ".join(process.info["cmdline"] or [])
             assert str(work) not in " ".join(process.info["cmdline"] or [])

@@ -12,9 +12,12 @@ import pytest
 from seesame.contest.evaluate import Result
 from seesame.contest.isolation.limits import Limits
 from seesame.contest.isolation.sandbox import why_not_isolated
+from seesame.contest.isolation.watch import Outcome
 
 Submit = Callable[..., Path]
 Judge = Callable[..., Result]
+Attack = Callable[..., Outcome]
+BOTH = pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])
 MIB = 1 << 20
 QUICK = Limits(seconds=60, memory=1 << 30, processes=32, bytes=64 * MIB)
 ROOMY = replace(QUICK, memory=4 << 30, processes=128)

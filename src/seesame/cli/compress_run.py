@@ -14,6 +14,7 @@ from seesame.cli.output import notes, print_figures, print_json, print_table
 from seesame.cli.portable import VideoFlags, compress_video, is_video
 from seesame.cli.progress import stages
 from seesame.errors import UserError
+from seesame.inputs import visible
 
 if TYPE_CHECKING:
     from seesame.jobs.spec import Job, Outcome
@@ -52,7 +53,8 @@ def _attempt(job: "Job", seconds: float | None, json: bool, quiet: bool) -> _Don
         outcome = _run(job, seconds, quiet)
     except (UserError, OSError) as error:
         text = with_hint(error) if isinstance(error, UserError) else str(error)
-        print(f"seesame: error: {job.source.path}: {' '.join(text.split())}", file=sys.stderr)
+        line = f"{job.source.path}: {' '.join(text.split())}"
+        print(f"seesame: error: {visible(line)}", file=sys.stderr)
         if json:
             print_json({"clip": job.source.path, "error": text})
         return _Done(job, None)

@@ -16,6 +16,7 @@ from seesame.cli.options import (
     resolve_device,
 )
 from seesame.cli.output import print_json, print_note
+from seesame.inputs import visible
 
 OutOption = Annotated[
     Path,
@@ -88,6 +89,9 @@ def decompress(
             }
         )
         return
-    print(f"{out}  {clip.width}x{clip.height}, {float(clip.fps):.6g} fps, {clip.num_frames} frames")
+    shown = visible(str(out))
+    print(
+        f"{shown}  {clip.width}x{clip.height}, {float(clip.fps):.6g} fps, {clip.num_frames} frames"
+    )
     command = ["seesame", "score", "CLIP", str(out), "--compressed", str(file)]
     print("next: " + shlex.join(command) + "  (CLIP is the source)")

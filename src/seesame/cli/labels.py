@@ -7,6 +7,7 @@ import typer
 
 from seesame.cli.options import JsonOption, OverwriteOption, SsmArgument
 from seesame.cli.output import print_json
+from seesame.inputs import visible
 
 OutOption = Annotated[
     Path,
@@ -62,7 +63,7 @@ def labels(
         )
         return
     which = "every frame" if found.frames.step == 1 else "every second frame"
-    print(f"{out}  {len(found)} masks of {width}x{height}, {which}")
+    print(f"{visible(str(out))}  {len(found)} masks of {width}x{height}, {which}")
     print("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(found.classes)))
     share = f"{found.changed:.3%}" if found.changed else "none"
     print(f"{share} of their pixels differ from what the stack saw in the source")

@@ -35,6 +35,7 @@ from seesame.cli.score import score
 from seesame.cli.search import search
 from seesame.cli.stacks import stacks
 from seesame.errors import UserError
+from seesame.inputs import visible
 from seesame.processes import ending_as_ctrl_c
 from seesame.temporary import remove_dead_folders
 
@@ -184,7 +185,7 @@ def _report(error: BaseException) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"seesame: error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"seesame: error: {visible(' '.join(text.split()))}", file=sys.stderr)
     return code
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from seesame.inputs import visible
+
 PIPE_WIDTH = 160
 """Width of a table where stdout is no terminal: wide enough to cut nothing."""
 
@@ -50,7 +52,7 @@ def notes(quiet: bool) -> Callable[[str], None]:
 def print_note(line: str, quiet: bool) -> None:
     """Print a line on stderr that a user should know but need not act on."""
     if not quiet:
-        print(f"seesame: note: {line}", file=sys.stderr)
+        print(f"seesame: note: {visible(line)}", file=sys.stderr)
 
 
 def print_table(
@@ -86,7 +88,7 @@ def print_table(
         )
     for row in rows:
         # Text, not markup: names come from files.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table)
 
 
@@ -94,4 +96,4 @@ def print_figures(figures: Mapping[str, str]) -> None:
     """Print names and values in two columns."""
     width = max(len(name) for name in figures)
     for name, value in figures.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {visible(value)}")

@@ -24,6 +24,7 @@ from seesame.contest.isolation.watch import Outcome
 from seesame.contest.submission import (
     ARCHIVE,
     SCRIPT,
+    DiskSpaceError,
     Submission,
     SubmissionError,
     copy_scripts,
@@ -31,7 +32,6 @@ from seesame.contest.submission import (
 )
 from seesame.contest.videos import Video, inflated_name
 from seesame.context import Progress, no_progress
-from seesame.errors import UserError
 from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
 from seesame.metric.memory import keep_freed_memory
@@ -43,10 +43,6 @@ from seesame.temporary import temporary_folder
 from seesame.video.clip import Clip
 from seesame.video.reading.raw import RawClip
 from seesame.video.reading.reader import open_clip
-
-
-class DiskSpaceError(UserError):
-    """The disk has no space for the raw videos."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +204,13 @@ def _check_outcome(outcome: Outcome) -> None:
 def _check_raw(workspace: Workspace, video: Video) -> Path:
     """Return the file that the script made for a video, if it is a plain one of the right size."""
     name = inflated_name(video.name)
-    path = workspace.out / name
+    try:
+        return _plain_file(workspace, workspace.out / name, name, video)
+    except OSError as error:
+        raise SubmissionError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _plain_file(workspace: Workspace, path: Path, name: str, video: Video) -> Path:
     steps = [path, *path.parents]
     if any(step.is_symlink() for step in steps[: steps.index(workspace.folder)]):
         raise SubmissionError(f"{name} is a link, not a file")
@@ -220,6 +222,7 @@ def _check_raw(workspace: Workspace, video: Video) -> Path:
             f"{name} has {size:,} bytes, not {video.raw_bytes:,} "
             f"({video.num_frames} frames of {video.width}x{video.height} RGB)"
         )
+    path.open("rb").close()
     return path
 
 

@@ -70,7 +70,7 @@ def contest_values(
     files = submission.uncounted if submission else ()
     return {
         "format": FORMAT,
-        "name": result.name,
+        "name": printable(result.name),
         "verdict": result.verdict,
         "scored": total is not None,
         **{name: values.get(name) for name in figures},
@@ -84,15 +84,16 @@ def contest_values(
         "axis": AXIS,
         "bench": bench_digest(bench, fingerprint, decoder()),
         "uncounted_bytes": sum(file.bytes for file in files),
-        "uncounted": [asdict(file) for file in files],
+        "uncounted": [{**asdict(file), "path": printable(file.path)} for file in files],
         "score_with_uncounted": counted_score(result),
         "inflate_seconds": outcome and outcome.seconds,
         "inflate_peak_memory": outcome and outcome.peak_memory,
+        "memory_counted": outcome and outcome.counted,
         "inflate_log": outcome.log if outcome else "",
         "network": "cut off" if isolated else "open",
         "source_hidden": isolated,
         "videos": [
-            {"name": name, **{key: found[key] for key in (*figures, "pairs")}}
+            {"name": printable(name), **{key: found[key] for key in (*figures, "pairs")}}
             for name, found in ((name, report_values(one)) for name, one in result.videos)
         ],
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -142,6 +143,8 @@ def write_reports(
         "uncompressed_dir": bench.folder,
         **config,
     }
+    if result.outcome is not None:
+        lines["memory"] = f"counted {result.outcome.counted}"
     text = contest_text(result, {key: printable(str(value)) for key, value in lines.items()})
     official = bool(getattr(stack, "official", False))
     values = contest_values(result, bench, stack.fingerprint, official, isolated)

@@ -1,9 +1,12 @@
 """A submission's folder: its archive and script, and what it holds beyond the counted bytes."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from seesame.contest.isolation.limits import FolderLimits
@@ -17,12 +20,18 @@ UNPACKED = "archive"
 INFLATED = "inflated"
 FORMAT = "seesame contest report 1"
 """First value of a ``report.json``."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The error numbers of a disk without space."""
 _SKIPPED = {ARCHIVE, REPORT, REPORT_JSON, UNPACKED, INFLATED, "__pycache__", ".git"}
 """Names at the top of the folder that the script never sees: counted, ours, or left by a run."""
 
 
 class SubmissionError(UserError):
     """A submission that cannot be scored; the message is the verdict."""
+
+
+class DiskSpaceError(UserError):
+    """The disk has no space for the raw videos or for what the archive holds."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +69,19 @@ def open_submission(folder: Path, limits: FolderLimits | None = None) -> Submiss
     limits = limits or FolderLimits()
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give a submission's folder")
-    for name in (ARCHIVE, SCRIPT):
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise SubmissionError(f"there is no file {name} in the submission")
-    files = [path for path in _entries(folder, limits) if not path.is_symlink()]
-    found = (_uncounted(path, str(path.relative_to(folder)), limits) for path in files)
-    return Submission(
-        folder,
-        folder.resolve().name,
-        (folder / ARCHIVE).stat().st_size,
-        tuple(file for file in found if file is not None),
-    )
+    with _reading(folder):
+        for name in (ARCHIVE, SCRIPT):
+            path = folder / name
+            if path.is_symlink() or not path.is_file():
+                raise SubmissionError(f"there is no file {name} in the submission")
+        files = [path for path in _entries(folder, limits) if not path.is_symlink()]
+        found = (_uncounted(path, str(path.relative_to(folder)), limits) for path in files)
+        return Submission(
+            folder,
+            folder.resolve().name,
+            (folder / ARCHIVE).stat().st_size,
+            tuple(file for file in found if file is not None),
+        )
 
 
 def copy_scripts(submission: Submission, target: Path, limits: FolderLimits | None = None) -> None:
@@ -83,15 +93,37 @@ def copy_scripts(submission: Submission, target: Path, limits: FolderLimits | No
         SubmissionError: as :func:`open_submission`.
     """
     folder = submission.folder
-    for path in _entries(folder, limits or FolderLimits()):
-        place = path.relative_to(folder)
-        copy = target / place
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            end = path.resolve().relative_to(folder.resolve())
-            copy.symlink_to(os.path.relpath(end, place.parent))
-        else:
-            shutil.copy(path, copy)
+    with _reading(folder):
+        for path in _entries(folder, limits or FolderLimits()):
+            place = path.relative_to(folder)
+            copy = target / place
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                end = path.resolve().relative_to(folder.resolve())
+                copy.symlink_to(os.path.relpath(end, place.parent))
+            else:
+                shutil.copy(path, copy)
+
+
+def shown(name: str) -> str:
+    """Return a stranger's name in quotes, in printable ASCII, its middle left out if it is long."""
+    text = ascii(name)
+    return text if len(text) <= 100 else f"{text[:48]}...{text[-48:]}"
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses to read of a submission into a verdict."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskSpaceError(
+                f"{folder}: the disk has no space for a copy; choose another place for it"
+            ) from error
+        reason = error.strerror or ascii(str(error))
+        name = shown(os.fsdecode(error.filename or ""))
+        raise SubmissionError(f"the submission cannot be read: {name}: {reason}") from error
 
 
 def _entries(folder: Path, limits: FolderLimits) -> Iterator[Path]:
@@ -101,26 +133,38 @@ def _entries(folder: Path, limits: FolderLimits) -> Iterator[Path]:
     """
     count = total = 0
     queue = [path for path in sorted(folder.iterdir()) if path.name not in _SKIPPED]
+    queue.reverse()
     while queue:
-        path = queue.pop(0)
-        shown = ascii(str(path.relative_to(folder)))
+        path = queue.pop()
+        place = path.relative_to(folder)
+        if len(place.parts) > limits.depth:
+            raise SubmissionError(f"the submission nests folders more than {limits.depth} deep")
         if path.is_symlink():
             if not _stays_inside(path, folder):
-                raise SubmissionError(f"the submission holds a link out of its folder: {shown}")
+                raise SubmissionError(
+                    f"the submission holds a link out of its folder: {shown(str(place))}"
+                )
         elif path.is_dir():
-            queue[:0] = sorted(path.iterdir())
+            inner = list(islice(path.iterdir(), limits.files + 1))
+            count += 1
+            _check_much(count + len(inner), total, limits)
+            queue += sorted(inner, reverse=True)
             continue
         elif path.is_file():
             total += path.stat().st_size
         else:
-            raise SubmissionError(f"the submission holds a special file: {shown}")
+            raise SubmissionError(f"the submission holds a special file: {shown(str(place))}")
         count += 1
-        if count > limits.files or total > limits.bytes:
-            raise SubmissionError(
-                f"the submission holds more than {limits.files:,} files or {limits.bytes:,} bytes "
-                "beside its archive"
-            )
+        _check_much(count, total, limits)
         yield path
+
+
+def _check_much(count: int, total: int, limits: FolderLimits) -> None:
+    if count > limits.files or total > limits.bytes:
+        raise SubmissionError(
+            f"the submission holds more than {limits.files:,} files or {limits.bytes:,} bytes "
+            "beside its archive"
+        )
 
 
 def _stays_inside(link: Path, folder: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seesame.inputs import visible
 from seesame.metric.evaluator import Evaluation
 from seesame.metric.figures import Figures
 
@@ -35,7 +36,7 @@ def plain_report(
         "score": f"{score.total:.4f}  100*seg + 25*rate + sqrt(10*pose); lower is better",
         "stack": evaluation.stack,
     }
-    lines = [f"{name:<6}  {value}" for name, value in figures.items()]
+    lines = [f"{name:<6}  {visible(value)}" for name, value in figures.items()]
     for other in transfers:
         lines.append(
             f"judged by {other.stack} as well: seg {other.score.seg:.6f}, "
@@ -60,7 +61,7 @@ def text_report(evaluation: Evaluation, config: Mapping[str, object] | None = No
     shown = _default_config(evaluation) if config is None else config
     lines = [
         "=== Evaluation config ===",
-        *(f"  {key}: {shown[key]}" for key in sorted(shown)),
+        *(f"  {key}: {visible(str(shown[key]))}" for key in sorted(shown)),
         f"=== Evaluation results over {evaluation.pairs} samples ===",
         f"  Average PoseNet Distortion: {score.pose:.8f}",
         f"  Average SegNet Distortion: {score.seg:.8f}",

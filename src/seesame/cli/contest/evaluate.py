@@ -188,8 +188,9 @@ def _result(
 ) -> "Result":
     """Run and score the submission, with progress; errors get the flags that help."""
     from seesame.cli.progress import progress
-    from seesame.contest.evaluate import DiskSpaceError, evaluate_submission
+    from seesame.contest.evaluate import evaluate_submission
     from seesame.contest.isolation.sandbox import IsolationError
+    from seesame.contest.submission import DiskSpaceError
 
     try:
         with progress("evaluate", quiet) as bar:

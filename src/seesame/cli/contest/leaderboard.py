@@ -9,6 +9,7 @@ import typer
 
 from seesame.cli.options import JsonOption, OverwriteOption
 from seesame.cli.output import print_json, print_table
+from seesame.inputs import visible
 
 if TYPE_CHECKING:
     from seesame.contest.entries import Entry
@@ -78,7 +79,7 @@ def leaderboard(
     if rows:
         _print_published(rows)
     if html is not None:
-        print(f"page {html}")
+        print(f"page {visible(str(html))}")
 
 
 def _print_board(board: "Board") -> None:

@@ -7,6 +7,7 @@ import typer
 
 from seesame.cli.options import JsonOption, OverwriteOption, QuietOption
 from seesame.cli.output import print_json
+from seesame.inputs import visible
 
 
 def pack(
@@ -50,5 +51,6 @@ def pack(
         )
         return
     overhead = made.archive_bytes - made.payload_bytes
-    print(f"{out}  archive.zip {made.archive_bytes:,} bytes ({overhead} of them the zip's own)")
-    print(f"next: seesame contest evaluate {out} --videos DIR --names FILE")
+    shown = visible(str(out))
+    print(f"{shown}  archive.zip {made.archive_bytes:,} bytes ({overhead} of them the zip's own)")
+    print(f"next: seesame contest evaluate {shown} --videos DIR --names FILE")

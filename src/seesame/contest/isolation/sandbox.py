@@ -6,15 +6,18 @@ and time are counted several times a second, and all of it is killed at the firs
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from seesame.contest.isolation.guard import guarded
 from seesame.contest.isolation.interpreter import interpreter, is_below
 from seesame.contest.isolation.limits import Limits
+from seesame.contest.isolation.seccomp import has_filter, open_filter
 from seesame.contest.isolation.watch import Outcome, watch
 from seesame.contest.submission import INFLATED, SCRIPT, UNPACKED
 from seesame.errors import UserError
@@ -29,8 +32,13 @@ _ETC = (
     *("nsswitch.conf", "localtime", "fonts", "OpenCL"),
 )
 """The parts of ``/etc`` that programs need; the rest may hold secrets."""
-_LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -u "$2" 2>/dev/null; shift 2; exec bash "$@"'
-"""Shell that limits itself and its children (KiB a file, threads), then runs the script."""
+_SHARED = "/dev/shm"
+_LIMITED = """
+ulimit -c 0; ulimit -f "$1"; ulimit -u "$2" 2>/dev/null; ulimit -n "$3" 2>/dev/null
+shift 3; exec bash "$@"
+"""
+"""Shell that limits itself and its children (KiB a file, threads, open files), then runs the
+script. A limit that is lower already stays."""
 
 
 class IsolationError(UserError):
@@ -68,10 +76,14 @@ def why_not_isolated() -> str | None:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return "bubblewrap (bwrap) is not installed"
+    if not has_filter():
+        return f"system calls of {platform.machine()} are not known"
     try:
-        done = subprocess.run(
-            [bwrap, *_system_mounts(), "--", "true"], capture_output=True, text=True, timeout=30
-        )
+        with _filter() as (words, handle):
+            done = subprocess.run(
+                [bwrap, *_system_mounts(), *words, "--remount-ro", "/", "--", "true"],
+                capture_output=True, text=True, timeout=30, pass_fds=(handle,),
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not run ({error})"
     if done.returncode:
@@ -110,19 +122,29 @@ def run_inflate(
             "videos within its reach"
         )
     base = INSIDE if isolate else workspace.folder
-    words = [str(limits.bytes // 1024 + 1), str(limits.threads * limits.processes)]
-    words += [
-        str(base / path.relative_to(workspace.folder))
-        for path in (workspace.script, workspace.archive, workspace.out, workspace.names)
-    ]
-    command = ["bash", "-c", _LIMITED, "inflate", *words]
-    tmp = Path("/tmp") if isolate else workspace.tmp
-    if isolate:
-        mounts = _mounts(workspace, limits.shared_memory, hidden, gpu)
+    numbers = (limits.bytes // 1024 + 1, limits.most_threads, limits.open_files)
+    paths = (workspace.script, workspace.archive, workspace.out, workspace.names)
+    words = [str(base / path.relative_to(workspace.folder)) for path in paths]
+    command = ["bash", "-c", _LIMITED, "inflate", *map(str, numbers), *words]
+    if not isolate:
+        # Bubblewrap sees to it by itself that nothing outlives this process.
+        return watch(guarded(command), workspace.folder, environment(workspace.tmp), limits)
+    with _filter() as (refusing, handle):
+        shared_memory = min(limits.shared_memory, limits.memory)
+        mounts = [*_mounts(workspace, shared_memory, hidden, gpu), *refusing]
         command = [str(shutil.which("bwrap")), *mounts, "--chdir", str(INSIDE), "--", *command]
-    else:
-        command = guarded(command)  # bubblewrap sees to that itself
-    return watch(command, workspace.folder, environment(tmp), limits)
+        folder, variables = workspace.folder, environment(Path("/tmp"))
+        return watch(command, folder, variables, limits, handles=(handle,), shared=_SHARED)
+
+
+@contextmanager
+def _filter() -> Iterator[tuple[list[str], int]]:
+    """Yield bubblewrap's option that refuses system calls, and the handle that it names."""
+    handle = open_filter()
+    try:
+        yield ["--seccomp", str(handle)], handle
+    finally:
+        os.close(handle)
 
 
 def environment(tmp: Path) -> dict[str, str]:
@@ -156,7 +178,7 @@ def _mounts(
     workspace: Workspace, shared_memory: int, hidden: Sequence[Path], gpu: bool
 ) -> list[str]:
     """Return bubblewrap's options for one run; later mounts cover earlier ones."""
-    words = [*_system_mounts(), "--size", str(shared_memory), "--tmpfs", "/dev/shm"]
+    words = [*_system_mounts(), "--size", str(shared_memory), "--tmpfs", _SHARED]
     # Before Python's own folders, any of which may lie below /tmp.
     words += ["--bind", str(workspace.tmp), "/tmp"]
     python = interpreter()
@@ -172,5 +194,7 @@ def _mounts(
             words += ["--dev-bind-try", str(device), str(device)]
     for folder in dict.fromkeys(path.resolve() for path in hidden):
         if is_below(folder, [*_SYSTEM, *places]):
-            words += ["--size", "4096", "--tmpfs", str(folder)]
-    return [*words, "--bind", str(workspace.folder), str(INSIDE)]
+            words += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
+    words += ["--bind", str(workspace.folder), str(INSIDE)]
+    # Both are file systems in memory, of no size; everything that they need is in them by now.
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/"]

@@ -1,4 +1,4 @@
-"""Watching a process and all that it starts: time, memory, files, number; none is left behind."""
+"""Running a command within limits of all kinds; on its end none of its processes is left."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import IO
 
 import psutil
 
-from seesame.contest.isolation.limits import GIB, Limits, WatchSettings
+from seesame.contest.isolation.cgroup import Group, new_group
+from seesame.contest.isolation.counts import Counts
+from seesame.contest.isolation.limits import Limits, WatchSettings
 
 _SET_CHILD_SUBREAPER = 36
 """The option of Linux's prctl that makes orphans of our children our children."""
@@ -34,6 +36,8 @@ class Outcome:
     """The beginning and the end of what it printed."""
     peak_memory: int
     """Most bytes seen at once."""
+    counted: str
+    """How memory was counted."""
 
 
 def watch(
@@ -42,6 +46,9 @@ def watch(
     environment: Mapping[str, str],
     limits: Limits,
     settings: WatchSettings | None = None,
+    *,
+    handles: Sequence[int] = (),
+    shared: str | None = None,
 ) -> Outcome:
     """Run a command to its end or to its first limit; on return none of its processes is left.
 
@@ -51,8 +58,13 @@ def watch(
         environment: its whole environment.
         limits: where it is stopped.
         settings: how closely it is watched.
+        handles: open files that it gets.
+        shared: a folder of its own in memory, as the processes see it, which counts as memory.
     """
     settings = settings or WatchSettings()
+    group = new_group(limits)
+    if group is not None:
+        command = ["bash", "-c", 'echo 0 > "$0" && exec "$@"', str(group.processes), *command]
     start = time.monotonic()
     before = psutil.Process().children()
     with _adopting_orphans(), _ahead_of_others():
@@ -64,27 +76,31 @@ def watch(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=tuple(handles),
         )
         assert process.stdout is not None
         printed = _Printed(process.stdout, settings.kept)
-        counts = _Counts(folder, limits)
+        counts = Counts(folder, limits, settings, group, shared)
         try:
             stopped = _until_end(process, start, settings.interval, counts, before)
             seconds = time.monotonic() - start
         finally:
-            _kill_all(process, before, settings.patience)
+            _kill_all(process, before, settings.patience, group)
             log = printed.close()
+            # Measure once more: what was written since, or by a script that was quick.
+            last = counts.at_end()
+            if group is not None:
+                group.remove()
     code = process.returncode
-    # Measure once more: what was written since, or by a script that was quick.
-    stopped = stopped or counts.disk()
-    return Outcome(seconds, 128 - code if code < 0 else code, stopped, log, counts.peak)
+    code = 128 - code if code < 0 else code
+    return Outcome(seconds, code, stopped or last, log, counts.peak, counts.how)
 
 
 def _until_end(
     process: "subprocess.Popen[bytes]",
     start: float,
     interval: float,
-    counts: "_Counts",
+    counts: Counts,
     before: list[psutil.Process],
 ) -> str | None:
     """Wait for the end; return the limit that was passed, or None."""
@@ -98,53 +114,9 @@ def _until_end(
         measured = time.monotonic()
         if measured - start > counts.limits.seconds:
             return f"ran past {counts.limits.seconds:g} s"
-        if (passed := counts.processes(_descendants(before)) or counts.disk()) is not None:
+        if (passed := counts.passed(_descendants(before))) is not None:
             return passed
         pause = max(interval, 2 * (time.monotonic() - measured))
-
-
-class _Counts:
-    """The memory and disk that the processes take."""
-
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self.folder, self.limits = folder, limits
-        self.peak = 0
-
-    def processes(self, found: list[psutil.Process]) -> str | None:
-        """Return the limit of number or memory that is passed, if one is."""
-        if len(found) > self.limits.processes:
-            return f"started more than {self.limits.processes} processes"
-        total = _sum(found, lambda process: process.memory_info().rss)
-        if total > self.limits.memory:  # pages that several share count once in the slower figure
-            total = _sum(found, _proportional)
-        self.peak = max(self.peak, total)
-        if total > self.limits.memory:
-            return f"took more than {self.limits.memory / GIB:g} GiB of memory"
-        return None
-
-    def disk(self) -> str | None:
-        """Return the limit of files or bytes that is passed, if one is."""
-        count = used = 0
-        queue = [str(self.folder)]
-        while queue:
-            try:
-                entries = list(os.scandir(queue.pop()))
-            except OSError:  # gone since, or made unreadable: then nothing is scored from there
-                continue
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                count += 1
-                used += status.st_blocks * 512
-                if count > self.limits.files:
-                    return f"made more than {self.limits.files:,} files"
-                if used > self.limits.bytes or status.st_size > self.limits.bytes:
-                    return f"wrote more than {self.limits.bytes:,} bytes"
-                if entry.is_dir(follow_symlinks=False):
-                    queue.append(entry.path)
-        return None
 
 
 class _Printed:
@@ -173,22 +145,6 @@ class _Printed:
         return (self._head + gap + self._tail).decode("utf-8", "replace")
 
 
-def _sum(found: list[psutil.Process], figure: Callable[[psutil.Process], int]) -> int:
-    total = 0
-    for process in found:
-        try:
-            total += figure(process)
-        except psutil.Error:  # ended meanwhile
-            continue
-    return total
-
-
-def _proportional(process: psutil.Process) -> int:
-    """Return memory with shared pages divided among those who share them, where that is known."""
-    full = process.memory_full_info()
-    return int(getattr(full, "pss", full.rss))
-
-
 def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
     """Return our children and theirs, less those that we had before and what these start."""
     try:
@@ -203,18 +159,23 @@ def _descendants(before: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _kill_all(
-    process: "subprocess.Popen[bytes]", before: list[psutil.Process], patience: float
+    process: "subprocess.Popen[bytes]",
+    before: list[psutil.Process],
+    patience: float,
+    group: Group | None,
 ) -> None:
     """Kill until nothing is left; a storm of forks may need more than one round."""
     deadline = time.monotonic() + patience
     groups = {process.pid} if process.poll() is None else set()
     while time.monotonic() < deadline:
+        if group is not None:
+            group.kill()
         # Whole groups at once, before anything is looked up: in a storm that takes long, and
         # no member can fork its way out of a signal to its group. Bubblewrap takes all it holds
         # with it.
-        for group in groups:
+        for number in groups:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(number, signal.SIGKILL)
         found = _descendants(before)
         groups = {_group(other) for other in found} - {os.getpgrp(), 0}
         process.poll()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trial import MIB, QUICK, Judge, Submit, need_isolation
+from trial import BOTH, MIB, QUICK, Judge, Submit, need_isolation
 
 import seesame
 from seesame.contest.evaluate import Result
@@ -21,7 +21,6 @@ from seesame.contest.isolation.limits import Limits
 from seesame.contest.isolation.sandbox import Workspace, run_inflate
 
 RAW_BYTES = 12 * 160 * 120 * 3
-BOTH = pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "limits-only"])
 
 
 def verdict(result: Result) -> str:
