@@ -7,12 +7,14 @@ one row stays.
 
 import datetime
 import json
+import math
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from seesame.context import Note
 from seesame.errors import UserError
@@ -132,11 +134,11 @@ class Store:
         try:
             with closing(sqlite3.connect(self.path, timeout=self.patience)) as base, base:
                 yield base
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # names in it may be no text
             raise UserError(f"{self.path}: the store of trials fails ({error})") from error
 
     def get(self, key: str) -> Trial | None:
-        """Return the trial with a key, or None."""
+        """Return the trial with a key; None where there is none, or its row holds something else."""
         with self._open() as base:
             row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
         return None if row is None else _trial(row)
@@ -144,7 +146,8 @@ class Store:
     def of(self, subject: Subject) -> list[Trial]:
         """Return every trial on a subject's clip, stack and device, by bytes.
 
-        Those of other environments are among them: they are as good for a plot.
+        Those of other environments are among them: they are as good for a plot. Rows that hold
+        something else than a trial are left out.
         """
         wanted = "clip = ? and stack = ? and device = ?"
         values = (subject.clip, subject.stack, subject.device)
@@ -152,7 +155,7 @@ class Store:
             rows = base.execute(
                 f"select {_COLUMNS} from trials where {wanted} order by bytes", values
             ).fetchall()
-        return [_trial(row) for row in rows]
+        return [trial for row in rows if (trial := _trial(row)) is not None]
 
     def put(self, key: str, subject: Subject, trial: Trial) -> None:
         """Keep a trial under a key."""
@@ -167,7 +170,21 @@ class Store:
             base.execute(f"insert or replace into trials values ({marks})", values)
 
 
-def _trial(row: tuple[str, str, int, int, float, float, float, float, str | None]) -> Trial:
+def _trial(row: tuple[Any, ...]) -> Trial | None:
+    """Return the trial in a row; None for a row that no search has written.
+
+    A column of SQLite takes values of any type, whatever the table declares.
+    """
     codec, settings, *numbers, figures = row
-    bound = None if figures is None else Figures.from_plain(json.loads(figures))
-    return Trial(codec, json.loads(settings), *numbers, bound)  # type: ignore[arg-type, call-arg]
+    try:
+        plain = json.loads(settings)
+        bound = None if figures is None else Figures.from_plain(json.loads(figures))
+        sound = all(isinstance(one, int | float) and 0 <= one < math.inf for one in numbers)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not sound or not isinstance(codec, str) or not isinstance(plain, dict):
+        return None
+    size, source, *rest = numbers
+    if not isinstance(size, int) or not isinstance(source, int) or not source:
+        return None
+    return Trial(codec, plain, size, source, *map(float, rest), bound)

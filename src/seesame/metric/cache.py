@@ -10,6 +10,7 @@ folder. A folder that can only be read serves its entries and gets no new ones.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -53,6 +54,8 @@ LIBRARIES = (
     "onnxruntime",
 )
 SUFFIX = ".safetensors"
+KINDS = ("|u1", "<i2")
+"""The types of class maps, as numpy writes them."""
 
 Tell = Callable[[str], None]
 """Called with one line about an entry that could not be used or kept."""
@@ -70,12 +73,14 @@ class CacheSettings:
         zlib_level: effort of packing, 1..9. Class maps are smooth, and more effort than the least
             costs more time than the cache saves.
         stale_seconds: age at which a temporary file counts as left over from a killed process.
+        most_unpacked: bytes that one packed byte may stand for; deflate reaches 1032.
     """
 
     max_bytes: int = 2 << 30
     max_held: int = 1 << 30
     zlib_level: int = 1
     stale_seconds: float = 3600.0
+    most_unpacked: int = 1100
 
 
 SETTINGS = CacheSettings()
@@ -291,7 +296,7 @@ def _read(path: Path, key: str, counts: tuple[int, int], tell: Tell) -> Entry | 
     except OSError as error:
         tell(f"{path}: cannot be read ({error.strerror or error}); computing without the cache")
         return None
-    except (SafetensorError, KeyError, ValueError, zlib.error):
+    except (SafetensorError, KeyError, ValueError, RecursionError, zlib.error):
         tell(f"{path}: damaged cache entry; computing it again")
         return None
     with contextlib.suppress(OSError):  # in a folder that can only be read nothing is evicted
@@ -314,6 +319,8 @@ def _parse(path: Path, key: str, counts: tuple[int, int]) -> Entry:
         raise ValueError("not the entry of this key")
     poses = tensors.pop("poses")
     shapes = json.loads(metadata["shapes"])
+    if not isinstance(shapes, dict) or not poses.is_floating_point() or poses.ndim != 2:
+        raise ValueError("not an entry")
     maps = {name: _unpacked(packed, shapes[name]) for name, packed in tensors.items()}
     classes, first = maps["classes"], maps.get("first_classes")
     if (len(classes), 0 if first is None else len(first)) != counts or len(poses) != counts[0]:
@@ -326,12 +333,20 @@ def _packed(maps: Tensor) -> Tensor:
     return torch.frombuffer(data, dtype=torch.uint8)
 
 
-def _unpacked(packed: Tensor, kind_shape: list[Any]) -> Tensor:
+def _unpacked(packed: Tensor, kind_shape: Any) -> Tensor:
+    """Return class maps ``(N, h, w)``. Raises ValueError for what :func:`_keep` did not write."""
+    if not isinstance(kind_shape, list) or len(kind_shape) != 4:
+        raise ValueError("not the shape of class maps")
     kind, *shape = kind_shape
-    dtype = np.dtype(kind)
-    size = int(np.prod(shape)) * dtype.itemsize
+    if kind not in KINDS or not all(type(side) is int and side > 0 for side in shape):
+        raise ValueError("not the shape of class maps")
+    if packed.dtype != torch.uint8 or packed.ndim != 1:
+        raise ValueError("not packed class maps")
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if size > SETTINGS.most_unpacked * len(packed):
+        raise ValueError("class maps that cannot be packed so well")
     data = bytearray(zlib.decompressobj().decompress(packed.numpy().data, size))
-    return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape))
+    return torch.from_numpy(np.frombuffer(data, kind).reshape(shape))
 
 
 def _keep(path: Path, key: str, outputs: ReferenceOutputs, max_bytes: int, tell: Tell) -> None:

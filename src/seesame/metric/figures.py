@@ -1,5 +1,6 @@
 """The figures of one file that limits bind: averages, percentiles, classes and the worst moment."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -62,10 +63,29 @@ class Figures:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """Return the figures that :meth:`plain` wrote. Raises TypeError or KeyError for others."""
-        lists = {name: tuple(values[name]) for name in ("seg_at", "pose_at")}
-        lost = tuple((str(name), float(share)) for name, share in values["lost"])
-        return cls(**{**values, **lists, "lost": lost})
+        """Return the figures that :meth:`plain` wrote.
+
+        Raises:
+            ValueError: something else.
+        """
+        try:
+            numbers = {name: _number(values[name]) for name in ("score", "seg", "pose", "worst_s")}
+            whole = {name: int(_number(values[name])) for name in ("bytes", "worst_frame")}
+            lists = {name: tuple(map(_number, values[name])) for name in ("seg_at", "pose_at")}
+            lost = tuple((str(name), _number(share)) for name, share in values["lost"])
+            every_frame = values["every_frame"]
+        except (TypeError, KeyError, OverflowError) as error:
+            raise ValueError("not the figures of a file") from error
+        if every_frame not in (True, False) or {len(one) for one in lists.values()} != {101}:
+            raise ValueError("not the figures of a file")
+        return cls(every_frame=bool(every_frame), lost=lost, **numbers, **whole, **lists)
+
+
+def _number(value: Any) -> float:
+    """Return a finite number of JSON as a float. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.40} is no number")
+    return float(value)
 
 
 def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> Figures:

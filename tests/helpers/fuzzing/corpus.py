@@ -12,10 +12,10 @@ import fake_stack
 import numpy as np
 import small_semantic
 import torch
-from fuzzing.ssm import Ssm, as_part, joined
 from random_files import random_corrections, random_hybrid
 from videos import make_frames, make_video
 
+from fuzzing.ssm import Ssm, as_part, joined
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.stamps import pack_times
 from seesame.bitstream.varint import pack_varint
@@ -100,7 +100,9 @@ def _copied(folder: Path) -> Iterator[Container]:
         else:
             codec = {".hevc": "libx265", ".webm": "libvpx-vp9"}.get(suffix, "libx264")
             quiet = {"x265-params": "log-level=none"} if suffix == ".hevc" else {}
-            path = make_video(path, frames, codec, encoder={"g": "2", "threads": "1", **quiet}, fflags="+bitexact")
+            path = make_video(
+                path, frames, codec, encoder={"g": "2", "threads": "1", **quiet}, fflags="+bitexact"
+            )
         stream = pack_varint(len(path.suffix)) + path.suffix.encode() + path.read_bytes()
         count = 2 if suffix == ".png" else 4
         shown = frames[:count, :16, :16] if suffix == ".raw" else frames[:count]
@@ -136,8 +138,8 @@ def _trained() -> Iterator[Container]:
 def _semantic(shared: SharedRenderer, own: Path) -> Iterator[Container]:
     """Yield files with the shared renderer, with their own, and without codes."""
     stack = small_semantic.SmallStack()
-    for number in range(3):
-        clip = small_semantic.small_clip(8, (48, 64), number)
+    for number in range(4):
+        clip = small_semantic.small_clip(3 if number else 8, (48, 64), number)
         settings = {"renderer": str(own), "every_frame": number == 1}
         made = get_codec("semantic").encode(clip, settings, EncodeContext(stack=stack))
         if number == 2:

@@ -5,7 +5,6 @@ from random import Random
 
 from fuzzing.damage import number
 from fuzzing.ssm import Ssm
-
 from seesame.bitstream.container import Section
 from seesame.bitstream.entropy import SymbolEncoder
 from seesame.bitstream.varint import pack_varint
@@ -46,7 +45,9 @@ def crafted(random: Random, base: Ssm) -> Ssm:
 
 
 def _side(random: Random) -> int:
-    return random.choice((1, 2, 31, 32, 33, 48, 64, 97, 1 << random.randrange(12), 2048))
+    return random.choice(
+        (1, 2, 31, 32, 33, 48, 64, 97, 1 << random.randrange(12), random.choice((200, 2048)))
+    )
 
 
 def _masks(random: Random, base: Ssm) -> Ssm:

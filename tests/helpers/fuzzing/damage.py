@@ -17,7 +17,18 @@ EDGES = (
 """Numbers at which formats and integers have their limits."""
 _SHOWN = b'\0\xff{}[]"\\\n\r\t=,.:-0199eE \xc3\xa9\xed\xa0\x80'
 """Bytes that mean something in text formats, and some that are no UTF-8."""
-_TEXTS = ("", "x" * 3000, "\0", "\x1b[31m", "a\nb", "\ud800", "../../x", "/dev/zero", "NaN", "é" * 70)
+_TEXTS = (
+    "",
+    "x" * 3000,
+    "\0",
+    "\x1b[31m",
+    "a\nb",
+    "\ud800",
+    "../../x",
+    "/dev/zero",
+    "NaN",
+    "é" * 70,
+)
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 1e308, 1e-308, 0.5, -0.0, float("nan"), float("inf")),
     *(1 << 31, 1 << 63, -(1 << 63) - 1, 10**400, [], {}, [[]], [None], [1, 2], {"a": 1}),
@@ -199,7 +210,13 @@ def json_bytes(random: Random, value: Any) -> bytes:
         depth = random.choice((50, 5000))
         opened, closed = random.choice(((b"[", b"]"), (b'{"a":', b"}")))
         place = max(0, text.rfind(b":")) + 1
-        return text[:place] + opened * depth + b"1" + closed * depth + text[place:].lstrip(b" 0123456789")
+        return (
+            text[:place]
+            + opened * depth
+            + b"1"
+            + closed * depth
+            + text[place:].lstrip(b" 0123456789")
+        )
     if kind == 2:  # more digits than int() reads
         return text.replace(b"1", b"1" * 5000, 1)
     return text

@@ -6,8 +6,8 @@ import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import cache
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -17,10 +17,10 @@ import leaderboard_reports
 import logs
 import numpy as np
 import torch
-from fuzzing.damage import EDGES, damaged, damaged_json, json_bytes, number
 from safetensors.torch import load_file, save_file
 from tiny_stack import TinyStack
 
+from fuzzing.damage import EDGES, damaged, damaged_json, json_bytes, number
 from seesame.contest.archive import unpack
 from seesame.contest.entries import read_entries
 from seesame.contest.leaderboard import boards, render_page
@@ -69,7 +69,21 @@ judged = 2
 value_std = [1.0, 2.0]
 """
 _TOML_VALUES = (
-    *("1", "-1", "0", "1e400", "nan", "-inf", "true", '""', "'a'", "[]", "{}", "[[]]", "1979-05-27"),
+    *(
+        "1",
+        "-1",
+        "0",
+        "1e400",
+        "nan",
+        "-inf",
+        "true",
+        '""',
+        "'a'",
+        "[]",
+        "{}",
+        "[[]]",
+        "1979-05-27",
+    ),
     *("07:32:00", '"\\u0000"', '"../x"', '"\\U0010FFFF"', "[1, 'a']", "{ a = 1 }", "9" * 5000),
     *("0x" + "f" * 9000, "1" + "0" * 400, '"""', "[" * 3000, "{a=" * 3000, "a." * 3000 + "b"),
 )
@@ -95,12 +109,19 @@ def _read_toml(folder: Path, _: Random) -> None:
     read_config(folder)
 
 
+@cache
+def _runs() -> tuple[list[dict[str, Any]], ...]:
+    return logs.run(), logs.run(to=0.9, ended=False), logs.run(40.0) * 2
+
+
 def _run_log(random: Random, _: "Corpus") -> Files:
-    lines = random.choice((logs.run(), logs.run(to=0.9, ended=False), logs.run(40.0) * 2))
+    lines = random.choice(_runs())
     lines = random.sample(lines, k=min(len(lines), random.choice((3, 20, 20, 20, 400))))
     lines = [logs.begin(), *lines] if random.randrange(8) else lines
     some = [
-        json_bytes(random, damaged_json(random, line)) if not random.randrange(4) else json.dumps(line).encode()
+        json_bytes(random, damaged_json(random, line))
+        if not random.randrange(4)
+        else json.dumps(line).encode()
         for line in lines
     ]
     data = random.choice((b"\n", b"\n", b"\r\n", b"")).join(some)
@@ -116,13 +137,42 @@ def _read_run_log(folder: Path, random: Random) -> None:
 
 def _state(random: Random) -> dict[str, Any]:
     state = State(
-        uri="cam0/drive.mp4", out="cam0/drive.ssm", status=random.choice(("done", "missed", "failed")),
-        recipe="ab" * 32, content="cd" * 32, stamp="1700000000", source_bytes=10_000, bytes=500,
-        codec="svtav1", settings={"crf": 40}, limits={"max_seg": 0.01}, used={"crf": 41},
-        stack="tiny", fingerprint="ab" * 32, on_miss="keep", group="a", width=64, height=48, frames=8,
-        fps=25.0, seg=0.01, pose=0.1, score=2.0, frames_seg=0.01, worst_pair=1, worst_pair_seg=0.02,
-        worst_pair_pose=0.2, missed="", seconds=1.5, encode_s=1.0, judge_s=0.5, attempts=1,
-        machine="one", time="2026-11-25T10:00:00.000+00:00", error="cam0/drive.mp4: bad 12", notes=("a",),
+        uri="cam0/drive.mp4",
+        out="cam0/drive.ssm",
+        status=random.choice(("done", "missed", "failed")),
+        recipe="ab" * 32,
+        content="cd" * 32,
+        stamp="1700000000",
+        source_bytes=10_000,
+        bytes=500,
+        codec="svtav1",
+        settings={"crf": 40},
+        limits={"max_seg": 0.01},
+        used={"crf": 41},
+        stack="tiny",
+        fingerprint="ab" * 32,
+        on_miss="keep",
+        group="a",
+        width=64,
+        height=48,
+        frames=8,
+        fps=25.0,
+        seg=0.01,
+        pose=0.1,
+        score=2.0,
+        frames_seg=0.01,
+        worst_pair=1,
+        worst_pair_seg=0.02,
+        worst_pair_pose=0.2,
+        missed="",
+        seconds=1.5,
+        encode_s=1.0,
+        judge_s=0.5,
+        attempts=1,
+        machine="one",
+        time="2026-11-25T10:00:00.000+00:00",
+        error="cam0/drive.mp4: bad 12",
+        notes=("a",),
     )
     return {"format": 1, **state.plain()}
 
@@ -133,10 +183,18 @@ def _fleet(random: Random, _: "Corpus") -> Files:
         state = damaged_json(random, _state(random), 3) if random.randrange(5) else _state(random)
         files[f".seesame/clips/{place:032x}.json"] = json_bytes(random, state)
     events = [
-        {"time": f"2026-11-25T10:00:0{t}.000+00:00", "run": "r", "event": event, "out": "cam0/drive.ssm"}
+        {
+            "time": f"2026-11-25T10:00:0{t}.000+00:00",
+            "run": "r",
+            "event": event,
+            "out": "cam0/drive.ssm",
+        }
         for t, event in enumerate(("start", "clip", "clip", "end"))
     ]
-    lines = [json_bytes(random, damaged_json(random, one) if random.randrange(2) else one) for one in events]
+    lines = [
+        json_bytes(random, damaged_json(random, one) if random.randrange(2) else one)
+        for one in events
+    ]
     files["events.jsonl"] = b"\n".join(lines)
     return files
 
@@ -154,12 +212,19 @@ def _read_fleet(folder: Path, random: Random) -> None:
 
 
 def _manifest(random: Random, _: "Corpus") -> Files:
-    rows = [{"uri": f"cam/{n}.mp4", "out": f"{n}.ssm", "crf": 30 + n, "max_seg": 0.1, "_own": "x"} for n in range(4)]
+    rows = [
+        {"uri": f"cam/{n}.mp4", "out": f"{n}.ssm", "crf": 30 + n, "max_seg": 0.1, "_own": "x"}
+        for n in range(4)
+    ]
     if random.randrange(2):
         some = [damaged_json(random, one) if random.randrange(2) else one for one in rows]
         return {"case.jsonl": b"\n".join(json_bytes(random, one) for one in some)}
     lines = [",".join(rows[0]), *(",".join(map(str, one.values())) for one in rows)]
-    return {"case.csv": damaged(random, "\r\n".join(lines).encode(), [b'"', b'"""', b",,,,", b"\n", b"1" * 5000])}
+    return {
+        "case.csv": damaged(
+            random, "\r\n".join(lines).encode(), [b'"', b'"""', b",,,,", b"\n", b"1" * 5000]
+        )
+    }
 
 
 def _read_manifest(folder: Path, _: Random) -> None:
@@ -168,7 +233,9 @@ def _read_manifest(folder: Path, _: Random) -> None:
 
 
 def _report(random: Random, _: "Corpus") -> Files:
-    values = random.choice((leaderboard_reports.report(), leaderboard_reports.refused("a", "inflate.sh failed")))
+    values = random.choice(
+        (leaderboard_reports.report(), leaderboard_reports.refused("a", "inflate.sh failed"))
+    )
     return {"report.json": json_bytes(random, damaged_json(random, values, 3))}
 
 
@@ -178,7 +245,9 @@ def _read_report(folder: Path, random: Random) -> None:
         render_page(found, None, "title")
 
 
-_FIGURES = Figures(True, 2.0, 500, 0.01, 0.1, (0.01,) * 101, (0.1,) * 101, (("road", 0.1),), 3, 0.12)
+_FIGURES = Figures(
+    True, 2.0, 500, 0.01, 0.1, (0.01,) * 101, (0.1,) * 101, (("road", 0.1),), 3, 0.12
+)
 _SUBJECT = Subject("clip", "ab" * 32, "cpu")
 
 
@@ -186,7 +255,9 @@ _SUBJECT = Subject("clip", "ab" * 32, "cpu")
 def _sound_store(folder: Path) -> bytes:
     store = Store(folder / "made.sqlite")
     for n in range(3):
-        store.put(f"key{n}", _SUBJECT, Trial("x264", {"crf": n}, 500, 9000, 0.01, 0.1, 1.0, 1.0, _FIGURES))
+        store.put(
+            f"key{n}", _SUBJECT, Trial("x264", {"crf": n}, 500, 9000, 0.01, 0.1, 1.0, 1.0, _FIGURES)
+        )
     data = store.path.read_bytes()
     store.path.unlink()
     return data
@@ -209,7 +280,9 @@ def _store(random: Random, corpus: "Corpus") -> Files:
                 names = "application_id", "user_version", "schema_version"
                 base.execute(f"pragma {random.choice(names)} = {random.choice((0, 1, 2, 3, 99))}")
             elif kind == 1:
-                base.execute(f"alter table trials rename column {columns.pop()} to other{len(columns)}")
+                base.execute(
+                    f"alter table trials rename column {columns.pop()} to other{len(columns)}"
+                )
             elif kind == 2:
                 base.execute("create table if not exists more (a, b)")
             else:
@@ -246,7 +319,9 @@ class _Clip:
     @staticmethod
     def write(folder: Path) -> RawClip:
         path = folder / "source.raw"
-        path.write_bytes(np.random.default_rng(0).integers(0, 256, 4 * 48 * 64 * 3, np.uint8).tobytes())
+        path.write_bytes(
+            np.random.default_rng(0).integers(0, 256, 4 * 48 * 64 * 3, np.uint8).tobytes()
+        )
         return RawClip(path, (48, 64), Fraction(20))
 
 
@@ -284,9 +359,14 @@ def _cache(random: Random, _: "Corpus") -> Files:
             raw = damaged(random, tensors[key].numpy().tobytes()) or b"\0"
             tensors[key] = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
         elif kind == 2:
-            tensors[random.choice(("more", "poses", "classes"))] = torch.zeros(random.choice(((0,), (2, 3), ())))
+            tensors[random.choice(("more", "poses", "classes"))] = torch.zeros(
+                random.choice(((0,), (2, 3), ()))
+            )
         elif kind == 3:
-            shapes = {name: [kind, *(number(random, n) for n in size)] for name, (kind, *size) in shapes.items()}
+            sizes = json.loads(metadata["shapes"])
+            shapes = {
+                k: [kind, *(number(random, n) for n in size)] for k, (kind, *size) in sizes.items()
+            }
         else:
             shapes = damaged_json(random, shapes, 2)
         if not tensors:
@@ -314,13 +394,31 @@ def _read_cache(folder: Path, _: Random) -> None:
 def _archive(random: Random, _: "Corpus") -> Files:
     """Make a zip whose directory, names, sizes and flags are anything."""
     out = BytesIO()
-    names = ["inflate.sh", "a/b.ssm", "0.ssm", "../x", "/x", "a", "a/", "b\\c", "C:x", "é", "x" * 300, "\x1b[0m", "a\nb"]
+    names = [
+        "inflate.sh",
+        "a/b.ssm",
+        "0.ssm",
+        "../x",
+        "/x",
+        "a",
+        "a/",
+        "b\\c",
+        "C:x",
+        "é",
+        "x" * 300,
+        "\x1b[0m",
+        "a\nb",
+    ]
     with zipfile.ZipFile(out, "w") as file:
         for _entry in range(random.choice((1, 2, 3, 20))):
-            entry = zipfile.ZipInfo(random.choice(names) if random.randrange(3) else f"f{random.randrange(99)}")
+            entry = zipfile.ZipInfo(
+                random.choice(names) if random.randrange(3) else f"f{random.randrange(99)}"
+            )
             entry.compress_type = random.choice((0, 0, 8, 8, 8, 8, 8, 12, 14))
             entry.create_system = random.choice((0, 3, 3, 10))
-            entry.external_attr = random.choice((0, 0o100644, 0o120777, 0o010644, 0o100755, 0o060000)) << 16
+            entry.external_attr = (
+                random.choice((0, 0o100644, 0o120777, 0o010644, 0o100755, 0o060000)) << 16
+            )
             content = random.choice((b"", b"text", bytes(200_000), random.randbytes(500)))
             if entry.filename.endswith("/"):
                 content = b""
@@ -337,7 +435,11 @@ def _lie(random: Random, data: bytearray) -> None:
     """Change one field of one of a zip's headers."""
     marks = {b"PK\x01\x02": 46, b"PK\x03\x04": 30, b"PK\x05\x06": 22}
     mark = random.choice(list(marks))
-    places = [at for at in range(len(data) - 4) if data[at] == 80 and data[at : at + 4] == mark] if len(data) < 50_000 else [data.find(mark), data.rfind(mark)]
+    places = (
+        [at for at in range(len(data) - 4) if data[at] == 80 and data[at : at + 4] == mark]
+        if len(data) < 50_000
+        else [data.find(mark), data.rfind(mark)]
+    )
     places = [at for at in places if at >= 0]
     if not places:
         return

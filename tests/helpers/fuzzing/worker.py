@@ -52,9 +52,11 @@ def _try(target: Any, files: dict[str, bytes], random: Random) -> tuple[str, str
     from seesame.errors import UserError
 
     folder = scratch() / "case"
+    folder.mkdir(exist_ok=True)
     for name, data in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     try:
         target.read(folder, random)
@@ -66,8 +68,17 @@ def _try(target: Any, files: dict[str, bytes], random: Random) -> tuple[str, str
         full = "alloc" in str(error).lower() or "memory" in str(error).lower()
         return "memory" if full else "exception", traceback.format_exc()[-900:]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
     return "read", ""
+
+
+def _clear(folder: Path) -> None:
+    """Empty a folder, which stays: to remove and to make it takes longer than many a case."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def run_case(name: str, seed: int, corpus: Any) -> dict[str, Any]:
@@ -108,7 +119,6 @@ def _warm(corpus: Any) -> None:
     Raises AssertionError where the corpus does not decode.
     """
     from fuzzing.targets import FRAMES
-
     from seesame.decoders import open_clip
     from seesame.video import compiled
 

@@ -92,7 +92,7 @@ def read_config(folder: Path) -> Config:
             raise UserError(f"{path}: longer than {MAX_CONFIG} bytes; not a stack's description")
         source = path.read_bytes()
         raw = tomllib.loads(decode_text(source, str(path)))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number may be too long, a list too deep
         raise UserError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
