@@ -53,9 +53,8 @@ def fault(outcome: Outcome) -> dict[str, Any]:
 
 def watched(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
     """Yield outcomes and tell of them on the standard error, every few seconds."""
-    due, done = time.monotonic() + 10, 0
-    for outcome in outcomes:
-        done += 1
+    due = time.monotonic() + 10
+    for done, outcome in enumerate(outcomes, start=1):
         if outcome.fault:
             print(fault(outcome), file=sys.stderr, flush=True)
         if time.monotonic() > due:

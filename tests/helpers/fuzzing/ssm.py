@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from random import Random
 
 import google_crc32c
@@ -9,8 +10,10 @@ import google_crc32c
 from fuzzing.damage import damaged, number, with_other_varint
 from seesame.bitstream.container import CONTEST, MAGIC, ORDINARY, VERSION, Container, Section
 from seesame.bitstream.varint import pack_varint
+from seesame.codecs.av.head import Head
 from seesame.codecs.av.settings import FAMILY
 from seesame.codecs.av.stream import pack_stream, read_stream
+from seesame.errors import DamagedError
 
 HYBRID, SEGMENTS = 17, 18
 NAMES = {member.codec_id: name for name, member in FAMILY.items()}
@@ -184,8 +187,8 @@ def _packets(random: Random, base: Ssm, pool: Sequence[Ssm]) -> Ssm:
     found = _unpacked(base)
     if found is None:
         return _section(random, base, pool)
-    prefix, name, head, packets = found
-    packets = list(packets)
+    prefix, _, head, read = found
+    packets = list(read)
     place = random.randrange(len(packets) + 1)
     others = [p for one in pool if (o := _unpacked(one)) for p in o[3]]
     kind = random.randrange(9)
@@ -213,7 +216,7 @@ def _packets(random: Random, base: Ssm, pool: Sequence[Ssm]) -> Ssm:
     return replace(base.having(Section.STREAM, stream), **more)
 
 
-def _unpacked(base: Ssm):
+def _unpacked(base: Ssm) -> tuple[bytes, str, Head, list[bytes]] | None:
     """Return what is in front of the head, the codec's name, the head and the packets."""
     stream = base.section(Section.STREAM)
     prefix = b""
@@ -223,10 +226,10 @@ def _unpacked(base: Ssm):
         stream = stream[1:]
     if codec_id not in NAMES or not stream:
         return None
-    sized = Container(codec_id, 65535, 4096, 1, 1, 0, {Section.STREAM: stream})
+    sized = Container(codec_id, 65535, 4096, Fraction(1), 1, 0, {Section.STREAM: stream})
     try:
         return prefix, NAMES[codec_id], *read_stream(sized, NAMES[codec_id])
-    except Exception:  # damaged by an earlier step
+    except DamagedError:  # by an earlier step
         return None
 
 
@@ -237,7 +240,7 @@ def joined(base: Ssm, parts: Sequence[bytes], frames: int) -> Ssm:
 
 
 def as_part(one: Ssm, whole: Ssm) -> Ssm:
-    """Return a file as a part of another: in the contest profile, with the other's size and rate."""
+    """Return a file as a part of another: in the contest profile, of the other's size and rate."""
     kept = tuple(
         s for s in one.sections if s[0] not in (Section.CONFIG, Section.TIMES, Section.TRACKS)
     )
