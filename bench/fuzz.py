@@ -16,12 +16,14 @@ publish, run it on one core: ``taskset -c 1``.
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 from common import HERE, Results
@@ -63,8 +65,8 @@ def watched(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
         yield outcome
 
 
-def measure(runner: Runner, target: str, seeds: range) -> dict[str, Any]:
-    """Return the results of a target's cases."""
+def measure(runner: Runner, target: str, seeds: range, stop: Event) -> dict[str, Any]:
+    """Return the results of a target's cases, of those that were run before it was to stop."""
     begun = time.monotonic()
     ends: Counter[str] = Counter()
     refusals: Counter[str] = Counter()
@@ -79,12 +81,14 @@ def measure(runner: Runner, target: str, seeds: range) -> dict[str, Any]:
             slowest = one
         if largest is None or one.megabytes > largest.megabytes:
             largest = one
+        if stop.is_set():
+            break
     assert slowest is not None
     assert largest is not None
     return {
         "target": target,
         "codec": target in CODECS,
-        "cases": len(seeds),
+        "cases": ends.total(),
         "first": seeds.start,
         "read": ends["read"],
         "refused": ends["refused"],
@@ -124,7 +128,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the files of the cases with faults")
     parser.add_argument("--seconds", type=float, default=Bounds.seconds, help="bound of a case")
     wanted = parser.parse_args()
-    bad = False
+    bad, stop = False, Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())  # what was done is written
     with Runner(Bounds(seconds=wanted.seconds)) as runner:
         if wanted.case:
             for case in wanted.case:
@@ -138,11 +143,13 @@ def main() -> int:
         results = Results(wanted.out.stem, wanted.append, wanted.out.resolve().parent)
         digest = Corpus().digest
         for target in wanted.target or TARGETS:
-            row = measure(runner, target, range(wanted.seed, wanted.seed + wanted.cases))
+            row = measure(runner, target, range(wanted.seed, wanted.seed + wanted.cases), stop)
             results.add(row | {"corpus": digest, "bound_s": wanted.seconds})
             bad |= bool(row["faults"])
             for one in row["list"] if wanted.keep else ():
                 keep(one["case"], wanted.keep)
+            if stop.is_set():
+                break
     return int(bad)
 
 

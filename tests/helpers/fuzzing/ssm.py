@@ -9,7 +9,7 @@ import google_crc32c
 
 from fuzzing.damage import damaged, number, with_other_varint
 from seesame.bitstream.container import CONTEST, MAGIC, ORDINARY, VERSION, Container, Section
-from seesame.bitstream.varint import pack_varint
+from seesame.bitstream.varint import MAX_VARINT, pack_varint
 from seesame.codecs.av.head import Head
 from seesame.codecs.av.settings import FAMILY
 from seesame.codecs.av.stream import pack_stream, read_stream
@@ -71,9 +71,10 @@ class Ssm:
         lie = random.randrange(6) if random else -1
         liar = random.randrange(max(1, len(self.sections))) if random else 0
         count = len(self.sections) + (random.choice((-1, 1, 200)) if random and lie == 0 else 0)
-        header = (self.width, self.height, *self.rate, self.frames)
+        numbers = (self.width, self.height, *self.rate, self.frames, self.source_bytes)
+        header = [min(one, MAX_VARINT) for one in numbers]
         parts = [MAGIC, bytes([VERSION, CONTEST if self.contest else ORDINARY, self.codec_id])]
-        parts += map(pack_varint, header if self.contest else (*header, self.source_bytes))
+        parts += map(pack_varint, header[:-1] if self.contest else header)
         parts.append(bytes([count & 255]))
         for place, (key, payload) in enumerate(self.sections):
             size = len(payload)

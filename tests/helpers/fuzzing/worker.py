@@ -128,13 +128,14 @@ def _warm(corpus: Any) -> None:
         assert sum(len(batch) for batch in clip.batches(FRAMES)) == clip.num_frames, path
 
 
-def main(out: int) -> None:
-    """Fork for every line of the standard input."""
+def main(out: int, warm: bool = True) -> None:
+    """Fork for every line of the standard input, after every sound file was read."""
     from fuzzing.corpus import Corpus
 
     corpus = Corpus()
     os.environ["SEESAME_HOME"] = str(corpus.folder)
-    _warm(corpus)
+    if warm:
+        _warm(corpus)
     gc.collect()
     gc.freeze()
     _tell(out, {"ready": memory("VmRSS")})
