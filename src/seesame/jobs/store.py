@@ -138,7 +138,7 @@ class Store:
             raise UserError(f"{self.path}: the store of trials fails ({error})") from error
 
     def get(self, key: str) -> Trial | None:
-        """Return the trial with a key; None where there is none, or its row holds something else."""
+        """Return the trial with a key; None where there is none, or its row is broken."""
         with self._open() as base:
             row = base.execute(f"select {_COLUMNS} from trials where key = ?", (key,)).fetchone()
         return None if row is None else _trial(row)

@@ -9,11 +9,12 @@ from random import Random
 
 import numpy as np
 
-from fuzzing import readers
+from fuzzing.binaries import BINARIES
 from fuzzing.corpus import CODECS, Corpus
 from fuzzing.crafted import crafted, many_parts
 from fuzzing.damage import damaged, damaged_json, with_other_varint
 from fuzzing.ssm import Ssm, changed
+from fuzzing.texts import TEXTS
 from seesame.bitstream.container import Container, Section, pack_config, unpack_config
 from seesame.codecs.registry import codec_by_id
 from seesame.codecs.semantic.renderer_file import pack_file, read_file
@@ -161,6 +162,6 @@ TARGETS: dict[str, Target] = {
     **{name: _codec(name) for name in CODECS},
     "renderer": Target(_renderer, _read_renderer),
     "config": Target(_config, _read_config),
-    **{name: Target(*one) for name, one in readers.READERS.items()},
+    **{name: Target(*one) for name, one in (TEXTS | BINARIES).items()},
 }
 """Everything that is tried, by name."""
