@@ -310,6 +310,27 @@ def soak_table(rows: list[Values]) -> str:
     return table(("held", "second quarter", "last quarter"), lines)
 
 
+def fuzz_table(lines: Iterable[Values]) -> str:
+    """Return the ends of the fuzzer's cases, and the most memory and time, target by target."""
+    by_target: dict[str, list[Values]] = {}
+    for row in lines:
+        by_target.setdefault(row["target"], []).append(row)
+    everything = [row for some in by_target.values() for row in some]
+    names = ("target", "cases", "read", "refused", "refusals", "faults", "most MB", "longest s")
+    rows = [
+        (
+            name,
+            *(f"{sum(row[key] for row in some):,}" for key in ("cases", "read", "refused")),
+            f"{max(row['refusals'] for row in some):,}",
+            f"{sum(row['faults'] for row in some):,}",
+            f"{max(row['worst_mb'] for row in some):,}",
+            f"{max(row['worst_s'] for row in some):.2f}",
+        )
+        for name, some in (*by_target.items(), ("all", everything))
+    ]
+    return table(names, rows)
+
+
 @dataclass(frozen=True)
 class Block:
     """A table between its markers: its page, its name, its results file, and what fills it."""
@@ -332,6 +353,7 @@ BLOCKS = (
     Block("docs/transfer.md", "transfer", "transfer", transfer_table),
     Block("docs/security.md", "kills", "kills", kills_table),
     Block("docs/security.md", "soak", "soak", soak_table),
+    Block("docs/security.md", "fuzz", "fuzz", fuzz_table),
 )
 DEMO_PAGE = "docs/results.md"
 

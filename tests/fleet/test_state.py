@@ -36,6 +36,29 @@ def test_a_damaged_state_is_that_of_a_clip_not_ended(tmp_path: Path, data: bytes
     assert list(folder.all()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("uri", 5), ("status", None), ("error", ["x"]), ("group", {}), ("notes", "text")),
+        *(("notes", [1]), ("notes", None), ("settings", []), ("limits", "x"), ("used", None)),
+        *(("bytes", "5"), ("bytes", True), ("bytes", -1), ("bytes", 1.5), ("bytes", None)),
+        *(("frames", 1 << 63), ("frames", 10**400), ("fps", "25"), ("fps", []), ("seg", {})),
+        *(("seconds", None), ("kept_source", 1), ("worst_pair", 0.5), ("attempts", "many")),
+    ],
+)
+def test_a_state_with_a_value_of_another_kind_is_damaged(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    folder = StateFolder(str(tmp_path))
+    folder.put(STATE)
+    (path,) = (tmp_path / ".seesame" / "clips").iterdir()
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    assert list(folder.all()) == []
+    found = folder.get(STATE.out)
+    assert found is not None
+    assert found.status == WORKING
+
+
 def test_a_newer_field_is_no_obstacle(tmp_path: Path) -> None:
     folder = StateFolder(str(tmp_path))
     folder.put(STATE)

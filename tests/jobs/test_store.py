@@ -55,6 +55,45 @@ def test_a_store_of_the_form_before_is_read_on(tmp_path: Path) -> None:
     assert again.get("k2") == replace(TRIAL, figures=flat())
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("codec", b"\xff"), ("codec", b"x264"), ("settings", "{"), ("settings", "[1]")),
+        *(("settings", "[" * 5000), ("settings", '{"crf": ' + "1" * 5000 + "}"), ("settings", 7)),
+        *(("bytes", "many"), ("bytes", 1.5), ("bytes", -1), ("source_bytes", 0), ("seg", "x")),
+        *(("seg", -0.5), ("pose", float("inf")), ("encode_s", b""), ("figures", "")),
+        *(("figures", "null"), ("figures", "{}"), ("figures", "[]"), ("figures", b"\0\xff")),
+        *(("figures", ("seg", "x")), ("figures", ("seg_at", [0.1])), ("figures", ("lost", [1]))),
+        *(("figures", ("pose", None)), ("figures", ("bytes", 10**400)), ("figures", ("lost", 3))),
+        *(("figures", ("every_frame", "no")), ("figures", ("score", float("nan")))),
+    ],
+)
+def test_a_broken_row_is_as_if_it_were_not_there(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    store = Store(tmp_path / "s")
+    sound = replace(TRIAL, figures=flat())
+    for key in ("whole", "broken"):
+        store.put(key, SUBJECT, sound)
+    if isinstance(value, tuple):
+        assert sound.figures is not None
+        value = json.dumps({**sound.figures.plain(), value[0]: value[1]})
+    with sqlite3.connect(store.path) as base:
+        base.execute(f"update trials set {column} = ? where key = 'broken'", (value,))
+    assert store.get("broken") is None
+    assert store.of(SUBJECT) == [sound]
+    store.put("broken", SUBJECT, sound)
+    assert store.get("broken") == sound
+
+
+def test_a_store_whose_tables_have_no_names_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    data = store.path.read_bytes()
+    store.path.write_bytes(data.replace(b"settings text", b"settings \xf5\xf5xt"))
+    with pytest.raises(UserError, match="the store of trials fails"):
+        Store(store.path)
+
+
 def test_a_key_depends_on_all_that_the_figures_do() -> None:
     base = SUBJECT.key("svtav1", {"crf": 40, "scale": 0.4})
     assert base == SUBJECT.key("svtav1", {"scale": 0.4, "crf": 40})

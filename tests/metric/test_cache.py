@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from command import Ran
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tiny_stack import TinyStack
 
 from seesame.errors import UserError
 from seesame.metric import evaluator
 from seesame.metric.cache import (
+    _checksum,
     cache_bytes,
     cache_folder,
     cached_reference_outputs,
@@ -146,6 +149,47 @@ def test_a_damaged_entry_is_told_of_and_made_again(kept: Kept, damage: str) -> N
     assert len(kept.lines) == 1
     assert entry.name in kept.lines[0]
     assert kept()[1] == 0
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        *("[]", "5", "[" * 5000, "{}", '{"classes": 3}', '{"classes": ["|u1", 6, 48]}'),
+        *('{"classes": ["|u1", 6, "48", 64]}', '{"classes": ["|u1", 6, null, 64]}'),
+        *('{"classes": ["O", 6, 48, 64]}', '{"classes": [5, 6, 48, 64]}'),
+        *('{"classes": ["|u1", 6, 48, 1e999]}', '{"classes": ["|u1", 6, 0, 64]}'),
+        *('{"classes": ["|u1", 6, -1, -1]}', '{"classes": ["|u1", 6, 9999999999, 9999999999]}'),
+    ],
+)
+def test_an_entry_whose_checksum_holds_is_not_trusted_for_it(kept: Kept, shapes: str) -> None:
+    first, _ = kept()
+    (entry,) = kept.entries()
+    with safe_open(entry, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(entry)
+    digest = _checksum(metadata["key"], shapes, tensors)
+    save_file(tensors, entry, {**metadata, "shapes": shapes, "sha256": digest})
+    again, ran = kept()
+    assert ran == 1
+    assert same(first, again)
+    assert "damaged cache entry" in kept.lines[0]
+
+
+@pytest.mark.parametrize("name", ["poses", "classes"])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 2, 5)])
+def test_an_entry_with_tensors_of_other_shapes(
+    kept: Kept, name: str, shape: tuple[int, ...]
+) -> None:
+    first, _ = kept()
+    (entry,) = kept.entries()
+    with safe_open(entry, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(entry) | {name: torch.zeros(shape)}
+    digest = _checksum(metadata["key"], metadata["shapes"], tensors)
+    save_file(tensors, entry, {**metadata, "sha256": digest})
+    again, ran = kept()
+    assert ran == 1
+    assert same(first, again)
 
 
 def test_every_single_bit_counts(kept: Kept) -> None:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Self
+from types import UnionType
+from typing import Any, Self, get_args, get_origin
 
 from seesame.fleet.storage import HIDDEN, joined, storage
 
@@ -16,6 +17,8 @@ DONE, MISSED, FAILED, WORKING = "done", "missed", "failed", "working"
 UNCHANGED = "unchanged"
 """What a worker says of a clip whose content is that of the finished file; never kept."""
 EVENTS = "events.jsonl"
+MOST = (1 << 63) - 1
+"""The largest count: a table of the catalogue has no larger one."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,25 @@ class State:
             return None
         known = {one.name for one in fields(cls)}
         kept = {name: value for name, value in values.items() if name in known}
-        if not all(isinstance(kept.get(name), str) for name in ("uri", "out", "status", "recipe")):
+        if not {"uri", "out", "status", "recipe"} <= kept.keys():
             return None
-        return cls(**kept | {"notes": tuple(kept.get("notes") or ())})
+        if not all(_fits(kept[one.name], one.type) for one in fields(cls) if one.name in kept):
+            return None
+        return cls(**kept | {"notes": tuple(kept.get("notes", ()))})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a JSON value is what a field of :class:`State` of this type may hold."""
+    if isinstance(kind, UnionType):
+        return value is None or _fits(value, get_args(kind)[0])
+    if kind in (str, bool):
+        return isinstance(value, kind)
+    if kind in (int, float):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return (whole and 0 <= value <= MOST) or (kind is float and isinstance(value, float))
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return isinstance(value, Mapping)
 
 
 class StateFolder:

@@ -147,7 +147,7 @@ class Store:
                 base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE)
                 base.text_factory = partial(str, encoding="utf-8", errors="replace")
                 yield base
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # names in it may be no text
             raise UserError(f"{self.path}: the store of trials fails ({error})") from error
 
     def get(self, key: str) -> Trial | None:
@@ -159,7 +159,8 @@ class Store:
     def of(self, subject: Subject) -> list[Trial]:
         """Return every trial on a subject's clip, stack and device, by bytes; unreadable ones not.
 
-        Those of other environments are among them: they are as good for a plot.
+        Those of other environments are among them: they are as good for a plot. Rows that hold
+        something else than a trial are left out.
         """
         wanted = "clip = ? and stack = ? and device = ?"
         values = (subject.clip, subject.stack, subject.device)

@@ -66,20 +66,26 @@ class Figures:
         """Return the figures that :meth:`plain` wrote.
 
         Raises:
-            TypeError: the values are no figures.
-            KeyError: likewise.
-            ValueError: likewise.
+            ValueError: something else.
         """
-        seg_at, pose_at = (tuple(map(float, values[name])) for name in ("seg_at", "pose_at"))
-        lost = tuple((str(name), float(share)) for name, share in values["lost"])
-        whole = {name: int(values[name]) for name in ("bytes", "worst_frame")}
-        names = ("score", "seg", "pose", "worst_s")
-        numbers = {name: float(values[name]) for name in names}
-        shares = (*seg_at, *pose_at, *numbers.values(), *(share for _, share in lost))
-        if len(seg_at) != 101 or len(pose_at) != 101 or not all(map(math.isfinite, shares)):
+        try:
+            numbers = {name: _number(values[name]) for name in ("score", "seg", "pose", "worst_s")}
+            whole = {name: int(_number(values[name])) for name in ("bytes", "worst_frame")}
+            lists = {name: tuple(map(_number, values[name])) for name in ("seg_at", "pose_at")}
+            lost = tuple((str(name), _number(share)) for name, share in values["lost"])
+            every_frame = values["every_frame"]
+        except (TypeError, KeyError, OverflowError) as error:
+            raise ValueError("not the figures of a file") from error
+        if every_frame not in (True, False) or {len(one) for one in lists.values()} != {101}:
             raise ValueError("not the figures of a file")
-        bound = {"every_frame": bool(values["every_frame"]), "lost": lost}
-        return cls(seg_at=seg_at, pose_at=pose_at, **bound, **whole, **numbers)  # type: ignore[arg-type]
+        return cls(every_frame=bool(every_frame), lost=lost, **numbers, **whole, **lists)
+
+
+def _number(value: Any) -> float:
+    """Return a finite number of JSON as a float. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.40} is no number")
+    return float(value)
 
 
 def combined(parts: Sequence[tuple[int, Figures]], score: float, size: int) -> Figures:

@@ -220,6 +220,8 @@ def test_the_fingerprint_changes_with_file_and_description(tmp_path: Path) -> No
     ("toml", "message"),
     [
         ("[segment", "not valid TOML"),
+        ("a = " + "[" * 3000, "not valid TOML"),
+        ("a = " + "9" * 5000, "not valid TOML"),
         ("", "segment is missing"),
         (SIMPLE + "colr = 1", "unknown colr in .segment.; known: classes"),
         (SIMPLE.replace("[6, 8]", "[6]"), r"size must be \[height, width\]"),
