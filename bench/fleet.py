@@ -39,13 +39,13 @@ from common import Results
 from seesame.decoders import open_clip
 from seesame.fleet import driver
 from seesame.fleet.driver import Run, run_batch
-from seesame.fleet.history import read_events
+from seesame.fleet.engines.local import LocalPool
+from seesame.fleet.engines.raypool import RayPool
+from seesame.fleet.engines.remote import Remote
+from seesame.fleet.engines.worker import DONE as SAYS_DONE
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import LocalPool
-from seesame.fleet.raypool import RayPool
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE, State, StateFolder
-from seesame.fleet.worker import DONE as SAYS_DONE
+from seesame.fleet.target.history import read_events
+from seesame.fleet.target.state import DONE, State, StateFolder
 from seesame.scene import SceneClip, SceneConfig
 
 SIZES = (128, 96), (160, 120), (192, 108), (96, 128)

@@ -18,7 +18,7 @@ import pytest
 from command import Ran
 from fleets import SLOW, STACK, events_of, make_fleet, start, states_of, target_faults, until
 
-from seesame.fleet.lock import target_lock
+from seesame.fleet.target.lock import target_lock
 
 Run = Callable[..., Ran]
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"

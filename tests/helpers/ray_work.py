@@ -8,9 +8,9 @@ from typing import Any
 
 import ray
 
+from seesame.fleet.engines.remote import Remote
 from seesame.fleet.plan import Task
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE
+from seesame.fleet.target.state import DONE
 
 
 def act(task: Task, remote: Remote, memory: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from seesame.fleet.driver import Run
     from seesame.fleet.forecast import Forecast
     from seesame.fleet.plan import Task
-    from seesame.fleet.state import State
+    from seesame.fleet.target.state import State
     from seesame.perception.stack import Stack
 
 SOME_FAILED = 3
@@ -125,7 +125,7 @@ def batch(
     """
     from seesame.fleet.driver import Run
     from seesame.fleet.plan import Defaults, make_tasks
-    from seesame.fleet.sources import list_source
+    from seesame.fleet.sources.listing import list_source
 
     flags: dict[str, Any] = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
     flags |= {"pixel_weight": pixel_weight, "max_seg": max_seg, "max_pose": max_pose}

@@ -11,7 +11,7 @@ from seesame.cli.output import print_figures, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.fleet.state import State
+    from seesame.fleet.target.state import State
 
 REASONS = 10
 """Reasons of failures that are shown at most."""
@@ -41,7 +41,7 @@ def batch_status(
     It reads the state that `batch` keeps in TARGET, while that runs as well. With --json it prints
     the totals, or with --clips the rows of the catalogue.
     """
-    from seesame.fleet.state import StateFolder
+    from seesame.fleet.target.state import StateFolder
 
     target = target.rstrip("/") or "/"
     while True:
@@ -55,7 +55,7 @@ def batch_status(
 
 
 def _print(target: str, states: "Sequence[State]", clips: bool, json: bool) -> None:
-    from seesame.fleet.catalogue import row
+    from seesame.fleet.target.catalogue import row
 
     if json:
         for values in [row(s) for s in states] if clips else [total_values(states)]:
@@ -68,7 +68,7 @@ def _print(target: str, states: "Sequence[State]", clips: bool, json: bool) -> N
 
 def total_values(states: "Sequence[State]") -> dict[str, Any]:
     """Return the totals of clips for ``--json``."""
-    from seesame.fleet.catalogue import totals
+    from seesame.fleet.target.catalogue import totals
 
     found = totals(states)
     return {
@@ -88,9 +88,9 @@ def total_values(states: "Sequence[State]") -> dict[str, Any]:
 def print_totals(target: str, states: "Sequence[State]") -> None:
     """Print the totals of clips for people."""
     from seesame.files import readable
-    from seesame.fleet.catalogue import CSV_NAME, totals
     from seesame.fleet.driver import span
     from seesame.fleet.storage import joined
+    from seesame.fleet.target.catalogue import CSV_NAME, totals
 
     found = totals(states)
     words = {"done": "done", "missed": "miss a limit", "failed": "failed", "working": "not ended"}

@@ -16,15 +16,23 @@ from typing import Any, Protocol
 
 from seesame.context import Note, Progress, no_note, no_progress
 from seesame.errors import UserError
-from seesame.fleet.catalogue import write_catalogue
+from seesame.fleet.engines.local import Ended, LocalPool
+from seesame.fleet.engines.raypool import RayPool, load_ray
+from seesame.fleet.engines.remote import Remote
 from seesame.fleet.eta import Pace
-from seesame.fleet.lock import WHOLE, Shard, owner, shard_name, target_lock
 from seesame.fleet.plan import Task, in_shard, to_do
-from seesame.fleet.pool import Ended, LocalPool
-from seesame.fleet.raypool import RayPool, load_ray
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
+from seesame.fleet.target.catalogue import write_catalogue
+from seesame.fleet.target.lock import WHOLE, Shard, owner, shard_name, target_lock
+from seesame.fleet.target.state import (
+    FAILED,
+    MISSED,
+    UNCHANGED,
+    WORKING,
+    Events,
+    State,
+    StateFolder,
+)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seesame.context import Progress, no_progress
-from seesame.fleet.compress import Bench, do_task
 from seesame.fleet.eta import Pace
 from seesame.fleet.plan import Task
+from seesame.fleet.work.compress import Bench, do_task
 
 SAMPLE = 3
 """Clips that are tried when no number is given; the fewest that give an interval."""

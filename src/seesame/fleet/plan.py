@@ -11,9 +11,9 @@ from typing import Any
 
 from seesame.codecs.registry import PORTABLE, codec_name, get_codec
 from seesame.errors import OutputExistsError, UserError
-from seesame.fleet.sources import Entry
-from seesame.fleet.state import State, StateFolder
+from seesame.fleet.sources.listing import Entry
 from seesame.fleet.storage import HIDDEN, Found, is_remote, joined, storage
+from seesame.fleet.target.state import State, StateFolder
 from seesame.jobs.environment import OUTPUT_VERSION
 from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack

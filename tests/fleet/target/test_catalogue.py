@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesame.fleet.catalogue import COLUMNS, csv_bytes, reason, row, totals, write_catalogue
-from seesame.fleet.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
+from seesame.fleet.target.catalogue import COLUMNS, csv_bytes, reason, row, totals, write_catalogue
+from seesame.fleet.target.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
 
 GOOD = State("a.mp4", "a.ssm", DONE, "r", source_bytes=100, bytes=10, frames=20, fps=10.0)
 GOOD = State(**{**GOOD.plain(), "seg": 0.1, "pose": 0.2, "seconds": 3.0, "limits": {"max_seg": 1}})

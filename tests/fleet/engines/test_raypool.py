@@ -16,14 +16,14 @@ import pytest
 from command import Ran
 from fleets import SLOW, events_of, make_fleet, start, states_of, target_faults, until
 
+from seesame.fleet.engines.local import Ended
+from seesame.fleet.engines.raypool import RayPool, RayTuning
+from seesame.fleet.engines.remote import Remote
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import Ended
-from seesame.fleet.raypool import RayPool, RayTuning
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE, FAILED
+from seesame.fleet.target.state import DONE, FAILED
 
 Run = Callable[..., Ran]
-HELPERS = Path(__file__).resolve().parents[1] / "helpers"
+HELPERS = Path(__file__).resolve().parents[2] / "helpers"
 PLAIN: dict[str, Any] = {"codec": "x264", "settings": {}, "limits": {}, "stack": "s", "recipe": "r"}
 PLAIN |= {"on_miss": "fail", "device": "cpu", "seed": 0, "fingerprint": "f"}
 MB = 1 << 20

@@ -17,8 +17,8 @@ from seesame.context import no_progress
 from seesame.decoders import resolve_device
 from seesame.errors import UserError
 from seesame.fleet.plan import SSM, Task
-from seesame.fleet.state import DONE, FAILED, MISSED, UNCHANGED, State
 from seesame.fleet.storage import is_remote, joined, storage
+from seesame.fleet.target.state import DONE, FAILED, MISSED, UNCHANGED, State
 from seesame.jobs.portable import MAX_SHARE, place_portable, write_portable
 from seesame.jobs.spec import Job, Judged, Source, silent
 from seesame.jobs.workbench import Workbench

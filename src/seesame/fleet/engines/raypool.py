@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 
 from seesame.errors import MissingExtraError, UserError
+from seesame.fleet.engines.local import Ended, PoolTuning
+from seesame.fleet.engines.remote import Remote, do_remote, sweep
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import Ended, PoolTuning
-from seesame.fleet.remote import Remote, do_remote, sweep
-from seesame.fleet.state import FAILED, FORMAT, State
+from seesame.fleet.target.state import FAILED, FORMAT, State
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seesame.errors import UserError
-from seesame.fleet.manifest import is_manifest, read_manifest
+from seesame.fleet.sources.manifest import is_manifest, read_manifest
 from seesame.fleet.storage import Found, is_remote, joined, storage
 
 VIDEOS = (

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from seesame.files import readable
-from seesame.fleet.lock import catalogue_lock
-from seesame.fleet.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
 from seesame.fleet.storage import joined, storage
+from seesame.fleet.target.lock import catalogue_lock
+from seesame.fleet.target.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
 
 CSV_NAME, PARQUET_NAME = "catalog.csv", "catalog.parquet"
 COLUMNS = (
