@@ -4,6 +4,10 @@
     python bench/fleet.py kills --engine ray --kills 20
     python bench/fleet.py overhead --engine local --clips 10000
     python bench/fleet.py overhead --engine ray --clips 10000
+    python bench/fleet.py cluster --kills 10
+    python bench/fleet.py sharing
+    python bench/fleet.py costs --codec semantic
+    python bench/fleet.py workers
 
 ``kills`` makes clips of different sizes, rates and codecs; one in twenty is damaged, two are
 identical, and one is forty times as long as the others. ``seesame batch`` is started on them, and
@@ -34,6 +38,7 @@ import av
 import numpy as np
 import psutil
 
+import fleet_real
 import seesame
 from common import Results
 from seesame.decoders import open_clip
@@ -247,18 +252,32 @@ def overhead(given: argparse.Namespace, results: Results) -> None:
     results.add({**row, "wall_s": round(wall, 1), "jobs": given.jobs})
 
 
+BENCHES = {
+    "kills": kills,
+    "overhead": overhead,
+    "sharing": fleet_real.sharing,
+    "costs": fleet_real.costs,
+    "workers": fleet_real.workers,
+}
+
+
 def main() -> None:
-    """Run one of the two benchmarks."""
+    """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bench", choices=("kills", "overhead"))
+    parser.add_argument("bench", choices=tuple(BENCHES))
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=60, help="of a part of a real clip")
+    parser.add_argument("--names", nargs="*", default=list(fleet_real.CLIPS), help="real clips")
+    parser.add_argument("--codec", choices=tuple(fleet_real.CODECS), default="portable")
+    parser.add_argument("--budget", type=float, help="seconds of a codec that trains")
+    parser.add_argument("--max-seg", type=float, default=0.01)
     given = parser.parse_args()
     results = Results("fleet", append=True)
-    (kills if given.bench == "kills" else overhead)(given, results)
+    BENCHES[given.bench](given, results)
 
 
 if __name__ == "__main__":

@@ -175,9 +175,9 @@ def _run(tasks: "Sequence[Task]", target: str, run: "Run", json: bool, quiet: bo
         print(f"seesame: note: {line}", file=sys.stderr)
         raise
     if json:
-        print_json({"target": target, **total_values(result.states), "worked_on": result.done})
+        print_json({"target": target, **total_values(result.totals), "worked_on": result.done})
     else:
-        print_totals(target, result.states)
+        print_totals(target, result.totals)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
     if result.missed:

@@ -59,6 +59,7 @@ def report_fleet(
     """
     from seesame.files import replacing, reserved
     from seesame.fleet.page.build import write_fleet_page
+    from seesame.fleet.target.catalogue import totals
     from seesame.fleet.target.history import read_events, throughput
     from seesame.fleet.target.state import StateFolder
 
@@ -73,7 +74,7 @@ def report_fleet(
         with replacing(place, overwrite) as temporary:
             write_fleet_page(temporary, place, target, states, work, worst)
     if json:
-        print_json({"target": target, **total_values(states), "page": place})
+        print_json({"target": target, **total_values(totals(states)), "page": place})
     else:
         made = sum(one.page is not None for one in worst)
         size = f"{place.stat().st_size / 1e6:.1f} MB"

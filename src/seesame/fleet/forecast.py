@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seesame.context import Progress, no_progress
-from seesame.fleet.eta import Pace
+from seesame.fleet.eta import Left, Pace
 from seesame.fleet.plan import Task
 from seesame.fleet.work.compress import Bench, do_task
 
@@ -67,5 +67,5 @@ def forecast(tasks: Sequence[Task], count: int, progress: Progress = no_progress
             continue
         sizes.add(task.size, state.bytes)
         times.add(task.size, state.seconds)
-    left = [task.size for task in tasks]
-    return Forecast(len(sizes.ended), failed, sizes.left(left), times.left(left))
+    left = Left(task.size for task in tasks)
+    return Forecast(sizes.known, failed, sizes.left(left), times.left(left))

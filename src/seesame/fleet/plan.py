@@ -5,7 +5,7 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -48,7 +48,14 @@ class Defaults:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+_SHARED = (
+    *("uri", "out", "codec", "stack", "on_miss", "seed", "recipe", "fingerprint"),
+    *("group", "settings", "limits"),
+)
+"""Fields that a task and its clip's state have in common."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One clip's work, as plain data that goes to a worker.
 
@@ -71,6 +78,7 @@ class Task:
             worker that finds it again does nothing.
         why: the reason why it is to be done.
         earlier: attempts of runs that were killed.
+        starts: frame size and quality to begin a search with, by the size of the clip's frames.
     """
 
     uri: str
@@ -90,6 +98,7 @@ class Task:
     known: str = ""
     why: str = "new"
     earlier: int = 0
+    starts: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -98,9 +107,7 @@ class Task:
 
     def state(self, **more: Any) -> State:
         """Return the state of this clip, with further fields."""
-        plain = asdict(self)
-        names = ("uri", "out", "codec", "stack", "on_miss", "seed", "recipe", "fingerprint")
-        shared = {name: plain[name] for name in (*names, "group", "settings", "limits")}
+        shared = {name: getattr(self, name) for name in _SHARED}
         stamp = self.found.stamp if self.found else ""
         return State(**(shared | {"source_bytes": self.size, "stamp": stamp} | more))
 
@@ -157,9 +164,10 @@ def to_do(
         OutputExistsError: an output that no earlier run has made is there already.
     """
     missing, rest = [], []
-    for task in tasks:
-        state = states.get(task.out)
-        output = storage(task.target).stat(joined(task.target, task.out))
+    found = states.many([task.out for task in tasks])
+    outputs = [joined(states.target, task.out) for task in tasks]
+    there = storage(states.target).stat_many(outputs)
+    for task, state, output in zip(tasks, found, there, strict=True):
         if state is None:
             if output is not None and not overwrite:
                 raise OutputExistsError(

@@ -1,31 +1,44 @@
 """The catalogue of a target: a row for each clip, as CSV and Parquet, and their totals."""
 
 import csv
-import io
 import json
 import math
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from seesame.files import readable
 from seesame.fleet.storage import joined, storage
 from seesame.fleet.target.lock import catalogue_lock
-from seesame.fleet.target.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
+from seesame.fleet.target.state import (
+    DONE,
+    FAILED,
+    MISSED,
+    WORKING,
+    State,
+    StateFolder,
+    packed,
+    unpacked,
+)
 
 CSV_NAME, PARQUET_NAME = "catalog.csv", "catalog.parquet"
 COLUMNS = (
     *("uri", "out", "status", "error", "source_bytes", "bytes", "rate", "codec", "settings"),
     *("used", "limits", "limits_met", "missed", "kept_source", "on_miss", "stack", "fingerprint"),
     *("group", "width", "height", "frames", "fps", "seconds_of_video", "seg", "pose", "score"),
-    *("frames_seg", "worst_pair", "worst_pair_seg", "worst_pair_pose", "seconds", "encode_s"),
-    *("judge_s", "attempts", "machine", "time", "content", "seed", "notes"),
+    *("frames_seg", "worst_pair", "worst_pair_seg", "worst_pair_pose", "encodes", "shared"),
+    *("seconds", "encode_s", "judge_s", "attempts", "machine", "time", "content", "seed", "notes"),
 )
 _TEXT = frozenset(
     ("uri", "out", "status", "error", "codec", "settings", "used", "limits", "missed", "on_miss")
 ) | {"stack", "fingerprint", "group", "machine", "time", "content", "notes"}
+GROUP_ROWS = 10_000
+"""Rows that are in memory at once while a Parquet file is written."""
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 """First characters of a cell that a spreadsheet would run as a formula."""
 
@@ -80,29 +93,57 @@ def row(state: State) -> dict[str, Any]:
     return {name: _plain(values[name]) for name in COLUMNS}
 
 
+class Tally:
+    """Counts clips, so that the states of a large fleet need not be in memory at once."""
+
+    def __init__(self) -> None:
+        self._clips: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._sums: Counter[str] = Counter()
+        self._video, self._work = 0.0, 0.0
+        self._weighed = {"seg": 0.0, "pose": 0.0}
+
+    def add(self, state: State) -> None:
+        """Count a clip."""
+        self._clips[state.status] += 1
+        self._work += state.seconds
+        if state.status == FAILED:
+            self._reasons[reason(state)] += 1
+        if not state.finished:
+            return
+        self._sums["source_bytes"] += state.source_bytes
+        self._sums["bytes"] += state.bytes
+        self._sums["kept_source"] += state.kept_source
+        if state.frames and state.fps:
+            self._video += state.frames / state.fps
+        if state.frames and state.seg is not None and state.pose is not None:
+            self._sums["judged"] += state.frames
+            self._weighed["seg"] += state.seg * state.frames
+            self._weighed["pose"] += state.pose * state.frames
+
+    def totals(self) -> Totals:
+        """Return the totals of what was counted."""
+        judged = self._sums["judged"]
+        means = {name: sum / judged if judged else None for name, sum in self._weighed.items()}
+        return Totals(
+            clips={name: self._clips[name] for name in (DONE, MISSED, FAILED, WORKING)},
+            source_bytes=self._sums["source_bytes"],
+            bytes=self._sums["bytes"],
+            video_s=self._video,
+            work_s=self._work,
+            kept_source=self._sums["kept_source"],
+            seg=means["seg"],
+            pose=means["pose"],
+            failures=dict(self._reasons.most_common()),
+        )
+
+
 def totals(states: Iterable[State]) -> Totals:
     """Return the totals of a fleet."""
-    states = list(states)
-    there = [state for state in states if state.finished]
-    judged = [state for state in there if state.seg is not None and state.frames]
-    weight = sum(state.frames or 0 for state in judged)
-    means = {
-        name: sum(getattr(s, name) * (s.frames or 0) for s in judged) / weight if weight else None
-        for name in ("seg", "pose")
-    }
-    counts = Counter(state.status for state in states)
-    reasons = Counter(reason(state) for state in states if state.status == FAILED)
-    return Totals(
-        clips={name: counts[name] for name in (DONE, MISSED, FAILED, WORKING)},
-        source_bytes=sum(state.source_bytes for state in there),
-        bytes=sum(state.bytes for state in there),
-        video_s=sum(s.frames / s.fps for s in there if s.frames and s.fps),
-        work_s=sum(state.seconds for state in states),
-        kept_source=sum(state.kept_source for state in there),
-        seg=means["seg"],
-        pose=means["pose"],
-        failures=dict(reasons.most_common()),
-    )
+    tally = Tally()
+    for state in states:
+        tally.add(state)
+    return tally.totals()
 
 
 def reason(state: State) -> str:
@@ -113,47 +154,65 @@ def reason(state: State) -> str:
     return re.sub(r"\d+(?:[.,]\d+)*", "N", text)
 
 
-def write_catalogue(target: str, states: StateFolder) -> list[State]:
-    """Write the catalogue of all states in a target, whole or not at all, and return the states."""
-    with catalogue_lock(target):
-        found = sorted(states.all(), key=lambda state: state.out)
-        rows = [row(state) for state in found]
+def write_catalogue(target: str, states: StateFolder) -> None:
+    """Write the catalogue of all states in a target, each of its files whole or not at all.
+
+    The states wait in a temporary file until their order is known, so that memory grows by the
+    names of the outputs alone.
+    """
+    with catalogue_lock(target), tempfile.TemporaryFile() as spool:
+        places: list[tuple[str, int, int]] = []
+        for state in states.all():
+            data = packed(state)
+            places.append((state.out, spool.tell(), len(data)))
+            spool.write(data)
+        places.sort()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for _, start, size in places:
+                spool.seek(start)
+                state = unpacked(spool.read(size))
+                assert state is not None
+                yield row(state)
+
         place = storage(target)
-        place.write(joined(target, CSV_NAME), csv_bytes(rows))
-        data = parquet_bytes(rows)
-        if data is not None:
-            place.write(joined(target, PARQUET_NAME), data)
-    return found
+        with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
+            for name, write in ((CSV_NAME, write_csv), (PARQUET_NAME, write_parquet)):
+                file = Path(folder, name)
+                if write(rows(), file):
+                    place.replace(file, joined(target, name))
 
 
-def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Return the rows as CSV in UTF-8. No text in it is a formula to a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text)  # its usual "\r\n" makes it quote both in a cell (RFC 4180)
-    writer.writerow(COLUMNS)
-    for values in rows:
-        writer.writerow([_cell(values[name]) for name in COLUMNS])
-    return readable(text.getvalue()).encode()
+def write_csv(rows: Iterable[dict[str, Any]], path: Path) -> bool:
+    """Write the rows as CSV in UTF-8. No text in it is a formula to a spreadsheet."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)  # its usual "\r\n" makes it quote both in a cell (RFC 4180)
+        writer.writerow(COLUMNS)
+        for values in rows:
+            writer.writerow([_cell(values[name]) for name in COLUMNS])
+    return True
 
 
-def parquet_bytes(rows: Sequence[dict[str, Any]]) -> bytes | None:
-    """Return the rows as Parquet; None where pyarrow is not installed."""
+def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> bool:
+    """Write the rows as Parquet; return False where pyarrow is not installed."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        return None
-    kinds = {"limits_met": pyarrow.bool_(), "kept_source": pyarrow.bool_()}
+        return False
+    kinds = dict.fromkeys(("limits_met", "kept_source", "shared"), pyarrow.bool_())
     whole = ("source_bytes", "bytes", "width", "height", "frames", "worst_pair", "attempts", "seed")
     kinds |= dict.fromkeys(whole, pyarrow.int64()) | dict.fromkeys(_TEXT, pyarrow.string())
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in COLUMNS])
-    clean = [
-        {k: readable(v) if isinstance(v, str) else v for k, v in values.items()} for values in rows
-    ]
-    sink = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.Table.from_pylist(clean, schema=schema), sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    with parquet.ParquetWriter(path, schema) as writer:
+        rest = iter(rows)
+        while some := list(islice(rest, GROUP_ROWS)):
+            clean = [
+                {k: readable(v) if isinstance(v, str) else v for k, v in values.items()}
+                for values in some
+            ]
+            writer.write_table(pyarrow.Table.from_pylist(clean, schema=schema))
+    return True
 
 
 def _cell(value: Any) -> str:
@@ -163,7 +222,7 @@ def _cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         # A quote in front makes a text of it to spreadsheets (OWASP, "CSV injection").
-        return f"'{value}" if _FORMULA.match(value) else value
+        return readable(f"'{value}" if _FORMULA.match(value) else value)
     return repr(value)
 
 
