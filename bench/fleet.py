@@ -275,7 +275,10 @@ def main() -> None:
     parser.add_argument("--codec", choices=tuple(fleet_real.CODECS), default="portable")
     parser.add_argument("--budget", type=float, help="seconds of a codec that trains")
     parser.add_argument("--max-seg", type=float, default=0.01)
+    both = argparse.BooleanOptionalAction
+    parser.add_argument("--share", action=both, help="sharing: with it or without; else both")
     given = parser.parse_args()
+    given.share = (False, True) if given.share is None else (given.share,)
     results = Results("fleet", append=True)
     BENCHES[given.bench](given, results)
 

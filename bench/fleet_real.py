@@ -68,9 +68,9 @@ def sharing(given: argparse.Namespace, results: Results) -> None:
     """Measure the encodes, bytes and time of clips that share what won, and of clips alone."""
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
         folder = Path(name)
-        cut(folder / "in", given.frames)
+        cut(folder / "in", given.frames, given.names)
         defaults = Defaults(settings={"max_seg": given.max_seg})
-        for share in (False, True):
+        for share in given.share:
             run = Run(jobs=given.jobs, share=share, overwrite=True)
             found = batch(folder / "in", folder / f"out-{share}", defaults, run)
             for state in found["states"]:

@@ -16,12 +16,11 @@ def test_nothing_is_said_too_early() -> None:
 
 
 def test_equal_clips_leave_no_doubt() -> None:
+    """The last clip is not shared by two workers."""
     pace = Pace(2)
     for _ in range(4):
         pace.add(10, 1.0)
-    assert pace.left(Left([10] * 8)) == pytest.approx(
-        (4.0, 4.5)
-    )  # the last clip is not shared by two
+    assert pace.left(Left([10] * 8)) == pytest.approx((4.0, 4.5))
     assert pace.left(Left([])) == pytest.approx((0.0, 0.0))
 
 
