@@ -34,6 +34,7 @@ from seesame.fleet.target.state import (
     State,
     StateFolder,
 )
+from seesame.fleet.work.renderers import publish, renderer_of
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def run_batch(
         states = StateFolder(target)
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
         events.add("start", clips=len(missing), done_before=len(rest), shard=shard_name(run.shard))
+        used = {renderer_of(task.codec, task.settings) for task in missing}
+        publish(target, sorted(used - {""}))
         driver = _Driver(states, events, progress, note, missing, run.share)
         driver.know(rest)
         ended, left = "interrupted", len(rest)

@@ -14,6 +14,7 @@ from seesame.errors import OutputExistsError, UserError
 from seesame.fleet.sources.listing import Entry
 from seesame.fleet.storage import HIDDEN, Found, is_remote, joined, storage
 from seesame.fleet.target.state import State, StateFolder
+from seesame.fleet.work.renderers import pinned
 from seesame.jobs.environment import OUTPUT_VERSION
 from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
@@ -247,6 +248,7 @@ def _settings(
 
         portable_codec(codec)
     made.needs_stack(settings if not made.trains else {**settings, **limits.settings()})
+    settings = pinned(codec, settings, stack)
     if codec == "copy" and settings:
         raise UserError(f"codec copy takes no settings, not {', '.join(sorted(settings))}")
     return limits.settings(), settings

@@ -283,6 +283,33 @@ def installed() -> list[Installed]:
     return found
 
 
+_GIVEN: dict[str, bytes] = {}
+"""Renderers that this process may use by their digest, although they are not installed."""
+
+
+def give(data: bytes, name: str = "the renderer") -> str:
+    """Let this process use a renderer by its digest, and return that.
+
+    Args:
+        data: the bytes of its file.
+        name: of the file, for messages.
+
+    Raises:
+        DamagedError: it is not a sound renderer.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in _GIVEN:
+        SharedRenderer.from_bytes(data, name)
+        _GIVEN[digest] = data
+    return digest
+
+
+def _usable() -> list[Installed]:
+    """Return the renderers that can be used by their digest: those given come first."""
+    given = [Installed(digest, data, False) for digest, data in _GIVEN.items()]
+    return given + installed()
+
+
 def renderers_folder() -> Path:
     """Return where the user's renderers are: ``renderers`` in the data folder.
 
@@ -321,7 +348,7 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
     Raises:
         MissingRendererError: it is not installed.
     """
-    for one in installed():
+    for one in _usable():
         if hashlib.sha256(one.data).hexdigest() == digest:
             return one.parsed()
     of_stack = f" of stack {stack}" if stack else ""
@@ -378,7 +405,7 @@ def _fits(data: bytes, name: str, stack: "Stack") -> bool:
 def _named(named: str) -> SharedRenderer:
     digits = named.lower()
     if 8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef"):
-        found = [x for x in installed() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
+        found = [x for x in _usable() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
         if len({one.data for one in found}) == 1:
             return found[0].parsed()
         if not Path(named).exists():

@@ -19,6 +19,7 @@ from seesame.errors import UserError
 from seesame.fleet.plan import SSM, Task
 from seesame.fleet.storage import is_remote, joined, storage
 from seesame.fleet.target.state import DONE, FAILED, MISSED, UNCHANGED, State
+from seesame.fleet.work.renderers import fetch, renderer_of
 from seesame.jobs.portable import MAX_SHARE, place_portable, write_portable
 from seesame.jobs.spec import Job, Judged, Source, silent
 from seesame.jobs.workbench import Workbench
@@ -182,6 +183,8 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
     made = _made(task, bench.scratch)
     limits = Limits.from_settings(task.limits)
     device = resolve_device(task.device)
+    if renderer := renderer_of(task.codec, task.settings):
+        fetch(task.target, renderer)
     stack = _stack(task.stack, device)
     if stack.fingerprint != task.fingerprint:
         raise UserError(f"the stack {task.stack} has changed since the run began; start it again")
