@@ -23,6 +23,7 @@ from seesame.cli.batch_options import (
     SampleOption,
     ScratchOption,
     ShardOption,
+    ShareOption,
     SourceArgument,
     TargetOption,
     ToOption,
@@ -94,6 +95,7 @@ def batch(
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
     shard: ShardOption = None,
+    share: ShareOption = True,
     retry_failed: RetryOption = False,
     dry_run: DryRunOption = False,
     sample: SampleOption = None,
@@ -137,7 +139,7 @@ def batch(
     if sample is not None and not dry_run:
         raise UserError("--sample is for --dry-run")
     parts = parse_bytes(memory), scratch, parse_shard(shard)
-    run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores)
+    run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores, share)
     target = parse_target(out)
     tasks = make_tasks(list_source(source, target), target, defaults, _loader(where))
     if dry_run:

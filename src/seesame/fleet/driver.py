@@ -124,12 +124,12 @@ def run_batch(
     Raises:
         TargetBusyError: another run has the same clips.
         OutputExistsError: an output that no earlier run has made is there already.
-        UserError: the target or the scratch folder cannot be written.
+        UserError: the target or the scratch folder cannot be written, as on a full disk.
         KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
     if run.ray:
         load_ray()  # before anything is written
-    with terminable(), target_lock(target, run.shard):
+    with terminable(), target_lock(target, run.shard), _writing(target):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
@@ -150,6 +150,18 @@ def run_batch(
             events.add(ended, **driver.counts)
             events.close()
     return Result(driver.tally.totals(), driver.ended, left)
+
+
+@contextlib.contextmanager
+def _writing(target: str) -> Iterator[None]:
+    """Say of a target in one line that it cannot be written. Raises UserError."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(
+            f"{target}: cannot be written ({why}); what is done stays, and the same command goes on"
+        ) from error
 
 
 class Pool(Protocol):

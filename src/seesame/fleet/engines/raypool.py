@@ -233,13 +233,13 @@ class RayPool:
             why, left = "Ray ended its worker for want of memory", self._left(one)
         except (errors.WorkerCrashedError, errors.LocalRayletDiedError):
             why, left = "its worker died, perhaps for want of memory", self._left(one)
-        except errors.RayTaskError as error:  # as on a node whose disk is full
-            cause = getattr(error, "cause", error)
+        except errors.RayTaskError as raised:  # as on a node whose disk is full
+            cause = getattr(raised, "cause", raised)
             if "failed to import" in str(cause):
                 raise UserError(
                     "a node of the Ray cluster cannot run seesame: install the same version on all "
                     f"nodes ({_last(cause)})"
-                ) from error
+                ) from raised
             why, left = f"{type(cause).__name__}: {_first(cause)}", self._left(one)
         else:
             if "need" in answer:  # nothing was lost: the clip was only opened

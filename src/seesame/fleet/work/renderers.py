@@ -9,17 +9,18 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seesame.codecs.semantic.shared import SUFFIX, find_renderer, give, renderer_for
 from seesame.errors import MissingRendererError, UserError
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
-from seesame.perception.stack import Stack
+
+if TYPE_CHECKING:
+    from seesame.perception.stack import Stack
 
 CODEC = "semantic"
 
 
-def pinned(codec: str, settings: Mapping[str, Any], stack: Stack) -> dict[str, Any]:
+def pinned(codec: str, settings: Mapping[str, Any], stack: "Stack") -> dict[str, Any]:
     """Return settings that name the renderer by its SHA-256, where the codec draws with one.
 
     Args:
@@ -34,6 +35,8 @@ def pinned(codec: str, settings: Mapping[str, Any], stack: Stack) -> dict[str, A
     """
     if codec != CODEC or settings.get("embed"):
         return dict(settings)
+    from seesame.codecs.semantic.shared import give, renderer_for
+
     named = settings.get("renderer")
     if named is not None and is_remote(named):
         data = storage(named).read(named)
@@ -52,6 +55,8 @@ def renderer_of(codec: str, settings: Mapping[str, Any]) -> str:
 
 def publish(target: str, digests: Iterable[str]) -> None:
     """Put renderers that this process can use into the target, where they are not yet."""
+    from seesame.codecs.semantic.shared import find_renderer
+
     for digest in digests:
         place = _place(target, digest)
         kept = storage(target).read(place)
@@ -66,6 +71,8 @@ def fetch(target: str, digest: str) -> None:
     Raises:
         UserError: it is not in the target, or its bytes are others than those of its name.
     """
+    from seesame.codecs.semantic.shared import find_renderer, give
+
     with suppress(MissingRendererError):
         find_renderer(digest)
         return
@@ -79,4 +86,4 @@ def fetch(target: str, digest: str) -> None:
 
 
 def _place(target: str, digest: str) -> str:
-    return joined(joined(joined(target, HIDDEN), "renderers"), f"{digest}{SUFFIX}")
+    return joined(joined(joined(target, HIDDEN), "renderers"), f"{digest}.renderer")
