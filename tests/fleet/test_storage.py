@@ -1,5 +1,6 @@
 """Many files at once, on this machine and in a store."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,10 @@ def test_a_walk_goes_into_folders_and_past_hidden_ones(root: str) -> None:
     assert {one.size for one in found.values()} == {2}
 
 
-def test_a_file_is_replaced_from_one_on_this_machine(root: str, tmp_path: Path) -> None:
-    place, local = storage(root), tmp_path / "local"
-    local.write_text("new")
+def test_a_file_is_replaced_from_an_open_one(root: str) -> None:
+    place = storage(root)
     place.write(f"{root}/t/file", b"old")
-    place.replace(local, f"{root}/t/file")
+    place.write_from(io.BytesIO(b"new"), f"{root}/t/file")
     assert place.read(f"{root}/t/file") == b"new"
     assert place.names(f"{root}/t") == ["file"]
 

@@ -157,6 +157,8 @@ def _writing(target: str) -> Iterator[None]:
     """Say of a target in one line that it cannot be written. Raises UserError."""
     try:
         yield
+    except BrokenPipeError:  # of whoever reads the progress
+        raise
     except OSError as error:
         why = error.strerror or error
         raise UserError(

@@ -17,7 +17,7 @@ from functools import cache
 from glob import iglob
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from seesame.errors import MissingExtraError, UserError
 
@@ -80,8 +80,8 @@ class Storage(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Write a small file, whole or not at all."""
 
-    def replace(self, local: Path, path: str) -> None:
-        """Write a file from one on this machine, whole or not at all."""
+    def write_from(self, file: BinaryIO, path: str) -> None:
+        """Write all bytes of an open file to a path, whole or not at all."""
 
     def fetch(self, path: str, local: Path) -> None:
         """Copy a file to this machine."""
@@ -154,9 +154,10 @@ class LocalStorage:
         with self._replacing(path) as temporary, open(temporary, "wb") as file:
             file.write(data)
 
-    def replace(self, local: Path, path: str) -> None:
-        with self._replacing(path) as temporary:
-            shutil.copyfile(local, temporary)
+    def write_from(self, file: BinaryIO, path: str) -> None:
+        file.seek(0)
+        with self._replacing(path) as temporary, open(temporary, "wb") as written:
+            shutil.copyfileobj(file, written)
 
     def fetch(self, path: str, local: Path) -> None:
         shutil.copyfile(path, local)
@@ -208,7 +209,7 @@ class LocalStorage:
         """
         folder, name = os.path.split(path)
         temporary = os.path.join(folder, f".{name}.tmp")
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder or ".", exist_ok=True)
         try:
             yield temporary
             os.replace(temporary, path)
@@ -261,9 +262,9 @@ class RemoteStorage:
             if len(numbers) < TUNING.listed:
                 single += numbers
                 continue
-            listed = {self.files.unstrip_protocol(f["name"]): f for f in self._listed(folder)}
+            listed = {facts["name"]: facts for facts in self._listed(folder)}
             for number in numbers:
-                facts = listed.get(self.files.unstrip_protocol(paths[number]))
+                facts = listed.get(self.files._strip_protocol(paths[number]))
                 found[number] = self._found(facts) if facts and facts["type"] == "file" else None
         with ThreadPoolExecutor(TUNING.at_once) as pool:
             stats = pool.map(self.stat, [paths[number] for number in single])
@@ -271,9 +272,15 @@ class RemoteStorage:
                 found[number] = one
         return found
 
-    def replace(self, local: Path, path: str) -> None:
+    def write_from(self, file: BinaryIO, path: str) -> None:
         self._make_parent(path)
-        tried(lambda: self.files.put_file(str(local), path))
+
+        def copy() -> None:
+            file.seek(0)
+            with self.files.open(path, "wb") as written:
+                shutil.copyfileobj(file, written)
+
+        tried(copy)
 
     def write(self, path: str, data: bytes) -> None:
         self._make_parent(path)

@@ -103,6 +103,16 @@ def test_deaths_and_memory(pool: RayPool, tmp_path: Path) -> None:
     assert found[f"{990 * MB}-huge"].attempts == 1
 
 
+def test_a_task_that_raises_is_tried_again(pool: RayPool, tmp_path: Path) -> None:
+    """As where the disk of a node is full: the others go on."""
+    tasks = [task(tmp_path, name) for name in ("disk-a", "b", "disk-once-c")]
+    found = outcomes(pool, tasks)
+    assert [found[one.out].status for one in tasks] == [FAILED, DONE, DONE]
+    assert [found[one.out].attempts for one in tasks] == [3, 1, 2]
+    error = "in/disk-a: OSError: [Errno 28] No space left on device, 3 times"
+    assert found["disk-a"].error == error
+
+
 def test_the_number_in_flight_is_bounded(pool: RayPool, tmp_path: Path) -> None:
     most, flying = 0, 0
     pool.jobs = 2

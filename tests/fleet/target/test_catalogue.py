@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ def read(data: bytes) -> list[dict[str, str]]:
 
 
 def csv_of(values: dict[str, Any]) -> list[dict[str, str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        write_csv([values], Path(folder, "a.csv"))
-        return read(Path(folder, "a.csv").read_bytes())
+    file = io.BytesIO()
+    write_csv([values], file)
+    return read(file.getvalue())
 
 
 def test_totals() -> None:

@@ -1,6 +1,7 @@
 """The catalogue of a target: a row for each clip, as CSV and Parquet, and their totals."""
 
 import csv
+import io
 import json
 import math
 import re
@@ -9,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from seesame.files import readable
 from seesame.fleet.storage import joined, storage
@@ -176,24 +176,24 @@ def write_catalogue(target: str, states: StateFolder) -> None:
                 yield row(state)
 
         place = storage(target)
-        with tempfile.TemporaryDirectory(prefix="seesame-") as folder:
-            for name, write in ((CSV_NAME, write_csv), (PARQUET_NAME, write_parquet)):
-                file = Path(folder, name)
+        for name, write in ((CSV_NAME, write_csv), (PARQUET_NAME, write_parquet)):
+            with tempfile.TemporaryFile() as file:
                 if write(rows(), file):
-                    place.replace(file, joined(target, name))
+                    place.write_from(file, joined(target, name))
 
 
-def write_csv(rows: Iterable[dict[str, Any]], path: Path) -> bool:
+def write_csv(rows: Iterable[dict[str, Any]], file: BinaryIO) -> bool:
     """Write the rows as CSV in UTF-8. No text in it is a formula to a spreadsheet."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)  # its usual "\r\n" makes it quote both in a cell (RFC 4180)
-        writer.writerow(COLUMNS)
-        for values in rows:
-            writer.writerow([_cell(values[name]) for name in COLUMNS])
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text)  # its usual "\r\n" makes it quote both in a cell (RFC 4180)
+    writer.writerow(COLUMNS)
+    for values in rows:
+        writer.writerow([_cell(values[name]) for name in COLUMNS])
+    text.detach()
     return True
 
 
-def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> bool:
+def write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> bool:
     """Write the rows as Parquet; return False where pyarrow is not installed."""
     try:
         import pyarrow
@@ -204,7 +204,7 @@ def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> bool:
     whole = ("source_bytes", "bytes", "width", "height", "frames", "worst_pair", "attempts", "seed")
     kinds |= dict.fromkeys(whole, pyarrow.int64()) | dict.fromkeys(_TEXT, pyarrow.string())
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(file, schema) as writer:
         rest = iter(rows)
         while some := list(islice(rest, GROUP_ROWS)):
             clean = [
