@@ -4,11 +4,16 @@
     python bench/fleet.py kills --engine ray --kills 20
     python bench/fleet.py overhead --engine local --clips 10000
     python bench/fleet.py overhead --engine ray --clips 10000
+    python bench/fleet.py cluster --kills 10
+    python bench/fleet.py sharing
+    python bench/fleet.py costs --codec semantic
+    python bench/fleet.py workers
 
 ``kills`` makes clips of different sizes, rates and codecs; one in twenty is damaged, two are
 identical, and one is forty times as long as the others. ``seesame batch`` is started on them, and
 again and again a worker or the driver is killed with signal 9, and the same command started where
-that was the driver. At last it is run to its end with ``--retry-failed``, since a clip that is
+that was the driver. ``cluster`` does so on three nodes of Ray, of which one is killed and one added
+on the way. At last it is run to its end with ``--retry-failed``, since a clip that is
 killed too often counts as failed. Then every good clip must be done once by the log, its file
 whole, and its figures those of ``seesame.score``; nothing else may be left. ``overhead`` gives the
 driver clips on which nothing is done. Rows are appended to ``bench/results/fleet.jsonl``; the
@@ -16,6 +21,8 @@ engine ray needs the extra fleet.
 """
 
 import argparse
+import contextlib
+import os
 import random
 import resource
 import signal
@@ -24,7 +31,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,18 +41,19 @@ import av
 import numpy as np
 import psutil
 
+import fleet_real
 import seesame
 from common import Results
 from seesame.decoders import open_clip
 from seesame.fleet import driver
 from seesame.fleet.driver import Run, run_batch
-from seesame.fleet.history import read_events
+from seesame.fleet.engines.local import LocalPool
+from seesame.fleet.engines.raypool import ENVIRONMENT, RayPool
+from seesame.fleet.engines.remote import Remote
+from seesame.fleet.engines.worker import DONE as SAYS_DONE
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import LocalPool
-from seesame.fleet.raypool import RayPool
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE, State, StateFolder
-from seesame.fleet.worker import DONE as SAYS_DONE
+from seesame.fleet.target.history import read_events
+from seesame.fleet.target.state import DONE, State, StateFolder
 from seesame.scene import SceneClip, SceneConfig
 
 SIZES = (128, 96), (160, 120), (192, 108), (96, 128)
@@ -105,30 +113,48 @@ def write(path: Path, frames: np.ndarray, codec: str, rate: Fraction) -> None:
 
 
 class Killed:
-    """A batch that is killed again and again."""
+    """A batch that is killed again and again.
 
-    def __init__(self, source: Path, target: Path, engine: str, jobs: int, seed: int) -> None:
-        words = ["batch", source, "-o", target, *BATCH, "--engine", engine, "--jobs", jobs]
+    Args:
+        source: folder of the clips.
+        target: of the batch.
+        given: the command line of this benchmark.
+        address: of a cluster, for the engine ray.
+    """
+
+    def __init__(
+        self, source: Path, target: Path, given: argparse.Namespace, address: str = ""
+    ) -> None:
+        words = ["batch", source, "-o", target, *BATCH, "--engine", given.engine]
+        words += ["--address", address] if address else ["--jobs", given.jobs]
         self.line = [sys.executable, "-m", "seesame.cli", *map(str, words), "--quiet"]
-        self.target, self.random = target, random.Random(seed)
+        self.target, self.random = target, random.Random(given.seed)
         self.kills: Counter[str] = Counter()
         self.starts = 0
 
-    def run(self, kills: int) -> int:
-        """Kill so many times, then let it end; return the exit code of the last run."""
+    def run(self, kills: int, between: Callable[[int], str] = lambda ended: "") -> int:
+        """Kill so many times, then let it end; return the exit code of the last run.
+
+        Args:
+            kills: of workers and drivers.
+            between: called before each with the clips that have ended; says what else it did.
+        """
         process = self._started()
         while sum(self.kills.values()) < kills:
             time.sleep(self.random.uniform(*PAUSE))
             if process.poll() is not None:  # all was done before the kills were
                 break
-            if self.random.random() < DRIVER_SHARE:
+            if done := between(self._ended()):
+                self.kills[done] += 1
+            elif self.random.random() < DRIVER_SHARE:
                 process.kill()
                 process.wait()
                 self.kills["driver"] += 1
                 process = self._started()
-            elif workers := self._workers(process):
-                self.random.choice(workers).kill()
-                self.kills["worker"] += 1
+            elif workers := list(filter(is_worker, psutil.Process().children(recursive=True))):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self.random.choice(workers).kill()
+                    self.kills["worker"] += 1
         process.wait()
         return subprocess.run([*self.line, "--retry-failed"], capture_output=True).returncode
 
@@ -141,9 +167,9 @@ class Killed:
             time.sleep(0.2)
         return process
 
-    def _workers(self, process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-        found = psutil.Process(process.pid).children(recursive=True)
-        return [one for one in found if is_worker(one)]
+    def _ended(self) -> int:
+        """Return how many clips have ended."""
+        return sum(event["event"] == "clip" for event in read_events(str(self.target)))
 
 
 def is_worker(process: psutil.Process) -> bool:
@@ -194,19 +220,70 @@ def kills(given: argparse.Namespace, results: Results) -> None:
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
         folder = Path(name)
         good = make_fleet(folder / "in", given.clips)
-        killed = Killed(folder / "in", folder / "out", given.engine, given.jobs, given.seed)
-        start, before = time.monotonic(), temporaries()
-        code = killed.run(given.kills)
-        wall = time.monotonic() - start
-        wrong = faults(folder / "in", folder / "out", good)
-        if given.engine == "ray":
-            wrong += [f"{path} remains" for path in temporaries() - before]
-        states = list(StateFolder(str(folder / "out")).all())
-        row = {"bench": "kills", "engine": given.engine, "clips": len(states), "good": len(good)}
-        row |= {"kills": dict(killed.kills), "starts": killed.starts, "exit_code": code}
-        row |= {"attempts": sum(state.attempts for state in states), "wall_s": round(wall, 1)}
-        row |= {"bytes": sum(state.source_bytes for state in states), "jobs": given.jobs}
-        results.add({**row, "faults": wrong})
+        before = temporaries()
+        killed = Killed(folder / "in", folder / "out", given)
+        kept(given, results, killed, folder, good, lambda: killed.run(given.kills), before)
+
+
+def cluster(given: argparse.Namespace, results: Results) -> None:
+    """Run the fleet on three nodes under kills: one node is killed on the way, and one added."""
+    from ray.cluster_utils import Cluster
+
+    os.environ |= ENVIRONMENT
+    node = {"num_cpus": 1, "memory": 3 << 30, "object_store_memory": 80 << 20}
+    given.engine = "ray"
+    with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
+        folder = Path(name)
+        good = make_fleet(folder / "in", given.clips)
+        before = temporaries()
+        nodes = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        doomed = [nodes.add_node(**node), nodes.add_node(**node)][0]
+        steps = [
+            ("node killed", lambda: nodes.remove_node(doomed, allow_graceful=False)),
+            ("node added", lambda: nodes.add_node(**node)),
+        ]
+
+        def between(ended: int) -> str:
+            """Kill a node after a third of the clips, and add one after a half."""
+            if not steps or ended < given.clips // (2 if len(steps) == 1 else 3):
+                return ""
+            done, act = steps.pop(0)
+            act()
+            return done
+
+        killed = Killed(folder / "in", folder / "out", given, nodes.address)
+
+        def run() -> int:
+            try:
+                return killed.run(given.kills, between)
+            finally:
+                nodes.shutdown()
+
+        kept(given, results, killed, folder, good, run, before)
+
+
+def kept(
+    given: argparse.Namespace,
+    results: Results,
+    killed: Killed,
+    folder: Path,
+    good: set[str],
+    run: Callable[[], int],
+    before: set[Path],
+) -> None:
+    """Run the fleet, check what is there, and keep a row. Raises SystemExit for faults."""
+    start = time.monotonic()
+    code = run()
+    wall = time.monotonic() - start
+    wrong = faults(folder / "in", folder / "out", good)
+    if given.engine == "ray":
+        wrong += [f"{path} remains" for path in temporaries() - before]
+    states = list(StateFolder(str(folder / "out")).all())
+    row = {"bench": given.bench, "engine": given.engine, "clips": len(states), "good": len(good)}
+    row |= {"kills": dict(killed.kills), "starts": killed.starts, "exit_code": code}
+    row |= {"attempts": sum(state.attempts for state in states), "wall_s": round(wall, 1)}
+    row |= {"bytes": sum(state.source_bytes for state in states), "jobs": given.jobs}
+    results.add({**row, "faults": wrong})
     if wrong:
         raise SystemExit(f"{len(wrong)} faults: {wrong[0]}")
 
@@ -247,18 +324,36 @@ def overhead(given: argparse.Namespace, results: Results) -> None:
     results.add({**row, "wall_s": round(wall, 1), "jobs": given.jobs})
 
 
+BENCHES = {
+    "kills": kills,
+    "cluster": cluster,
+    "overhead": overhead,
+    "sharing": fleet_real.sharing,
+    "costs": fleet_real.costs,
+    "workers": fleet_real.workers,
+}
+
+
 def main() -> None:
-    """Run one of the two benchmarks."""
+    """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bench", choices=("kills", "overhead"))
+    parser.add_argument("bench", choices=tuple(BENCHES))
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=60, help="of a part of a real clip")
+    parser.add_argument("--names", nargs="*", default=list(fleet_real.CLIPS), help="real clips")
+    parser.add_argument("--codec", choices=tuple(fleet_real.CODECS), default="portable")
+    parser.add_argument("--budget", type=float, help="seconds of a codec that trains")
+    parser.add_argument("--max-seg", type=float, default=0.01)
+    both = argparse.BooleanOptionalAction
+    parser.add_argument("--share", action=both, help="sharing: with it or without; else both")
     given = parser.parse_args()
+    given.share = (False, True) if given.share is None else (given.share,)
     results = Results("fleet", append=True)
-    (kills if given.bench == "kills" else overhead)(given, results)
+    BENCHES[given.bench](given, results)
 
 
 if __name__ == "__main__":

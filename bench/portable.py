@@ -209,6 +209,7 @@ def run(clip: str, stack: str, bounds: list[float], add: Callable[[dict[str, Any
             )
             row = row_of(ours.file, ours.encodes, ours.seconds, bench)
             row |= {"rounds": ours.rounds, "max_pose": limits.pose}
+            assert ours.forecast is not None
             row |= {"forecast": ours.forecast.bytes, "first_bytes": ours.first_bytes}
             add({**key, "bound": bound, "kind": "ours", **row})
 

@@ -18,7 +18,7 @@ import pytest
 from command import Ran
 from fleets import SLOW, STACK, events_of, make_fleet, start, states_of, target_faults, until
 
-from seesame.fleet.lock import target_lock
+from seesame.fleet.target.lock import target_lock
 
 Run = Callable[..., Ran]
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"
@@ -111,6 +111,19 @@ def test_a_fleet_with_bad_clips_and_what_is_done_again(seesame: Run, tmp_path: P
     status = seesame("batch-status", target, "--clips", "--json")
     assert {json.loads(text)["out"] for text in status.out.splitlines()} == set(states_of(target))
     assert "6: 6 done" in seesame("batch-status", target).out
+
+
+def test_sharing_can_be_left_out(seesame: Run, tmp_path: Path) -> None:
+    """What a clip shares stands in its row; without sharing it is searched as if it were alone."""
+    source = tmp_path / "in"
+    make_fleet(source, 3)
+    line = ("--codec", "x264", "--max-seg", "0.2", "--set", "preset=ultrafast", "--stack", STACK)
+    for share, told in (("--share", ["false", "false", "true"]), ("--no-share", ["false"] * 3)):
+        target = tmp_path / f"out{share}"
+        ran = seesame("batch", source, "-o", target, *line, "--jobs", 1, "--quiet", share)
+        assert ran.code == 0, ran.err
+        assert sorted(row["shared"] for row in rows(target).values()) == told
+        assert all(float(row["frames_seg"]) <= 0.2 for row in rows(target).values())
 
 
 def test_changed_settings_do_the_clips_that_they_concern(seesame: Run, tmp_path: Path) -> None:

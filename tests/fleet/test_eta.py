@@ -2,23 +2,26 @@
 
 import random
 
+import pytest
+
 from seesame.fleet.driver import span
-from seesame.fleet.eta import Pace
+from seesame.fleet.eta import Left, Pace
 
 
 def test_nothing_is_said_too_early() -> None:
     pace = Pace(1)
     pace.add(10, 1.0)
     pace.add(10, 1.0)
-    assert pace.left([10]) is None
+    assert pace.left(Left([10])) is None
 
 
 def test_equal_clips_leave_no_doubt() -> None:
+    """The last clip is not shared by two workers."""
     pace = Pace(2)
     for _ in range(4):
         pace.add(10, 1.0)
-    assert pace.left([10] * 8) == (4.0, 4.5)  # the last clip is not shared by two
-    assert pace.left([]) == (0.0, 0.0)
+    assert pace.left(Left([10] * 8)) == pytest.approx((4.0, 4.5))
+    assert pace.left(Left([])) == pytest.approx((0.0, 0.0))
 
 
 def test_nine_of_ten_runs_end_within_the_interval() -> None:
@@ -29,7 +32,7 @@ def test_nine_of_ten_runs_end_within_the_interval() -> None:
         pace = Pace(1)
         for size, took in zip(sizes[:20], seconds[:20], strict=True):
             pace.add(size, took)
-        least, most = pace.left(sizes[20:]) or (0, 0)
+        least, most = pace.left(Left(sizes[20:])) or (0, 0)
         within += least <= sum(seconds[20:]) <= most
     assert 0.84 <= within / 400 <= 0.97
 

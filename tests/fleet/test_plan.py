@@ -12,9 +12,9 @@ from tiny_stack import TinyStack
 
 from seesame.errors import OutputExistsError, UserError
 from seesame.fleet.plan import Defaults, Task, in_shard, make_tasks, to_do
-from seesame.fleet.sources import Entry
-from seesame.fleet.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
+from seesame.fleet.sources.listing import Entry
 from seesame.fleet.storage import Found
+from seesame.fleet.target.state import DONE, FAILED, MISSED, WORKING, State, StateFolder
 from seesame.perception.stack import Stack
 
 

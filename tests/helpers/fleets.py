@@ -14,7 +14,7 @@ from torch import Tensor
 from videos import make_frames, make_video
 
 from seesame.decoders import open_clip
-from seesame.fleet.state import State, StateFolder
+from seesame.fleet.target.state import State, StateFolder
 
 STACK = "tiny_stack:TinyStack"
 SLOW = "fleets:SlowStack"

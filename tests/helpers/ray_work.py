@@ -1,5 +1,6 @@
 """What tasks of Ray do in tests: what their names say, without a clip."""
 
+import errno
 import os
 import signal
 import time
@@ -8,16 +9,16 @@ from typing import Any
 
 import ray
 
+from seesame.fleet.engines.remote import Remote
 from seesame.fleet.plan import Task
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE
+from seesame.fleet.target.state import DONE
 
 
 def act(task: Task, remote: Remote, memory: int) -> dict[str, Any]:
     """Do what the words of a task's name say, and note the memory that it was given.
 
-    ``kill`` ends the worker, ``memory`` is too little of it, ``once`` only the first time, a number
-    is the pixels of a frame, ``wait`` takes its time.
+    ``kill`` ends the worker, ``memory`` is too little of it, ``disk`` is a full one, ``once`` only
+    the first time, a number is the pixels of a frame, ``wait`` takes its time.
     """
     words = task.out.split("-")
     notes = Path(task.target) / task.out
@@ -37,6 +38,8 @@ def act(task: Task, remote: Remote, memory: int) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         if "memory" in words:
             return {"memory": True}
+        if "disk" in words:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return {"state": task.state(status=DONE).plain(), "pixels": pixels}
 
 

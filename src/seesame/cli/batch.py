@@ -23,6 +23,7 @@ from seesame.cli.batch_options import (
     SampleOption,
     ScratchOption,
     ShardOption,
+    ShareOption,
     SourceArgument,
     TargetOption,
     ToOption,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from seesame.fleet.driver import Run
     from seesame.fleet.forecast import Forecast
     from seesame.fleet.plan import Task
-    from seesame.fleet.state import State
+    from seesame.fleet.target.state import State
     from seesame.perception.stack import Stack
 
 SOME_FAILED = 3
@@ -94,6 +95,7 @@ def batch(
     memory: MemoryOption = None,
     scratch: ScratchOption = None,
     shard: ShardOption = None,
+    share: ShareOption = True,
     retry_failed: RetryOption = False,
     dry_run: DryRunOption = False,
     sample: SampleOption = None,
@@ -125,7 +127,7 @@ def batch(
     """
     from seesame.fleet.driver import Run
     from seesame.fleet.plan import Defaults, make_tasks
-    from seesame.fleet.sources import list_source
+    from seesame.fleet.sources.listing import list_source
 
     flags: dict[str, Any] = {"preset": preset and preset.value, "budget_s": parse_duration(budget)}
     flags |= {"pixel_weight": pixel_weight, "max_seg": max_seg, "max_pose": max_pose}
@@ -137,7 +139,7 @@ def batch(
     if sample is not None and not dry_run:
         raise UserError("--sample is for --dry-run")
     parts = parse_bytes(memory), scratch, parse_shard(shard)
-    run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores)
+    run = Run(jobs, *parts, retry_failed, overwrite, engine == Engine.ray, address, cores, share)
     target = parse_target(out)
     tasks = make_tasks(list_source(source, target), target, defaults, _loader(where))
     if dry_run:
@@ -175,9 +177,9 @@ def _run(tasks: "Sequence[Task]", target: str, run: "Run", json: bool, quiet: bo
         print(f"seesame: note: {line}", file=sys.stderr)
         raise
     if json:
-        print_json({"target": target, **total_values(result.states), "worked_on": result.done})
+        print_json({"target": target, **total_values(result.totals), "worked_on": result.done})
     else:
-        print_totals(target, result.states)
+        print_totals(target, result.totals)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
     if result.missed:

@@ -105,6 +105,15 @@ ShardOption = Annotated[
         help="Do part I of N, counted from 0, as one of N runs on the same TARGET.",
     ),
 ]
+ShareOption = Annotated[
+    bool,
+    typer.Option(
+        "--share/--no-share",
+        help="Begin the search for a clip's settings with what won on earlier clips of its group "
+        "or folder: a third to a half of the encodes. Without it a file does not depend on which "
+        "clips were done before.",
+    ),
+]
 RetryOption = Annotated[
     bool, typer.Option("--retry-failed", help="Do those clips again that failed before.")
 ]

@@ -11,7 +11,8 @@ from seesame.cli.output import print_figures, print_json, print_table
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.fleet.state import State
+    from seesame.fleet.target.catalogue import Totals
+    from seesame.fleet.target.state import State
 
 REASONS = 10
 """Reasons of failures that are shown at most."""
@@ -41,7 +42,7 @@ def batch_status(
     It reads the state that `batch` keeps in TARGET, while that runs as well. With --json it prints
     the totals, or with --clips the rows of the catalogue.
     """
-    from seesame.fleet.state import StateFolder
+    from seesame.fleet.target.state import StateFolder
 
     target = target.rstrip("/") or "/"
     while True:
@@ -55,22 +56,19 @@ def batch_status(
 
 
 def _print(target: str, states: "Sequence[State]", clips: bool, json: bool) -> None:
-    from seesame.fleet.catalogue import row
+    from seesame.fleet.target.catalogue import row, totals
 
     if json:
-        for values in [row(s) for s in states] if clips else [total_values(states)]:
+        for values in [row(s) for s in states] if clips else [total_values(totals(states))]:
             print_json(values)
         return
     if clips:
         _print_clips(states)
-    print_totals(target, states)
+    print_totals(target, totals(states))
 
 
-def total_values(states: "Sequence[State]") -> dict[str, Any]:
+def total_values(found: "Totals") -> dict[str, Any]:
     """Return the totals of clips for ``--json``."""
-    from seesame.fleet.catalogue import totals
-
-    found = totals(states)
     return {
         "clips": found.clips,
         "source_bytes": found.source_bytes,
@@ -85,18 +83,17 @@ def total_values(states: "Sequence[State]") -> dict[str, Any]:
     }
 
 
-def print_totals(target: str, states: "Sequence[State]") -> None:
+def print_totals(target: str, found: "Totals") -> None:
     """Print the totals of clips for people."""
     from seesame.files import readable
-    from seesame.fleet.catalogue import CSV_NAME, totals
     from seesame.fleet.driver import span
     from seesame.fleet.storage import joined
+    from seesame.fleet.target.catalogue import CSV_NAME
 
-    found = totals(states)
     words = {"done": "done", "missed": "miss a limit", "failed": "failed", "working": "not ended"}
     counts = [f"{found.clips[name]:,} {word}" for name, word in words.items() if found.clips[name]]
     kept = f", of which {found.kept_source:,} are the source itself" if found.kept_source else ""
-    figures = {"clips": f"{len(states):,}: {', '.join(counts)}{kept}"}
+    figures = {"clips": f"{sum(found.clips.values()):,}: {', '.join(counts)}{kept}"}
     if found.rate is not None:
         figures["bytes"] = f"{found.source_bytes:,} before, {found.bytes:,} after"
         figures["bytes"] += f": {found.rate:.2%} of the sources"

@@ -103,6 +103,7 @@ def _search_figures(search: "FoundPortable | None") -> dict[str, str]:
     settings = search.file.settings
     corrected = f", source corrected by {search.rounds} earlier encode"
     corrected += "s" if search.rounds > 1 else ""
+    assert search.forecast is not None  # the search of a single clip has a sample
     size, first = search.forecast.bytes, search.first_bytes
     return {
         "found": f"scale {settings.get('scale', 1.0):g}, crf {settings['crf']}"
@@ -117,6 +118,7 @@ def _search_values(search: "FoundPortable | None") -> dict[str, Any]:
     """Return what a search did, for ``--json``."""
     if search is None:
         return {}
+    assert search.forecast is not None
     return {
         "encodes": search.encodes,
         "rounds": search.rounds,

@@ -164,8 +164,8 @@ def _report_run(place: Path, out: Path | None, watch: bool, json: bool, overwrit
 
 def _is_target(reference: str) -> bool:
     """Return whether ``batch`` wrote there."""
-    from seesame.fleet.state import StateFolder
     from seesame.fleet.storage import is_remote
+    from seesame.fleet.target.state import StateFolder
 
     return is_remote(reference) or Path(StateFolder(reference).folder).is_dir()
 

@@ -11,8 +11,8 @@ from seesame.cli.output import print_figures, print_json, print_note
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
-    from seesame.fleet.page import Worst
-    from seesame.fleet.state import State
+    from seesame.fleet.page.build import Worst
+    from seesame.fleet.target.state import State
 
 PAGES = (".html", ".htm")
 WORST_PAGES = 4
@@ -58,9 +58,10 @@ def report_fleet(
         UserError: the target has no clips, or the page cannot be written.
     """
     from seesame.files import replacing, reserved
-    from seesame.fleet.history import read_events, throughput
-    from seesame.fleet.page import write_fleet_page
-    from seesame.fleet.state import StateFolder
+    from seesame.fleet.page.build import write_fleet_page
+    from seesame.fleet.target.catalogue import totals
+    from seesame.fleet.target.history import read_events, throughput
+    from seesame.fleet.target.state import StateFolder
 
     target = target.rstrip("/") or "/"
     place = _place(target, out)
@@ -73,7 +74,7 @@ def report_fleet(
         with replacing(place, overwrite) as temporary:
             write_fleet_page(temporary, place, target, states, work, worst)
     if json:
-        print_json({"target": target, **total_values(states), "page": place})
+        print_json({"target": target, **total_values(totals(states)), "page": place})
     else:
         made = sum(one.page is not None for one in worst)
         size = f"{place.stat().st_size / 1e6:.1f} MB"
@@ -94,8 +95,8 @@ def _place(target: str, out: Path | None) -> Path:
 def _worst(target: str, states: "Sequence[State]", place: Path, pages: FleetPages) -> "list[Worst]":
     """Return the worst clips with their pictures and pages."""
     from seesame.cli.progress import progress
-    from seesame.fleet.page import Worst
-    from seesame.fleet.worst import pictures, worst_states
+    from seesame.fleet.page.build import Worst
+    from seesame.fleet.page.worst import pictures, worst_states
     from seesame.perception.registry import load_stack
     from seesame.temporary import TemporaryFolder
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seesame.context import Progress, no_progress
 from seesame.errors import UserError
-from seesame.fleet.history import read_events
+from seesame.fleet.target.history import read_events
 from seesame.jobs.demo import render_drive
 
 

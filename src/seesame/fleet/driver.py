@@ -14,17 +14,26 @@ from typing import Any, Protocol
 
 from seesame.context import Note, Progress, no_note, no_progress
 from seesame.errors import UserError
-from seesame.fleet.catalogue import write_catalogue
-from seesame.fleet.eta import Pace
-from seesame.fleet.lock import WHOLE, Shard, owner, shard_name, target_lock
+from seesame.fleet.engines.local import Ended, LocalPool
+from seesame.fleet.engines.raypool import RayPool, load_ray
+from seesame.fleet.engines.remote import Remote
+from seesame.fleet.eta import Left, Pace
 from seesame.fleet.plan import Task, in_shard, to_do
-from seesame.fleet.pool import Ended, LocalPool
-from seesame.fleet.raypool import RayPool, load_ray
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import FAILED, MISSED, UNCHANGED, WORKING, Events, State, StateFolder
+from seesame.fleet.sharing import Shared
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
+from seesame.fleet.target.catalogue import Tally, Totals, write_catalogue
+from seesame.fleet.target.lock import WHOLE, Shard, owner, shard_name, target_lock
+from seesame.fleet.target.state import (
+    FAILED,
+    MISSED,
+    UNCHANGED,
+    WORKING,
+    Events,
+    State,
+    StateFolder,
+)
+from seesame.fleet.work.renderers import publish, renderer_of
 from seesame.processes import ending_as_ctrl_c
-from seesame.temporary import remove_dead
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Run:
         ray: do the work as tasks of Ray, not in processes of this machine alone.
         address: of a Ray cluster; None to start Ray on this machine.
         cores: for each clip, where Ray does the work.
+        share: begin the search for a clip's settings with what won on others of its camera.
     """
 
     jobs: int | None = None
@@ -53,6 +63,7 @@ class Run:
     ray: bool = False
     address: str | None = None
     cores: int = 1
+    share: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,24 +71,24 @@ class Result:
     """The outcome of a run.
 
     Args:
-        states: of this run's clips, those of earlier runs included.
+        totals: of this run's clips, those that earlier runs have done included.
         done: how many clips this run worked on.
         left: how many of its clips were done before.
     """
 
-    states: tuple[State, ...]
+    totals: Totals
     done: int
     left: int
 
     @property
     def failed(self) -> int:
         """The number of its clips that failed, in this run or an earlier one."""
-        return sum(state.status == FAILED for state in self.states)
+        return self.totals.clips[FAILED]
 
     @property
     def missed(self) -> int:
         """The number of its clips whose file misses a limit."""
-        return sum(state.status == MISSED for state in self.states)
+        return self.totals.clips[MISSED]
 
 
 def planned(tasks: Sequence[Task], target: str, run: Run) -> tuple[list[Task], list[State]]:
@@ -112,31 +123,46 @@ def run_batch(
     Raises:
         TargetBusyError: another run has the same clips.
         OutputExistsError: an output that no earlier run has made is there already.
-        UserError: the target or the scratch folder cannot be written.
+        UserError: the target or the scratch folder cannot be written, as on a full disk.
         KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
     if run.ray:
         load_ray()  # before anything is written
-    with ending_as_ctrl_c(), target_lock(target, run.shard):
+    with ending_as_ctrl_c(), target_lock(target, run.shard), _writing(target):
         missing, rest = planned(tasks, target, run)
         states = StateFolder(target)
-        if not is_remote(target):
-            for folder in (target, states.folder):
-                remove_dead(Path(folder))
         events = Events(target, uuid.uuid4().hex[:8], not is_remote(target))
         events.add("start", clips=len(missing), done_before=len(rest), shard=shard_name(run.shard))
-        driver = _Driver(states, events, progress, note, missing)
-        ended = "interrupted"
+        used = {renderer_of(task.codec, task.settings) for task in missing}
+        publish(target, sorted(used - {""}))
+        driver = _Driver(states, events, progress, note, missing, run.share)
+        driver.know(rest)
+        ended, left = "interrupted", len(rest)
+        del rest  # a large fleet's states are not kept in memory
         try:
             with _scratch(target, run) as (scratch, incoming):
                 pool = _pool(target, run, scratch, incoming, events)
-                found = driver.drive(pool)
+                driver.drive(pool)
                 ended = "end"
         finally:
             write_catalogue(target, states)
-            events.add(ended, **driver.counts())
+            events.add(ended, **driver.counts)
             events.close()
-    return Result((*rest, *found), len(found), len(rest))
+    return Result(driver.tally.totals(), driver.ended, left)
+
+
+@contextlib.contextmanager
+def _writing(target: str) -> Iterator[None]:
+    """Say of a target in one line that it cannot be written. Raises UserError."""
+    try:
+        yield
+    except BrokenPipeError:  # of whoever reads the progress
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(
+            f"{target}: cannot be written ({why}); what is done stays, and the same command goes on"
+        ) from error
 
 
 class Pool(Protocol):
@@ -169,7 +195,16 @@ def _pool(target: str, run: Run, scratch: Path, incoming: str, events: Events) -
 
 
 class _Driver:
-    """Gives tasks to a pool, and keeps what becomes of them."""
+    """Gives tasks to a pool, and keeps what becomes of them.
+
+    Args:
+        states: of the target.
+        events: its log.
+        progress: called with the share done and a short text.
+        note: called with a line for each clip that fails.
+        tasks: to do, longest first.
+        share: begin searches with what won on other clips.
+    """
 
     def __init__(
         self,
@@ -177,38 +212,50 @@ class _Driver:
         events: Events,
         progress: Progress,
         note: Note,
-        tasks: list[Task],
+        tasks: Sequence[Task],
+        share: bool,
     ) -> None:
         self.states, self.events, self.tasks = states, events, tasks
         self.progress, self.note = progress, note
-        self.found: list[State] = []
+        self.shared = Shared() if share else None
+        self.tally = Tally()
+        self.counts: Counter[str] = Counter()
+        """Clips that have ended in this run, by status."""
 
-    def drive(self, pool: Pool) -> list[State]:
-        """Do all tasks; return their states in the order in which they ended."""
+    @property
+    def ended(self) -> int:
+        """How many clips have ended in this run."""
+        return self.counts.total()
+
+    def know(self, states: Iterable[State]) -> None:
+        """Count clips that earlier runs have done, and share what won on them."""
+        for state in states:
+            self._count(state)
+
+    def drive(self, pool: Pool) -> None:
+        """Do all tasks."""
         if not self.tasks:
-            return []
+            return
         pace = Pace(min(pool.size, len(self.tasks)))
-        left = {task.out: task.size for task in self.tasks}
-        whole = sum(left.values()) or 1
-        self.progress(0.0, f"{len(left)} clips")
-        with contextlib.closing(pool.run(self.tasks, self._begun)) as ends:
+        left = Left(task.size for task in self.tasks)
+        self.progress(0.0, f"{len(self.tasks)} clips")
+        with contextlib.closing(pool.run(self._given(), self._begun)) as ends:
             for ended in ends:
                 state = self._keep(ended)
-                left.pop(state.out)
+                left.take(ended.task.size)
                 if state.status != FAILED:
                     pace.add(ended.task.size, state.seconds)
-                text = self._text(pace.left(list(left.values())))
-                self.progress(1 - sum(left.values()) / whole, text)
-        return self.found
+                self.progress(left.done, self._text(pace.left(left)))
 
-    def counts(self) -> dict[str, int]:
-        """Return how many clips have ended, by status."""
-        return dict(Counter(state.status for state in self.found))
+    def _given(self) -> Iterator[Task]:
+        """Yield the tasks, each with what has won when it begins."""
+        for task in self.tasks:
+            starts = self.shared.starts(task) if self.shared else {}
+            yield replace(task, starts=starts) if starts else task
 
     def _begun(self, task: Task) -> None:
         # An output without a state would be the user's own, so the state comes first.
-        earlier = self.states.get(task.out)
-        if not task.known or earlier is None:
+        if not task.known or self.states.get(task.out) is None:
             self.states.put(task.state(status=WORKING, attempts=task.earlier + 1))
         self.events.add("begin", out=task.out, uri=task.uri, why=task.why)
 
@@ -231,18 +278,24 @@ class _Driver:
             name = "" if state.uri in state.error else f"{state.uri}: "
             self.note(f"failed: {name}{state.error}")
         self.events.add("clip", **facts)
-        self.found.append(state)
+        self.counts[state.status] += 1
+        self._count(state)
         return state
+
+    def _count(self, state: State) -> None:
+        self.tally.add(state)
+        if self.shared:
+            self.shared.add(state)
 
     def _there(self, task: Task) -> bool:
         return storage(task.target).stat(joined(task.target, task.out)) is not None
 
     def _text(self, left: tuple[float, float] | None) -> str:
-        failed = sum(state.status == FAILED for state in self.found)
-        text = f"{len(self.found)} of {len(self.tasks)} clips"
+        ended, failed = self.ended, self.counts[FAILED]
+        text = f"{ended} of {len(self.tasks)} clips"
         if failed:
             text += f", {failed} failed"
-        if left is not None and len(self.found) < len(self.tasks):
+        if left is not None and ended < len(self.tasks):
             text += f", {span(left[0])} to {span(left[1])} to go"
         return text
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seesame.context import Progress, no_progress
-from seesame.fleet.compress import Bench, do_task
-from seesame.fleet.eta import Pace
+from seesame.fleet.eta import Left, Pace
 from seesame.fleet.plan import Task
+from seesame.fleet.work.compress import Bench, do_task
 from seesame.temporary import temporary_folder
 
 SAMPLE = 3
@@ -66,5 +66,5 @@ def forecast(tasks: Sequence[Task], count: int, progress: Progress = no_progress
             continue
         sizes.add(task.size, state.bytes)
         times.add(task.size, state.seconds)
-    left = [task.size for task in tasks]
-    return Forecast(len(sizes.ended), failed, sizes.left(left), times.left(left))
+    left = Left(task.size for task in tasks)
+    return Forecast(sizes.known, failed, sizes.left(left), times.left(left))

@@ -5,15 +5,16 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from seesame.codecs.registry import PORTABLE, codec_name, get_codec
 from seesame.errors import OutputExistsError, UserError
-from seesame.fleet.sources import Entry
-from seesame.fleet.state import State, StateFolder
+from seesame.fleet.sources.listing import Entry
 from seesame.fleet.storage import HIDDEN, Found, is_remote, joined, storage
+from seesame.fleet.target.state import State, StateFolder
+from seesame.fleet.work.renderers import pinned
 from seesame.jobs.environment import OUTPUT_VERSION
 from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
@@ -48,7 +49,14 @@ class Defaults:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+_SHARED = (
+    *("uri", "out", "codec", "stack", "on_miss", "seed", "recipe", "fingerprint"),
+    *("group", "settings", "limits"),
+)
+"""Fields that a task and its clip's state have in common."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One clip's work, as plain data that goes to a worker.
 
@@ -71,6 +79,7 @@ class Task:
             worker that finds it again does nothing.
         why: the reason why it is to be done.
         earlier: attempts of runs that were killed.
+        starts: frame size and quality to begin a search with, by the size of the clip's frames.
     """
 
     uri: str
@@ -90,6 +99,7 @@ class Task:
     known: str = ""
     why: str = "new"
     earlier: int = 0
+    starts: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -98,9 +108,7 @@ class Task:
 
     def state(self, **more: Any) -> State:
         """Return the state of this clip, with further fields."""
-        plain = asdict(self)
-        names = ("uri", "out", "codec", "stack", "on_miss", "seed", "recipe", "fingerprint")
-        shared = {name: plain[name] for name in (*names, "group", "settings", "limits")}
+        shared = {name: getattr(self, name) for name in _SHARED}
         stamp = self.found.stamp if self.found else ""
         return State(**(shared | {"source_bytes": self.size, "stamp": stamp} | more))
 
@@ -157,9 +165,10 @@ def to_do(
         OutputExistsError: an output that no earlier run has made is there already.
     """
     missing, rest = [], []
-    for task in tasks:
-        state = states.get(task.out)
-        output = storage(task.target).stat(joined(task.target, task.out))
+    found = states.many([task.out for task in tasks])
+    outputs = [joined(states.target, task.out) for task in tasks]
+    there = storage(states.target).stat_many(outputs)
+    for task, state, output in zip(tasks, found, there, strict=True):
         if state is None:
             if output is not None and not overwrite:
                 raise OutputExistsError(
@@ -239,6 +248,7 @@ def _settings(
 
         portable_codec(codec)
     made.needs_stack(settings if not made.trains else {**settings, **limits.settings()})
+    settings = pinned(codec, settings, stack)
     if codec == "copy" and settings:
         raise UserError(f"codec copy takes no settings, not {', '.join(sorted(settings))}")
     return limits.settings(), settings

@@ -7,16 +7,19 @@ and connected when a URI is first used in a process, so that no connection is sh
 import os
 import re
 import shutil
+import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from glob import iglob
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from seesame.errors import MissingExtraError, UserError
-from seesame.temporary import temporary
 
 T = TypeVar("T")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -26,15 +29,21 @@ HIDDEN = ".seesame"
 
 @dataclass(frozen=True)
 class StorageTuning:
-    """The numbers of the retries.
+    """The numbers of the requests to a store.
 
     Args:
         tries: of one transfer or request to a store.
         wait: seconds before the second try; twice as long before each further one.
+        at_once: requests that are under way at once, where many files are asked for.
+        batch: files that are read ahead.
+        listed: files of one folder that are asked for from which the folder is listed instead.
     """
 
     tries: int = 4
     wait: float = 0.5
+    at_once: int = 32
+    batch: int = 1000
+    listed: int = 20
 
 
 TUNING = StorageTuning()
@@ -62,8 +71,17 @@ class Storage(Protocol):
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes; None where there is no file."""
 
+    def read_many(self, paths: Iterable[str]) -> Iterator[bytes | None]:
+        """Yield the bytes of many files in their order; None where there is no file."""
+
+    def stat_many(self, paths: Sequence[str]) -> list[Found | None]:
+        """Return sizes and stamps of many files; None where there is no file."""
+
     def write(self, path: str, data: bytes) -> None:
         """Write a small file, whole or not at all."""
+
+    def write_from(self, file: BinaryIO, path: str) -> None:
+        """Write all bytes of an open file to a path, whole or not at all."""
 
     def fetch(self, path: str, local: Path) -> None:
         """Copy a file to this machine."""
@@ -116,7 +134,9 @@ class LocalStorage:
             status = os.stat(path)
         except (OSError, ValueError):
             return None
-        return None if os.path.isdir(path) else Found(status.st_size, str(status.st_mtime_ns))
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        return Found(status.st_size, str(status.st_mtime_ns))
 
     def read(self, path: str) -> bytes | None:
         try:
@@ -124,12 +144,20 @@ class LocalStorage:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def read_many(self, paths: Iterable[str]) -> Iterator[bytes | None]:
+        return map(self.read, paths)
+
+    def stat_many(self, paths: Sequence[str]) -> list[Found | None]:
+        return [self.stat(path) for path in paths]
+
     def write(self, path: str, data: bytes) -> None:
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(place) as made:
-            made.write_bytes(data)
-            os.replace(made, place)
+        with self._replacing(path) as temporary, open(temporary, "wb") as file:
+            file.write(data)
+
+    def write_from(self, file: BinaryIO, path: str) -> None:
+        file.seek(0)
+        with self._replacing(path) as temporary, open(temporary, "wb") as written:
+            shutil.copyfileobj(file, written)
 
     def fetch(self, path: str, local: Path) -> None:
         shutil.copyfile(path, local)
@@ -172,6 +200,24 @@ class LocalStorage:
     def clear(self, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
+    @contextmanager
+    def _replacing(self, path: str) -> Iterator[str]:
+        """Yield a path for the new file, which is then moved into place.
+
+        Each file has one writer at a time, so that the temporary name is the file's own: what a
+        writer that was killed has left is overwritten by the next one.
+        """
+        folder, name = os.path.split(path)
+        temporary = os.path.join(folder, f".{name}.tmp")
+        os.makedirs(folder or ".", exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
 
 class RemoteStorage:
     """Files in a store that fsspec reaches.
@@ -198,6 +244,44 @@ class RemoteStorage:
             return None
         return data
 
+    def read_many(self, paths: Iterable[str]) -> Iterator[bytes | None]:
+        rest = iter(paths)
+        with ThreadPoolExecutor(TUNING.at_once) as pool:
+            while some := list(islice(rest, TUNING.batch)):
+                yield from pool.map(self.read, some)
+
+    def stat_many(self, paths: Sequence[str]) -> list[Found | None]:
+        """As :meth:`Storage.stat_many`: a folder of which much is wanted is listed instead."""
+        folders: dict[str, list[int]] = {}
+        for number, path in enumerate(paths):
+            folders.setdefault(path.rpartition("/")[0], []).append(number)
+        found: list[Found | None] = [None] * len(paths)
+        single: list[int] = []
+        self.files.invalidate_cache()
+        for folder, numbers in folders.items():
+            if len(numbers) < TUNING.listed:
+                single += numbers
+                continue
+            listed = {facts["name"]: facts for facts in self._listed(folder)}
+            for number in numbers:
+                facts = listed.get(self.files._strip_protocol(paths[number]))
+                found[number] = self._found(facts) if facts and facts["type"] == "file" else None
+        with ThreadPoolExecutor(TUNING.at_once) as pool:
+            stats = pool.map(self.stat, [paths[number] for number in single])
+            for number, one in zip(single, stats, strict=True):
+                found[number] = one
+        return found
+
+    def write_from(self, file: BinaryIO, path: str) -> None:
+        self._make_parent(path)
+
+        def copy() -> None:
+            file.seek(0)
+            with self.files.open(path, "wb") as written:
+                shutil.copyfileobj(file, written)
+
+        tried(copy)
+
     def write(self, path: str, data: bytes) -> None:
         self._make_parent(path)
         tried(lambda: self.files.pipe_file(path, data))
@@ -213,34 +297,50 @@ class RemoteStorage:
         local.unlink()
 
     def walk(self, folder: str) -> Iterator[tuple[str, Found]]:
-        yield from self._files(tried(lambda: self.files.find(folder, detail=True)), folder)
+        """As :meth:`Storage.walk`: the listing of one folder at a time is in memory."""
+        self.files.invalidate_cache()
+        waiting = [folder]
+        while waiting:
+            listed = sorted(self._listed(waiting.pop()), key=lambda facts: facts["name"])
+            self.files.invalidate_cache()  # which would keep every listing
+            below = []
+            for facts in listed:
+                path = self.files.unstrip_protocol(facts["name"].rstrip("/"))
+                if path.rpartition("/")[2].startswith("."):
+                    continue
+                if facts["type"] == "directory":
+                    below.append(path)
+                else:
+                    yield path, self._found(facts)
+            waiting += reversed(below)
 
     def glob(self, pattern: str) -> Iterator[tuple[str, Found]]:
-        yield from self._files(tried(lambda: self.files.glob(pattern, detail=True)), "")
+        listed = tried(lambda: self.files.glob(pattern, detail=True))
+        for path, facts in sorted(listed.items()):
+            if facts.get("type") == "file":
+                yield self.files.unstrip_protocol(path), self._found(facts)
 
     def is_folder(self, path: str) -> bool:
         return bool(tried(lambda: self.files.isdir(path)))
 
     def names(self, folder: str) -> list[str]:
         self.files.invalidate_cache()
-        try:
-            paths = tried(lambda: self.files.ls(folder, detail=False))
-        except FileNotFoundError:
-            return []
-        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+        paths = [facts["name"].rstrip("/") for facts in self._listed(folder)]
+        return sorted(path.rpartition("/")[2] for path in paths)
 
     def clear(self, folder: str) -> None:
         self.files.invalidate_cache()
         if self.files.exists(folder):
             tried(lambda: self.files.rm(folder, recursive=True))
 
-    def _files(self, listed: dict[str, Any], folder: str) -> Iterator[tuple[str, Found]]:
-        root = self.files._strip_protocol(folder) if folder else ""
-        for path, facts in sorted(listed.items()):
-            below = path.removeprefix(root).strip("/").split("/")
-            hidden = any(part.startswith(".") for part in below) if folder else False
-            if facts.get("type") == "file" and not hidden:
-                yield self.files.unstrip_protocol(path), self._found(facts)
+    def _listed(self, folder: str) -> list[dict[str, Any]]:
+        """Return the files and folders in a folder; nothing where there is none."""
+        try:
+            found: list[dict[str, Any]] = tried(lambda: self.files.ls(folder, detail=True))
+        except FileNotFoundError:
+            return []
+        here = self.files._strip_protocol(folder).rstrip("/")
+        return [facts for facts in found if facts["name"].rstrip("/") != here]
 
     def _found(self, facts: dict[str, Any]) -> Found:
         marks = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "updated", "created")

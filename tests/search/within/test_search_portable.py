@@ -17,7 +17,7 @@ from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Bound, Limits
 from seesame.scene import SceneClip, SceneConfig
-from seesame.search.within.portable import PortableTuning, find_portable, finds_portable
+from seesame.search.within.portable import PortableTuning, Start, find_portable, finds_portable
 from seesame.video.reading.reader import open_clip
 from seesame.video.writing.writer import write_clip
 
@@ -176,3 +176,32 @@ def test_files_on_trial_are_not_spoken_of(drive: Path, tmp_path: Path) -> None:
         find_portable(bench, "x264", {}, limits, tmp_path / name, progress=no_progress, tuning=FAST)
     assert [line for line in told if "seesame-" in line] == []
     assert len(told) == len(set(told))
+
+
+def test_what_won_on_another_clip_saves_encodes(drive: Path, tmp_path: Path) -> None:
+    """The limits are confirmed on the whole clip all the same."""
+    for name, limits in {"a": Limits(seg=0.03), "b": Limits(bytes=12_000), "c": Limits()}.items():
+        alone = find(drive, tmp_path / f"{name}.mp4", limits)
+        settings = alone.file.settings
+        start = Start(settings.get("scale", 1.0), settings["crf"])
+        found = find(drive, tmp_path / f"{name}2.mp4", limits, start=start)
+        assert (found.shared, alone.shared, found.forecast) == (True, False, None)
+        assert found.encodes <= 3 < alone.encodes
+        assert found.file.missed == []
+        assert found.file.bytes < 1.3 * alone.file.bytes
+        if limits.seg:
+            file = tmp_path / f"{name}2.mp4"
+            assert measured(drive, file) == pytest.approx(found.file.figures.seg)
+
+
+@pytest.mark.parametrize("start", [Start(0.5, 2), Start(0.5, 51), Start(0.123, 30)])
+def test_a_clip_unlike_the_other_is_searched_by_itself(
+    drive: Path, tmp_path: Path, start: Start
+) -> None:
+    limits = Limits(seg=0.03)
+    found = find(drive, tmp_path / "a.mp4", limits, start=start)
+    assert not found.shared
+    assert found.forecast is not None
+    assert found.file.missed == []
+    alone = find(drive, tmp_path / "b.mp4", limits)
+    assert found.file.bytes < 1.3 * alone.file.bytes

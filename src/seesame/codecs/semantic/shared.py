@@ -311,6 +311,37 @@ def installed(unread: list[str] | None = None) -> list[Installed]:
     return found
 
 
+_GIVEN: dict[str, bytes] = {}
+"""Renderers that this process may use by their digest, although they are not installed."""
+
+
+def give(data: bytes, name: str = "the renderer") -> str:
+    """Let this process use a renderer by its digest, and return that.
+
+    Args:
+        data: the bytes of its file.
+        name: of the file, for messages.
+
+    Raises:
+        DamagedError: it is not a sound renderer.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in _GIVEN:
+        SharedRenderer.from_bytes(data, name)
+        _GIVEN[digest] = data
+    return digest
+
+
+def _usable(unread: list[str] | None = None) -> list[Installed]:
+    """Return the renderers that can be used by their digest: those given come first.
+
+    Args:
+        unread: as for :func:`installed`.
+    """
+    given = [Installed(digest, data, False) for digest, data in _GIVEN.items()]
+    return given + installed(unread)
+
+
 def renderers_folder() -> Path:
     """Return where the user's renderers are: ``renderers`` in the data folder.
 
@@ -350,7 +381,7 @@ def find_renderer(digest: str, stack: str = "") -> SharedRenderer:
         MissingRendererError: it is not installed.
     """
     unread: list[str] = []
-    for one in installed(unread):
+    for one in _usable(unread):
         if hashlib.sha256(one.data).hexdigest() == digest:
             return one.parsed()
     of_stack = f" of stack {stack}" if stack else ""
@@ -414,7 +445,7 @@ def _fits(data: bytes, name: str, stack: "Stack") -> bool:
 def _named(named: str) -> SharedRenderer:
     digits = named.lower()
     if 8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef"):
-        found = [x for x in installed() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
+        found = [x for x in _usable() if hashlib.sha256(x.data).hexdigest().startswith(digits)]
         if len({one.data for one in found}) == 1:
             return found[0].parsed()
         if not Path(named).exists():

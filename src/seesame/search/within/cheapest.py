@@ -18,11 +18,14 @@ class CheapestTuning:
         slope: by how much the logarithm of a distortion is taken to rise with one step of CRF while
             only one CRF was tried.
         size_slope: by how much the logarithm of the size is taken to fall.
+        enough: by how much less than its bound what exceeds it most may be, as a logarithm, where
+            the search ends at the first file that keeps the limits so closely; 0 to go on.
     """
 
     most: int = 6
     slope: float = 0.06
     size_slope: float = 0.08
+    enough: float = 0.0
 
 
 def cheapest(
@@ -55,6 +58,8 @@ def cheapest(
     while crf is not None and len(found) < tuning.most:
         found[crf] = measure(crf)
         levels[crf] = level(limits, found[crf])
+        if -tuning.enough < levels[crf] <= 0 and goal.kept(found[crf]):
+            break
         crf = _next(levels, crfs, rises, tuning)
     best = goal.best(found.values())
     assert best is not None

@@ -3,7 +3,8 @@
 A sample of the clip chooses the frame size, since bytes and distortions of a sample foretell those
 of the whole well enough for that. The quality is then found on the whole clip. Where the stack has
 gradients, encodes of the whole also tell how to correct the source for the next one
-(:mod:`seesame.codecs.av.encoding.closed_loop`).
+(:mod:`seesame.codecs.av.encoding.closed_loop`). What won on a clip of the same camera can take the
+place of the sample: :class:`Start`.
 """
 
 import math
@@ -57,6 +58,10 @@ class PortableTuning:
         most: encodes of the clip's length at most, with those of the sample by their share.
         gains: the logarithms by which one round of corrections, and two, are expected to lower what
             exceeds a limit most.
+        enough: as :class:`~seesame.search.within.cheapest.CheapestTuning` has it, for a search that
+            begins with what won on another clip; a step of CRF is about half of it.
+        unlike: where the first encode with such settings is further than this from the limits, as a
+            logarithm, the clip is unlike the other one, and is searched by itself.
     """
 
     share: float = 0.3
@@ -70,6 +75,21 @@ class PortableTuning:
     )
     most: float = 6.0
     gains: tuple[float, float] = (0.2, 0.26)
+    enough: float = 0.12
+    unlike: float = 0.6
+
+
+@dataclass(frozen=True)
+class Start:
+    """Settings to begin a search with: those that won on a clip of the same camera and size.
+
+    Args:
+        scale: the frame size.
+        crf: the quality.
+    """
+
+    scale: float
+    crf: int
 
 
 @dataclass(frozen=True)
@@ -91,19 +111,21 @@ class FoundPortable:
 
     Args:
         file: the file and its figures.
-        forecast: what the sample foretold.
+        forecast: what the sample foretold; None where there was none.
         first_bytes: the size that the whole clip's first file had, which was forecast.
         encodes: of the clip's length that were made in all.
         rounds: earlier encodes by which its pictures were corrected.
         seconds: of the whole search.
+        shared: it began with what won on another clip, and this one was like it.
     """
 
     file: Portable
-    forecast: Forecast
+    forecast: Forecast | None
     first_bytes: int
     encodes: float
     rounds: int
     seconds: float
+    shared: bool = False
 
 
 def finds_portable(settings: Mapping[str, Any]) -> bool:
@@ -130,6 +152,7 @@ def find_portable(
     max_share: float = MAX_SHARE,
     sampled: float | None = None,
     closed_loop: bool = True,
+    start: Start | None = None,
     progress: Progress,
     tuning: PortableTuning = PortableTuning(),
 ) -> FoundPortable:
@@ -147,6 +170,8 @@ def find_portable(
         sampled: seconds of the clip to choose the frame size on; the usual share when None.
         closed_loop: correct the source by earlier encodes, where limits bind the stack's outputs
             and the stack has gradients.
+        start: what won on a clip of the same camera and size: it saves the sample, and most of the
+            encodes. The limits are still confirmed on the whole of this clip.
         progress: called with the share done and a short text.
         tuning: of the search.
 
@@ -165,13 +190,18 @@ def find_portable(
     bench.reference()
     with temporary_folder() as folder:
         search = _Search(bench, codec, settings, limits, folder, progress, tuning, closed_loop)
-        forecast = search.choose_size(sampled)
-        made = search.whole(out.suffix.lower(), tracks)
+        suffix, forecast = out.suffix.lower(), None
+        made = [] if start is None else search.shared(start, suffix, tracks)
+        shared = bool(made)
+        if not shared:
+            forecast = search.choose_size(sampled)
+            made = search.whole(suffix, tracks)
         best = min(made, key=lambda one: search.goal.rank(Trial.of(one.file)))
         best = replace(best, file=replace(best.file, advice=search.advice(best.file)))
         file = place_portable(bench, best.file, out, overwrite=overwrite, max_share=max_share)
     seconds = time.monotonic() - started
-    return FoundPortable(file, forecast, made[0].file.bytes, search.spent, best.rounds, seconds)
+    first = made[0].file.bytes
+    return FoundPortable(file, forecast, first, search.spent, best.rounds, seconds, shared)
 
 
 @dataclass(frozen=True)
@@ -275,30 +305,60 @@ class _Search:
         self.crf = look.crf(self.crfs)
         return look
 
-    def whole(self, suffix: str, tracks: bool) -> list[_Made]:
-        """Encode the whole clip, and return the files in the order in which they were made."""
+    def shared(self, start: Start, suffix: str, tracks: bool) -> list[_Made]:
+        """Encode the whole clip as :meth:`whole`, beginning with what won on another clip.
+
+        Returns:
+            The files; none where the other clip's settings do not fit this one.
+        """
+        if start.scale not in self._scales():
+            return []
+        own = self.settings, self.crf
+        self.settings = {**self.settings, "scale": start.scale}
+        self.crf = self._inside(start.crf)
+        made = self.whole(suffix, tracks, shared=True)
+        if not made:
+            self.settings, self.crf = own
+        return made
+
+    def whole(self, suffix: str, tracks: bool, shared: bool = False) -> list[_Made]:
+        """Encode the whole clip, and return the files in the order in which they were made.
+
+        Args:
+            suffix: of the files.
+            tracks: copy the tracks beside the video.
+            shared: the settings are those that won on another clip. A file that keeps the limits
+                closely is then enough; no file is returned where the first is far from them.
+        """
         made: list[_Made] = []
+        trials: dict[tuple[int, int], Trial] = {}
 
         def measure(crf: int, earlier: Sequence[Portable] = ()) -> Trial:
-            settings = {**self.settings, "crf": crf}
-            paths = [one.path for one in earlier]
-            file = self._written(self.bench, settings, suffix, tracks=tracks, earlier=paths)
-            made.append(_Made(file, len(paths)))
-            return Trial.of(file)
+            key = crf, len(earlier)
+            if key not in trials:
+                settings = {**self.settings, "crf": crf}
+                paths = [one.path for one in earlier]
+                file = self._written(self.bench, settings, suffix, tracks=tracks, earlier=paths)
+                made.append(_Made(file, len(paths)))
+                trials[key] = Trial.of(file)
+            return trials[key]
 
-        start = self.crf
+        start, tuning = self.crf, self.tuning
+        most, earlier = math.floor(tuning.most - self.spent), list[Portable]()
+        first = measure(start)
+        if not self.limits.given:
+            return made
+        one, two = tuning.gains if self.loop else (0.0, 0.0)
+        if shared and abs(level(self.limits, first) - two) > tuning.unlike:
+            return []
         if self.loop:
-            one, two = self.tuning.gains
-            measure(start)
             second = measure(start, [made[0].file])
             seen = level(self.limits, second) - (two - one)
             start = self._inside(start - math.ceil(seen / CheapestTuning().slope))
-        earlier = [one.file for one in made]
-        left = CheapestTuning(most=max(1, math.floor(self.tuning.most - self.spent)))
-        if self.limits.given:
-            cheapest(lambda crf: measure(crf, earlier), self.limits, self.crfs, start, left)
-        else:
-            measure(start)
+            earlier = [one.file for one in made]
+            most = 1 if shared and self.goal.kept(second) else most - 2
+        left = CheapestTuning(most=max(1, most), enough=tuning.enough if shared else 0.0)
+        cheapest(lambda crf: measure(crf, earlier), self.limits, self.crfs, start, left)
         return made
 
     def advice(self, file: Portable) -> str:

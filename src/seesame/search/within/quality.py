@@ -43,6 +43,7 @@ def encode_within(
     limits: Limits,
     *,
     seed: int = 0,
+    start: int | None = None,
     progress: Progress,
     tuning: CheapestTuning = CheapestTuning(),
 ) -> Outcome:
@@ -54,6 +55,7 @@ def encode_within(
         settings: its settings, without that one.
         limits: what the file has to keep.
         seed: of every random step.
+        start: the quality to begin with; the codec's usual one when None.
         progress: called with the share done and a short text.
         tuning: of the search.
 
@@ -68,7 +70,7 @@ def encode_within(
     """
     name, quality = codec_name(codec), get_codec(codec).quality
     assert quality is not None
-    bound, start = bench.bound(limits), time.monotonic()
+    bound, started = bench.bound(limits), time.monotonic()
     bench = replace(bench, memory=bench.memory or EncodeMemory())
     bench.reference()
     made: dict[int, Outcome] = {}
@@ -81,10 +83,11 @@ def encode_within(
         progress(len(made) / tuning.most, f"{quality.setting} {value}: {what}")
         return Trial.of(one)
 
-    best = cheapest(measure, bound, quality.values, quality.usual, tuning)
+    first = quality.usual if start is None else start
+    best = cheapest(measure, bound, quality.values, first, tuning)
     outcome = made[best.settings[quality.setting]]
     advice = _advice(outcome, made) if outcome.missed else ""
-    return replace(outcome, encode_s=time.monotonic() - start, advice=advice)
+    return replace(outcome, encode_s=time.monotonic() - started, advice=advice)
 
 
 def _advice(outcome: Outcome, made: dict[int, Outcome]) -> str:
@@ -124,15 +127,35 @@ def compress_within(job: Job, stages: Stages = silent, note: Note = no_note) -> 
         return write_within(bench, job, bar)
 
 
-def write_within(bench: Workbench, job: Job, progress: Progress) -> Outcome:
+def write_within(
+    bench: Workbench,
+    job: Job,
+    progress: Progress,
+    start: int | None = None,
+    tuning: CheapestTuning = CheapestTuning(),
+) -> Outcome:
     """Write the file of a job, as :func:`encode_within` finds it, to the job's output, if any.
+
+    Args:
+        bench: the clip and the perception networks.
+        job: what to do.
+        progress: called with the share done and a short text.
+        start: the quality to begin with; the codec's usual one when None.
+        tuning: of the search.
 
     Raises:
         UserError: as :func:`encode_within`, or the output cannot be written.
         DamagedError: the clip is damaged.
     """
     best = encode_within(
-        bench, job.codec, job.settings, job.limits, seed=job.seed, progress=progress
+        bench,
+        job.codec,
+        job.settings,
+        job.limits,
+        seed=job.seed,
+        start=start,
+        progress=progress,
+        tuning=tuning,
     )
     size = best.bytes
     if job.out is not None:

@@ -10,10 +10,10 @@ from fleets import STACK, make_fleet
 from videos import make_frames, make_video
 
 from seesame.decoders import open_clip
-from seesame.fleet.compress import Bench, do_task
 from seesame.fleet.plan import Defaults, Task, make_tasks
-from seesame.fleet.sources import list_source
-from seesame.fleet.state import DONE, FAILED, MISSED, UNCHANGED, State
+from seesame.fleet.sources.listing import list_source
+from seesame.fleet.target.state import DONE, FAILED, MISSED, UNCHANGED, State
+from seesame.fleet.work.compress import Bench, do_task
 from seesame.metric.evaluator import evaluate
 from seesame.perception.registry import load_stack
 

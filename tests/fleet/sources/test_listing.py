@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seesame.errors import MissingExtraError, UserError
-from seesame.fleet.sources import list_source
+from seesame.fleet.sources.listing import list_source
 from seesame.fleet.storage import storage
 
 

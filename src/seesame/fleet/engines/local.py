@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
+from seesame.fleet.engines.worker import DONE, NEED, work
 from seesame.fleet.plan import Task
-from seesame.fleet.state import FAILED, State
-from seesame.fleet.worker import DONE, NEED, work
+from seesame.fleet.target.state import FAILED, State
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LocalPool:
     Args:
         jobs: workers at most.
         scratch: a folder for temporary files, on this machine.
-        incoming: as :class:`~seesame.fleet.compress.Bench` has it.
+        incoming: as :class:`~seesame.fleet.work.compress.Bench` has it.
         memory: bytes that all workers together may take; None for a share of what is free.
         tell: called with the name and the facts of what happens.
         tuning: its numbers.

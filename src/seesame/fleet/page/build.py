@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from seesame.fleet.catalogue import reason, totals
 from seesame.fleet.driver import span
-from seesame.fleet.history import Throughput
-from seesame.fleet.state import FAILED, State
+from seesame.fleet.page.worst import Pictures, distortion, is_below
 from seesame.fleet.storage import is_remote, joined
-from seesame.fleet.worst import Pictures, distortion, is_below
+from seesame.fleet.target.catalogue import reason, totals
+from seesame.fleet.target.history import Throughput
+from seesame.fleet.target.state import FAILED, State
 from seesame.report.render import rendered
 
 COLUMNS = (

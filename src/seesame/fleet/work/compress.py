@@ -17,15 +17,17 @@ from seesame.context import no_progress
 from seesame.decoders import resolve_device
 from seesame.errors import UserError
 from seesame.fleet.plan import SSM, Task
-from seesame.fleet.state import DONE, FAILED, MISSED, UNCHANGED, State
 from seesame.fleet.storage import is_remote, joined, storage
+from seesame.fleet.target.state import DONE, FAILED, MISSED, UNCHANGED, State
+from seesame.fleet.work.renderers import fetch, renderer_of
 from seesame.jobs.portable import MAX_SHARE, place_portable, write_portable
 from seesame.jobs.spec import Job, Judged, Source, silent
 from seesame.jobs.workbench import Workbench
 from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
-from seesame.search.within.portable import find_portable, finds_portable
+from seesame.search.within.cheapest import CheapestTuning
+from seesame.search.within.portable import PortableTuning, Start, find_portable, finds_portable
 from seesame.search.within.quality import finds_quality, write_within
 
 Ask = Callable[[int], None]
@@ -39,12 +41,28 @@ class Compressed:
     """A file in scratch space, with its figures."""
 
     path: Path
-    judged: Judged
     width: int
     height: int
     frames: int
     fps: float
+    coded: "Coded"
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The figures of a file, and how it was found.
+
+    Args:
+        judged: the figures.
+        kept_source: it is the source itself.
+        encodes: of the clip's length that a search made; None without one.
+        shared: the search began with what won on other clips.
+    """
+
+    judged: Judged
     kept_source: bool
+    encodes: float | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,10 +131,10 @@ def _done(task: Task, bench: Bench, notes: list[str]) -> State:
         return task.state(status=UNCHANGED, content=content)
     with _refusing_changes(source):
         made = _compressed(task, source, bench, notes)
-    missed = made.judged.missed
-    if missed and task.on_miss == "fail":
-        made.judged.check_limits()
-    values = _figures(made) | {"content": content, "status": MISSED if missed else DONE}
+    judged = made.coded.judged
+    if judged.missed and task.on_miss == "fail":
+        judged.check_limits()
+    values = _figures(made) | {"content": content, "status": MISSED if judged.missed else DONE}
     if bench.incoming:
         bench.alive()
         target = joined(task.target, task.out)
@@ -165,6 +183,8 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
     made = _made(task, bench.scratch)
     limits = Limits.from_settings(task.limits)
     device = resolve_device(task.device)
+    if renderer := renderer_of(task.codec, task.settings):
+        fetch(task.target, renderer)
     stack = _stack(task.stack, device)
     if stack.fingerprint != task.fingerprint:
         raise UserError(f"the stack {task.stack} has changed since the run began; start it again")
@@ -177,39 +197,46 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
         device=device,
         seed=task.seed,
         threads=bench.threads,
-        cache=False,  # a clip is judged once
     )
     work = replace(Workbench.open(job, silent, notes.append), stack=stack)
     clip = work.clip
     bench.ask(clip.width * clip.height)
-    if made.suffix == SSM:
-        judged, kept = _ssm(work, job, task)
-    else:
-        judged, kept = _portable(work, job, task)
-    size = clip.width, clip.height, clip.num_frames, float(clip.fps)
-    return Compressed(made, judged, *size, kept)
+    coded = _ssm(work, job, task) if made.suffix == SSM else _portable(work, job, task)
+    return Compressed(made, clip.width, clip.height, clip.num_frames, float(clip.fps), coded)
 
 
-def _ssm(bench: Workbench, job: Job, task: Task) -> tuple[Judged, bool]:
-    """Write an .ssm file, as ``seesame compress`` does; return whether it holds the source."""
+def _ssm(bench: Workbench, job: Job, task: Task) -> Coded:
+    """Write an .ssm file, as ``seesame compress`` does."""
     assert job.out is not None
+    start = _won(task, bench)
+    shared = False
     if finds_quality(job.codec, job.settings, job.limits):
-        found = write_within(bench, job, no_progress)
+        shared = start is not None
+        tuning = CheapestTuning(enough=PortableTuning().enough if shared else 0.0)
+        found = write_within(bench, job, no_progress, start and start[1], tuning)
     else:
         found = bench.encode(job.codec, job.settings, out=job.out, limits=job.limits, seed=job.seed)
     if found.missed and task.on_miss == "keep-source":
-        return bench.encode("copy", {}, out=job.out, overwrite=True), True
-    return found, job.codec == "copy"
+        return Coded(bench.encode("copy", {}, out=job.out, overwrite=True), True)
+    return Coded(found, job.codec == "copy", shared=shared)
 
 
-def _portable(bench: Workbench, job: Job, task: Task) -> tuple[Judged, bool]:
-    """Write a plain video file, as ``seesame compress`` does; return whether it is the source."""
+def _portable(bench: Workbench, job: Job, task: Task) -> Coded:
+    """Write a plain video file, as ``seesame compress`` does."""
     assert job.out is not None
+    encodes, shared = None, False
     if finds_portable(job.settings):
+        won = _won(task, bench)
         search = find_portable(
-            bench, job.codec, job.settings, job.limits, job.out, progress=no_progress
+            bench,
+            job.codec,
+            job.settings,
+            job.limits,
+            job.out,
+            start=won and Start(*won),
+            progress=no_progress,
         )
-        found = search.file
+        found, encodes, shared = search.file, round(search.encodes, 2), search.shared
     else:
         limits = bench.bound(job.limits)
         found = write_portable(
@@ -221,12 +248,17 @@ def _portable(bench: Workbench, job: Job, task: Task) -> tuple[Judged, bool]:
         found = place_portable(bench, replace(found, path=moved), job.out, max_share=0.0)
         if not found.kept_source:
             raise UserError(f"{task.uri}: misses a limit, and is no video file that can be kept")
-    return found, found.kept_source
+    return Coded(found, found.kept_source, encodes, shared)
+
+
+def _won(task: Task, bench: Workbench) -> tuple[float, int] | None:
+    """Return what won on earlier clips with frames of this size; None where there is nothing."""
+    return task.starts.get(f"{bench.clip.width}x{bench.clip.height}")
 
 
 def _figures(made: Compressed) -> dict[str, Any]:
     """Return what the catalogue says of a file, by the names of the state's fields."""
-    judged = made.judged
+    judged = made.coded.judged
     evaluation = judged.evaluation
     assert evaluation is not None
     worst = int(evaluation.pair_scores.argmax())
@@ -248,7 +280,9 @@ def _figures(made: Compressed) -> dict[str, Any]:
         "worst_pair_seg": float(evaluation.seg[worst]),
         "worst_pair_pose": float(evaluation.pose[worst]),
         "missed": missed,
-        "kept_source": made.kept_source,
+        "kept_source": made.coded.kept_source,
+        "encodes": made.coded.encodes,
+        "shared": made.coded.shared,
         "encode_s": round(judged.encode_s, 3),
         "judge_s": round(judged.judge_s, 3),
     }

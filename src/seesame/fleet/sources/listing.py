@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seesame.errors import UserError
-from seesame.fleet.manifest import is_manifest, read_manifest
+from seesame.fleet.sources.manifest import is_manifest, read_manifest
 from seesame.fleet.storage import Found, is_remote, joined, storage
 
 VIDEOS = (
@@ -80,13 +80,30 @@ def list_source(source: str, target: str) -> list[Entry]:
 def _of_manifest(path: str) -> list[Entry]:
     """Return the rows of a manifest; relative paths are below the folder that it lies in."""
     folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
-    entries = []
+    entries: list[Entry] = []
     for where, values in read_manifest(path):
         uri = values.pop("uri")
         if not is_remote(uri) and not os.path.isabs(uri) and folder:
             uri = joined(folder, uri)
         out = values.pop("out", None)
-        entries.append(Entry(uri, where, _base(uri), out, storage(uri).stat(uri), values))
+        entries.append(Entry(uri, where, _base(uri), out, options=values))
+    return _looked_at(entries)
+
+
+def _looked_at(entries: list[Entry]) -> list[Entry]:
+    """Return clips with their sizes and stamps, asked for together where their place is the same.
+
+    Raises:
+        UserError: fsspec knows no such place.
+        MissingExtraError: a library for its kind is not installed.
+    """
+    places: dict[str, list[int]] = {}
+    for number, entry in enumerate(entries):
+        places.setdefault(entry.uri.partition("://")[0] * is_remote(entry.uri), []).append(number)
+    for numbers in places.values():
+        uris = [entries[number].uri for number in numbers]
+        for number, found in zip(numbers, storage(uris[0]).stat_many(uris), strict=True):
+            entries[number] = replace(entries[number], found=found)
     return entries
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from seesame.errors import UserError
-from seesame.fleet import lock
-from seesame.fleet.lock import TargetBusyError, target_lock
+from seesame.fleet.target import lock
+from seesame.fleet.target.lock import TargetBusyError, target_lock
 
 HOLD = """
 import sys, time
-from seesame.fleet.lock import target_lock
+from seesame.fleet.target.lock import target_lock
 with target_lock(sys.argv[1], (int(sys.argv[2]), int(sys.argv[3]))):
     print("held", flush=True)
     time.sleep(60)

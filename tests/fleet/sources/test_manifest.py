@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesame.errors import UserError
-from seesame.fleet.manifest import read_manifest
+from seesame.fleet.sources.manifest import read_manifest
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1).filter(
     lambda text: text.strip() == text

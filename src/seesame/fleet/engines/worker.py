@@ -23,7 +23,7 @@ def work(connection: Connection, scratch: str, incoming: str) -> None:
     Args:
         connection: a pipe to the driver.
         scratch: a folder of this worker's own.
-        incoming: as :class:`~seesame.fleet.compress.Bench` has it.
+        incoming: as :class:`~seesame.fleet.work.compress.Bench` has it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -50,7 +50,7 @@ def work(connection: Connection, scratch: str, incoming: str) -> None:
 
 
 def _serve(connection: Connection, folder: Path, incoming: str, ask: Any, alive: Any) -> None:
-    from seesame.fleet.compress import Bench, do_task
+    from seesame.fleet.work.compress import Bench, do_task
     from seesame.metric.memory import keep_freed_memory
 
     keep_freed_memory()

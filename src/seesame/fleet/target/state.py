@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import UnionType
 from typing import Any, Self, get_args, get_origin
@@ -21,7 +21,7 @@ MOST = (1 << 63) - 1
 """The largest count: a table of the catalogue has no larger one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class State:
     """One clip of a fleet: what was asked for, and what became of it.
 
@@ -57,6 +57,8 @@ class State:
         worst_pair_pose: its pose distortion.
         missed: the limits that the file misses, in words.
         kept_source: the output is the source itself.
+        encodes: of the clip's length that the search for its settings made; None without one.
+        shared: that search began with what won on earlier clips of the same camera.
         seconds: of the whole work on the clip.
         encode_s: of encoding and writing.
         judge_s: of judging.
@@ -97,6 +99,8 @@ class State:
     worst_pair_pose: float | None = None
     missed: str = ""
     kept_source: bool = False
+    encodes: float | None = None
+    shared: bool = False
     seconds: float = 0.0
     encode_s: float = 0.0
     judge_s: float = 0.0
@@ -113,14 +117,14 @@ class State:
 
     def plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_plain(cls, values: Any) -> Self | None:
-        """Return the state that :meth:`plain` wrote; None for anything else."""
+        """Return the state of plain values with the format's number; None for anything else."""
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             return None
-        known = {one.name for one in fields(cls)}
+        known = cls.__slots__
         kept = {name: value for name, value in values.items() if name in known}
         if not {"uri", "out", "status", "recipe"} <= kept.keys():
             return None
@@ -143,6 +147,19 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def packed(state: State) -> bytes:
+    """Return a state as JSON, with the format's number."""
+    return json.dumps({"format": FORMAT, **state.plain()}, default=_plain).encode()
+
+
+def unpacked(data: bytes) -> State | None:
+    """Return the state that :func:`packed` wrote; None for anything else."""
+    try:
+        return State.from_plain(json.loads(data))
+    except (ValueError, TypeError, RecursionError):  # damaged: as if it were not there
+        return None
+
+
 class StateFolder:
     """The states of a target's clips.
 
@@ -160,35 +177,43 @@ class StateFolder:
 
         One that cannot be read, as after a power cut, is that of a clip that was not ended.
         """
-        path = self._path(out)
-        if self._storage.stat(path) is None:
-            return None
-        return self._read(path) or State("", out, WORKING, "")
+        data = self._storage.read(self._path(out))
+        return None if data is None else unpacked(data) or State("", out, WORKING, "")
+
+    def many(self, outs: Sequence[str]) -> Iterator[State | None]:
+        """Yield the states of outputs as :meth:`get` does; what is not there is not asked for."""
+        there = set(self._storage.names(self.folder))
+        names = [_name(out) for out in outs]
+        asked = (joined(self.folder, name) for name in names if name in there)
+        found = self._storage.read_many(asked)
+        for out, name in zip(outs, names, strict=True):
+            data = next(found) if name in there else None
+            yield None if data is None else unpacked(data) or State("", out, WORKING, "")
 
     def put(self, state: State) -> None:
         """Keep a state in the place of an earlier one, whole or not at all."""
-        text = json.dumps({"format": FORMAT, **state.plain()}, default=str)
-        self._storage.write(self._path(state.out), text.encode())
+        self._storage.write(self._path(state.out), packed(state))
 
     def all(self) -> Iterator[State]:
         """Yield every state, in the order of the outputs' digests."""
-        for name in self._storage.names(self.folder):
-            if name.endswith(".json") and not name.startswith("."):
-                state = self._read(joined(self.folder, name))
-                if state is not None:
-                    yield state
+        names = self._storage.names(self.folder)
+        states = [name for name in names if name.endswith(".json") and not name.startswith(".")]
+        for data in self._storage.read_many(joined(self.folder, name) for name in states):
+            state = None if data is None else unpacked(data)
+            if state is not None:
+                yield state
 
     def _path(self, out: str) -> str:
-        return joined(self.folder, hashlib.sha256(os.fsencode(out)).hexdigest()[:32] + ".json")
+        return joined(self.folder, _name(out))
 
-    def _read(self, path: str) -> State | None:
-        data = self._storage.read(path)
-        if data is None:
-            return None
-        try:
-            return State.from_plain(json.loads(data))
-        except (ValueError, TypeError, RecursionError):  # damaged: as if it were not there
-            return None
+
+def _name(out: str) -> str:
+    """Return the name of the file that holds an output's state."""
+    return hashlib.sha256(os.fsencode(out)).hexdigest()[:32] + ".json"
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 class Events:

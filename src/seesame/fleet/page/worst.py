@@ -12,8 +12,8 @@ from PIL import Image
 
 from seesame.decoders import VideoDecoder
 from seesame.errors import UserError
-from seesame.fleet.state import State
 from seesame.fleet.storage import is_remote, joined, storage
+from seesame.fleet.target.state import State
 from seesame.perception.stack import Stack
 from seesame.report.palette import DIFFERS
 from seesame.video.clip import Frames

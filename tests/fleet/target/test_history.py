@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from seesame.fleet.history import MOST_BINS, read_events, throughput
-from seesame.fleet.state import DONE, State
+from seesame.fleet.target.history import MOST_BINS, read_events, throughput
+from seesame.fleet.target.state import DONE, State
 
 
 def line(second: float, run: str, event: str, **facts: Any) -> str:

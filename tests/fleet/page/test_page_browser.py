@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pages import DESK, PHONE, fits, follows, watched
 
-from seesame.fleet.history import Throughput
-from seesame.fleet.page import write_fleet_page
-from seesame.fleet.state import DONE, FAILED, State
+from seesame.fleet.page.build import write_fleet_page
+from seesame.fleet.target.history import Throughput
+from seesame.fleet.target.state import DONE, FAILED, State
 
 COUNT = 3000
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seesame.fleet.state import DONE, WORKING, Events, State, StateFolder
+from seesame.fleet.target.state import DONE, WORKING, Events, State, StateFolder
 
 STATE = State("in/a.mp4", "x/a.ssm", DONE, "r", bytes=5, settings={"crf": 3}, notes=("one",))
 

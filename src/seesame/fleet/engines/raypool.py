@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 
 from seesame.errors import MissingExtraError, UserError
+from seesame.fleet.engines.local import Ended, PoolTuning
+from seesame.fleet.engines.remote import Remote, do_remote, sweep
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import Ended, PoolTuning
-from seesame.fleet.remote import Remote, do_remote, sweep
-from seesame.fleet.state import FAILED, FORMAT, State
+from seesame.fleet.target.state import FAILED, FORMAT, State
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -233,6 +233,14 @@ class RayPool:
             why, left = "Ray ended its worker for want of memory", self._left(one)
         except (errors.WorkerCrashedError, errors.LocalRayletDiedError):
             why, left = "its worker died, perhaps for want of memory", self._left(one)
+        except errors.RayTaskError as raised:  # as on a node whose disk is full
+            cause = getattr(raised, "cause", raised)
+            if "failed to import" in str(cause):
+                raise UserError(
+                    "a node of the Ray cluster cannot run seesame: install the same version on all "
+                    f"nodes ({_last(cause)})"
+                ) from raised
+            why, left = f"{type(cause).__name__}: {_first(cause)}", self._left(one)
         else:
             if "need" in answer:  # nothing was lost: the clip was only opened
                 one.pixels = self._pixels[task.group] = answer["need"]
@@ -305,6 +313,10 @@ def _own_folder() -> Path:
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(path, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{kind}{os.getpid()}-"))
+
+
+def _last(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _first(error: BaseException) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 
 from seesame.errors import UserError
-from seesame.fleet.lock import WHOLE, Shard, owner, shard_name
 from seesame.fleet.plan import Task
+from seesame.fleet.target.lock import WHOLE, Shard, owner, shard_name
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -26,7 +26,7 @@ class Remote:
 
     Args:
         target: the folder or URI of the outputs.
-        incoming: as :class:`~seesame.fleet.compress.Bench` has it.
+        incoming: as :class:`~seesame.fleet.work.compress.Bench` has it.
         owner: the run that the target's lock names; outputs are put in place for no other.
         shard: of that run.
         folder: the driver's own folder, from which relative paths count.
@@ -77,7 +77,7 @@ def do_remote(task: Task, remote: Remote, memory: int) -> dict[str, Any]:
         for which that memory is too little; or ``memory`` where it was used up.
     """
     _prepare(remote)
-    from seesame.fleet.compress import Bench, do_task
+    from seesame.fleet.work.compress import Bench, do_task
 
     asked: list[int] = []
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from seesame.fleet.state import EVENTS, UNCHANGED, State
 from seesame.fleet.storage import is_remote, joined, storage
+from seesame.fleet.target.state import EVENTS, UNCHANGED, State
 
 MOST_BINS = 48
 CLIPS_A_BIN = 3

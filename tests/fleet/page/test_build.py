@@ -11,9 +11,9 @@ from command import Ran
 from fleets import STACK, make_fleet
 from pages import data_of
 
-from seesame.fleet.page import COLUMNS, Worst, size, write_fleet_page
-from seesame.fleet.state import DONE, FAILED, MISSED, State, StateFolder
-from seesame.fleet.worst import distortion, worst_states
+from seesame.fleet.page.build import COLUMNS, Worst, size, write_fleet_page
+from seesame.fleet.page.worst import distortion, worst_states
+from seesame.fleet.target.state import DONE, FAILED, MISSED, State, StateFolder
 
 Run = Callable[..., Ran]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -91,7 +91,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_fleet(folder / "in", 2, frames=4)
     (folder / "in" / "junk.mp4").write_text("no video")
     with pytest.MonkeyPatch.context() as patch:
-        helpers = Path(__file__).resolve().parents[1] / "helpers"
+        helpers = Path(__file__).resolve().parents[2] / "helpers"
         patch.setenv("PYTHONPATH", str(helpers), prepend=":")
         words = ["batch", folder / "in", "-o", folder / "out", "--codec", "x264", "--stack", STACK]
         words += ["--set", "crf=40", "--jobs", "1", "--quiet"]

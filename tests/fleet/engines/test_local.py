@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
+from seesame.fleet.engines.local import LocalPool, PoolTuning, free_memory
+from seesame.fleet.engines.worker import DONE as SAYS_DONE
+from seesame.fleet.engines.worker import MEMORY, NEED
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import LocalPool, PoolTuning, free_memory
-from seesame.fleet.state import DONE, FAILED
-from seesame.fleet.worker import DONE as SAYS_DONE
-from seesame.fleet.worker import MEMORY, NEED
+from seesame.fleet.target.state import DONE, FAILED
 
 TUNING = PoolTuning(worker_bytes=100, pixel_bytes=1, patience=2.0)
 PLAIN: dict[str, Any] = {"codec": "x264", "settings": {}, "limits": {}, "stack": "s", "recipe": "r"}

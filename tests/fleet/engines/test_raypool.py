@@ -16,14 +16,14 @@ import pytest
 from command import Ran
 from fleets import SLOW, events_of, make_fleet, start, states_of, target_faults, until
 
+from seesame.fleet.engines.local import Ended
+from seesame.fleet.engines.raypool import RayPool, RayTuning
+from seesame.fleet.engines.remote import Remote
 from seesame.fleet.plan import Task
-from seesame.fleet.pool import Ended
-from seesame.fleet.raypool import RayPool, RayTuning
-from seesame.fleet.remote import Remote
-from seesame.fleet.state import DONE, FAILED
+from seesame.fleet.target.state import DONE, FAILED
 
 Run = Callable[..., Ran]
-HELPERS = Path(__file__).resolve().parents[1] / "helpers"
+HELPERS = Path(__file__).resolve().parents[2] / "helpers"
 PLAIN: dict[str, Any] = {"codec": "x264", "settings": {}, "limits": {}, "stack": "s", "recipe": "r"}
 PLAIN |= {"on_miss": "fail", "device": "cpu", "seed": 0, "fingerprint": "f"}
 MB = 1 << 20
@@ -101,6 +101,16 @@ def test_deaths_and_memory(pool: RayPool, tmp_path: Path) -> None:
     assert given(tmp_path, f"{50 * MB}-big") == [20, 60]
     assert given(tmp_path, f"{990 * MB}-huge") == [20, 0]
     assert found[f"{990 * MB}-huge"].attempts == 1
+
+
+def test_a_task_that_raises_is_tried_again(pool: RayPool, tmp_path: Path) -> None:
+    """As where the disk of a node is full: the others go on."""
+    tasks = [task(tmp_path, name) for name in ("disk-a", "b", "disk-once-c")]
+    found = outcomes(pool, tasks)
+    assert [found[one.out].status for one in tasks] == [FAILED, DONE, DONE]
+    assert [found[one.out].attempts for one in tasks] == [3, 1, 2]
+    error = "in/disk-a: OSError: [Errno 28] No space left on device, 3 times"
+    assert found["disk-a"].error == error
 
 
 def test_the_number_in_flight_is_bounded(pool: RayPool, tmp_path: Path) -> None:

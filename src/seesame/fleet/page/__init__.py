@@ -1,0 +1,1 @@
+"""The page about all clips of a target."""

@@ -1,0 +1,1 @@
+"""The clips of a fleet, as the user names them."""

@@ -1,0 +1,1 @@
+"""What is kept in a target beside the outputs: states, log, locks, catalogue."""
