@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesame.metric.classes import TUNING
 from seesame.metric.evaluator import Evaluation
 from seesame.metric.front import pareto_front
 from seesame.metric.report import report_values
@@ -91,6 +92,8 @@ def write_page(
             for number, other in enumerate(shown[0].transfer)
         ],
         subjects=[one.observed.subject for one in shown],
+        least=TUNING.present,
+        means=[(one.mean_iou, one.mean_boundary_iou) for one in confusions],
         losses=[[asdict(loss) for loss in confusion.losses()] for confusion in confusions],
         confusions=[confusion.rows() for confusion in confusions],
     )

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.errors import DamagedError, UserError
-from seesame.perception.onnx.config import CONFIG_NAME, Feed
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
+from seesame.perception.onnx.values import CONFIG_NAME, Feed
 
 MAX_FILE = 1 << 30
 """Bytes; a larger ONNX file is refused."""
