@@ -1,7 +1,7 @@
 """Opening a source and a decoded file, and what stacks and judges say of the two."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from seesame.cli.options import open_alike
 from seesame.cli.output import notes, print_note
@@ -121,8 +121,3 @@ class Judging:
                 self._seen[judge.fingerprint] = observations(judge, self.source, bar)
         with progress(f"judge with {judge.name}", self.quiet) as bar:
             return judgement(judge, self._seen[judge.fingerprint], decoded, bar)
-
-
-def is_stack(judge: "Stack | Judge") -> "TypeGuard[Stack]":
-    """Return whether a judge is a stack, which has classes."""
-    return hasattr(judge, "segment")

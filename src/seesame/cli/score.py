@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seesame.cli.judging import Judging, evaluated, is_stack, opened
+from seesame.cli.judging import Judging, evaluated, opened
 from seesame.cli.limits import (
     MISSED,
     ChallengeRuleOption,
@@ -123,6 +123,7 @@ def score(
     from seesame.metric.classes import ClassCounts, class_values
     from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_judge, load_stack
+    from seesame.perception.stack import Stack
 
     stacks = (stack, *(transfer or []))
     inputs = input_files(reference, file, compressed, stacks=stacks)
@@ -146,7 +147,7 @@ def score(
         judging = Judging(source, quiet)
         transfers = [
             evaluated(*seen, other, where, cache, quiet, every_frame and not other.challenge_rule)
-            if is_stack(other)
+            if isinstance(other, Stack)
             else judging.judged(other, decoded)
             for other in others
         ]

@@ -91,8 +91,8 @@ class ClassCounts:
         self.counts += _joint(source, decoded, len(self.names))
         if self._band is not None:
             away = len(self.names)
-            bands = [maps.masked_fill(~boundary_band(maps), away) for maps in (source, decoded)]
-            self._band += _joint(*bands, away + 1)
+            ours, theirs = (m.masked_fill(~boundary_band(m), away) for m in (source, decoded))
+            self._band += _joint(ours, theirs, away + 1)
 
     @property
     def figures(self) -> tuple[ClassFigures, ...]:

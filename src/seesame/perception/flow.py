@@ -96,7 +96,7 @@ class FlowJudge(Judge):
         regular = flow[np.ix_(rows, cols)].reshape(-1, 2)
         moves = float(np.median(np.hypot(*regular.T))) >= TUNING.still
         points = self._textured(first)
-        targets = points + flow[points[:, 1], points[:, 0]]
+        targets = points + flow[points[:, 1], points[:, 0]].astype(np.float64)
         rotation, direction = self._motion(points.astype(np.float64), targets, first.shape)
         return Motion(regular, moves, rotation, direction)
 

@@ -116,7 +116,7 @@ class Detector(Judge):
         return image.flip(1) if config.feed.bgr else image, (left, top, wide, high)
 
     def _rows(self, outputs: dict[str, Tensor]) -> Values:
-        """Return the output as ``(places, values)``. Raises UserError where it is of another form."""
+        """Return the output as ``(places, values)``. Raises UserError for another form."""
         name = self._config.output
         path = self._net.path
         if name is None and len(outputs) > 1:
@@ -129,8 +129,8 @@ class Detector(Judge):
             value = value.transpose(1, 2)
         if value.ndim != 3 or value.shape[0] != 1 or value.shape[2] != wanted:
             raise UserError(
-                f"{path}: gives {[*value.shape]}, but by {CONFIG_NAME} a place has {wanted} values; "
-                "correct classes, decoding, bins or rows"
+                f"{path}: gives {[*value.shape]}, but by {CONFIG_NAME} a place has {wanted} "
+                "values; correct classes, decoding, bins or rows"
             )
         if count is not None and value.shape[1] != count:
             raise UserError(
