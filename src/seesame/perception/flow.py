@@ -29,16 +29,19 @@ class FlowTuning:
         grid: rows and columns of the points at which two flows are compared.
         cell: side in pixels of the squares each of which gives its most textured pixel to the
             search for the camera's motion.
+        texture: least strength of such a pixel's corner, as a share of the strongest one's (Shi and
+            Tomasi 1994).
         focal: the camera's focal length as a share of the frame's width. It is the same for source
             and file, so that a wrong value changes both motions alike.
         inlier: pixels by which a point may miss the epipolar line of a motion.
         least: fewest points that must agree for a motion to count as found.
-        still: median flow in pixels below which the camera counts as standing.
+        still: median flow in pixels of the textured points below which the camera counts as standing.
     """
 
     width: int = 640
     grid: tuple[int, int] = (24, 40)
     cell: int = 16
+    texture: float = 0.005
     focal: float = 0.9
     inlier: float = 0.5
     least: int = 24
@@ -94,10 +97,10 @@ class FlowJudge(Judge):
         places = zip(TUNING.grid, first.shape, strict=True)
         rows, cols = (((np.arange(n) + 0.5) / n * side).astype(int) for n, side in places)
         regular = flow[np.ix_(rows, cols)].reshape(-1, 2)
-        moves = float(np.median(np.hypot(*regular.T))) >= TUNING.still
         points = self._textured(first)
-        targets = points + flow[points[:, 1], points[:, 0]].astype(np.float64)
-        rotation, direction = self._motion(points.astype(np.float64), targets, first.shape)
+        there = flow[points[:, 1], points[:, 0]].astype(np.float64)
+        moves = float(np.median(np.hypot(*there.T))) >= TUNING.still
+        rotation, direction = self._motion(points.astype(np.float64), there, first.shape)
         return Motion(regular, moves, rotation, direction)
 
     def figures(self, looks: Iterable[tuple[Motion, Motion]]) -> dict[str, float | None]:
@@ -145,7 +148,7 @@ class FlowJudge(Judge):
         return found
 
     def _textured(self, grey: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return the pixel of each cell with the strongest corner, ``(N, 2)`` as x and y."""
+        """Return the strongest corner of each cell that has one, ``(N, 2)`` as x and y."""
         cell = TUNING.cell
         height, width = (side // cell * cell for side in grey.shape)
         strength = self._cv.cornerMinEigenVal(grey, 5)[:height, :width]
@@ -153,10 +156,12 @@ class FlowJudge(Judge):
         best = cells.reshape(*cells.shape[:2], -1).argmax(2)
         rows, cols = np.mgrid[: cells.shape[0], : cells.shape[1]]
         x, y = cols * cell + best % cell, rows * cell + best // cell
-        return np.stack([x.ravel(), y.ravel()], 1)
+        found: NDArray[np.int64] = np.stack([x.ravel(), y.ravel()], 1)
+        kept = strength[found[:, 1], found[:, 0]] >= TUNING.texture * strength.max()
+        return found[kept]
 
     def _motion(
-        self, points: NDArray[np.float64], targets: NDArray[np.float64], shape: tuple[int, ...]
+        self, points: NDArray[np.float64], flow: NDArray[np.float64], shape: tuple[int, ...]
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return rotation and direction; None for both where too few points agree on any."""
         cv, focal = self._cv, TUNING.focal * shape[1]
@@ -165,12 +170,12 @@ class FlowJudge(Judge):
             return None, None
         # OpenCV's RANSAC begins with the same seed each time.
         essential, inside = cv.findEssentialMat(
-            points, targets, camera, cv.RANSAC, 0.999, TUNING.inlier
+            points, points + flow, camera, cv.RANSAC, 0.999, TUNING.inlier
         )
         if essential is None or essential.shape != (3, 3) or int(inside.sum()) < TUNING.least:
             return None, None
         count, rotation, direction, _ = cv.recoverPose(
-            essential, points, targets, camera, mask=inside
+            essential, points, points + flow, camera, mask=inside
         )
         return (rotation, direction.ravel()) if count >= TUNING.least else (None, None)
 
