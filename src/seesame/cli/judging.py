@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     from seesame.video.clip import Clip
 
 
-def opened(
-    origin: "Source",
-    file: Path,
-    compressed: Path | None,
-    device: str,
-    quiet: bool,
-) -> "tuple[Clip, Clip, int]":
-    """Return the source, the clip to judge, and the bytes that make the rate.
-
-    Raises:
-        UserError: the two cannot be compared frame by frame.
-    """
-    from seesame.jobs.roundtrip import decode_file, is_ssm, tell_oddities
-    from seesame.metric.evaluator import check_alike
+def opened_source(origin: "Source", device: str, quiet: bool) -> "Clip":
+    """Return the source clip; oddities of it are told on stderr. Raises UserError."""
+    from seesame.jobs.roundtrip import tell_oddities
 
     source = origin.open(device)
     tell_oddities(origin.path, source, notes(quiet))
+    return source
+
+
+def opened_file(
+    file: Path, source: "Clip", compressed: Path | None, device: str, quiet: bool
+) -> "tuple[Clip, int]":
+    """Return the clip to judge, and the bytes that make the rate.
+
+    Raises:
+        UserError: the file cannot be compared with the source frame by frame.
+    """
+    from seesame.jobs.roundtrip import decode_file, is_ssm
+    from seesame.metric.evaluator import check_alike
+
     decoded: Clip
     if is_ssm(file):
         decoded = decode_file(file, device)
@@ -47,7 +50,7 @@ def opened(
             f"{source.height}; the networks resize what they read",
             quiet,
         )
-    return source, decoded, nbytes
+    return decoded, nbytes
 
 
 def file_size(path: Path) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seesame.cli.judging import Judging, evaluated, opened
+from seesame.cli.judging import Judging, evaluated, opened_file, opened_source
 from seesame.cli.limits import (
     MISSED,
     ChallengeRuleOption,
@@ -133,7 +133,8 @@ def score(
         where = resolve_device(device)
         keep_freed_memory()
         origin = parse_source(reference, size, fps, stream, allow_damage)
-        source, decoded, nbytes = opened(origin, file, compressed, where, quiet)
+        source = opened_source(origin, where, quiet)
+        decoded, nbytes = opened_file(file, source, compressed, where, quiet)
         own = load_stack(stack, where)
         others = [load_judge(name, where) for name in transfer or []]
         limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)

@@ -35,7 +35,8 @@ class FlowTuning:
             and file, so that a wrong value changes both motions alike.
         inlier: pixels by which a point may miss the epipolar line of a motion.
         least: fewest points that must agree for a motion to count as found.
-        still: median flow in pixels of the textured points below which the camera counts as standing.
+        still: median flow in pixels of the textured points below which the camera counts as
+            standing.
     """
 
     width: int = 640
@@ -158,7 +159,8 @@ class FlowJudge(Judge):
         x, y = cols * cell + best % cell, rows * cell + best // cell
         found: NDArray[np.int64] = np.stack([x.ravel(), y.ravel()], 1)
         kept = strength[found[:, 1], found[:, 0]] >= TUNING.texture * strength.max()
-        return found[kept]
+        textured: NDArray[np.int64] = found[kept]
+        return textured
 
     def _motion(
         self, points: NDArray[np.float64], flow: NDArray[np.float64], shape: tuple[int, ...]
