@@ -111,12 +111,8 @@ def test_the_evaluator_shows_every_judged_frame() -> None:
     clip, other = ArrayClip(frames, 20, 1000), ArrayClip(255 - frames, 20, 1000)
     for every_frame, judged in ((True, 5), (False, 2)):
         counts = ClassCounts(TinyStack.classes)
-        found = evaluate(
-            clip, other, TinyStack(), 10, every_frame=every_frame, watch=counts.watch
-        )
+        found = evaluate(clip, other, TinyStack(), 10, every_frame=every_frame, watch=counts.watch)
         assert counts.counts.sum() == judged * 48 * 64
         agreed = counts.counts.trace() / counts.counts.sum()
         assert 1 - agreed == pytest.approx(found.figures.seg, abs=1e-6)
-        assert dict(found.lost) == pytest.approx(
-            {one.name: one.lost for one in counts.figures}
-        )
+        assert dict(found.lost) == pytest.approx({one.name: one.lost for one in counts.figures})
