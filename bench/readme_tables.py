@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seesame.cli.demo import COLUMNS, cells
+from vcm_table import vcm_table
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
@@ -301,6 +302,7 @@ BLOCKS = (
     Block("docs/results.md", "scoring", "scoring", scoring_table),
     Block("docs/av.md", "av_ablation", "av_ablation", ablation_table),
     Block("docs/transfer.md", "transfer", "transfer", transfer_table),
+    Block("docs/vcm.md", "vcm", "vcm", vcm_table),
 )
 DEMO_PAGE = "docs/results.md"
 

@@ -15,7 +15,6 @@ last two need onnxruntime and opencv-python-headless. Rows are appended to
 """
 
 import argparse
-import math
 import shutil
 import tempfile
 import time
@@ -41,6 +40,7 @@ from seesame.search.within.portable import find_portable
 from seesame.video.clip import Clip
 from seesame.video.span import Span
 from tasks import Row, Task, find_clip, options, run_tasks
+from vcm_table import draw, vcm_table
 
 CLIPS = "highway.mp4", "dusk.mp4", "forest.mp4", "motorway.mp4"
 FRAMES = 120
@@ -62,18 +62,6 @@ NANODET = HERE.parent / "out" / "nanodet"
 STEP = 8
 """Frames from one that NanoDet and the flow look at to the next."""
 PLOT = HERE.parent / "docs" / "vcm.png"
-MEASURES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
-    "miou": ("mean IoU", lambda row: 100 * row["miou"]),
-    "pose": ("pose error", lambda row: -10 * math.log10(max(row["pose"], 1e-9))),
-    "found": ("detections found again", lambda row: percent(row["found"])),
-    "agree": ("camera's motion", lambda row: percent(row["agree"])),
-}
-"""What rates are compared at, higher is better, and its name."""
-
-
-def percent(share: float | None) -> float | None:
-    """Return a share in percent; None where nothing was measured."""
-    return None if share is None else 100 * share
 
 
 def nanodet(folder: Path = NANODET) -> str:
@@ -219,6 +207,9 @@ def main() -> None:
     results = Results(args.name, append=True, folder=args.folder)
     if not args.table and not args.plot:
         run_tasks(tasks_of(args), results, args)
+    print(vcm_table(results.rows()))
+    if args.plot:
+        draw(results.rows(), PLOT)
 
 
 def tasks_of(args: argparse.Namespace) -> list[Task]:

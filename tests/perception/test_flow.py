@@ -68,7 +68,14 @@ def test_a_file_like_its_source_agrees_and_noise_does_not() -> None:
     frames = np.concatenate([turned(0.3, 0.2), turned(-0.2, 0.3)])
     source = observations(judge, ArrayClip(frames, 20, 1000))
     same = judgement(judge, source, ArrayClip(frames, 20, 1000))
-    wanted = {"flow_px": 0, "rotation_deg": 0, "direction_deg": 0, "agree": 1, "pairs": 2}
+    wanted = {
+        "flow_px": 0,
+        "flow_db": 60,
+        "rotation_deg": 0,
+        "direction_deg": 0,
+        "agree": 1,
+        "pairs": 2,
+    }
     assert same.figures == pytest.approx(wanted, abs=1e-5)
     half = np.stack([cv2.resize(f, (320, 180), interpolation=cv2.INTER_AREA) for f in frames])
     scaled = judgement(judge, source, ArrayClip(half, 20, 1000))

@@ -23,15 +23,20 @@ class Judgement:
         judge: its name.
         fingerprint: of its weights and ways.
         figures: by name; None where nothing could be measured.
-        quality: the figure that rates are compared at, higher is better; None as above.
+        name: of the figure that rates are compared at, higher is better.
         text: the figures in words.
     """
 
     judge: str
     fingerprint: str
     figures: dict[str, float | None]
-    quality: float | None
+    name: str
     text: str
+
+    @property
+    def quality(self) -> float | None:
+        """The figure that rates are compared at; None where it could not be measured."""
+        return self.figures[self.name]
 
     def values(self) -> dict[str, Any]:
         """Return the judgement as plain JSON values."""
@@ -80,5 +85,5 @@ def judgement(
     if len(seen) != len(source):
         raise UserError("the file and its source have different numbers of frames")
     figures = judge.figures(zip(source, seen, strict=True))
-    quality = figures[judge.quality]
-    return Judgement(judge.name, judge.fingerprint, figures, quality, judge.told(figures))
+    text = judge.told(figures)
+    return Judgement(judge.name, judge.fingerprint, figures, judge.quality, text)

@@ -50,6 +50,8 @@ class FlowTuning:
 
 
 TUNING = FlowTuning()
+LEAST_FLOW = 1e-3
+"""The difference of flows in pixels that a smaller one counts as, since its logarithm is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +75,17 @@ class FlowJudge(Judge):
     """Optical flow by DIS (Kroeger et al. 2016); motion by the five-point method (Nistér 2004).
 
     Figures, over the pairs: ``flow_px``, the mean distance of the file's flow from the source's, in
-    pixels at a width of 640; ``rotation_deg`` and ``direction_deg``, the median angle between the
-    two rotations of the camera, and between the two directions in which it moves; ``agree``, of the
-    pairs whose motion is found in the source, the share in which it is found in the file with a
-    direction within five degrees. Pairs in which the source's camera stands count for the flow
-    alone.
+    pixels at a width of 640, and the same as a quality, ``flow_db``; ``rotation_deg`` and
+    ``direction_deg``, the median angle between the two rotations of the camera, and between the two
+    directions in which it moves; ``agree``, of the pairs whose motion is found in the source, the
+    share in which it is found in the file with a direction within five degrees. Pairs in which the
+    source's camera stands count for the flow alone.
     """
 
     name = "flow"
     frames = 2
     step = 2
-    quality = "agree"
+    quality = "flow_db"
 
     def __init__(self) -> None:
         self._cv = _opencv()
@@ -117,8 +119,10 @@ class FlowJudge(Judge):
             turns.append(_turn(source.rotation, file.rotation))
             ways.append(_angle(float(source.direction @ file.direction)))
             agree += ways[-1] <= 5
+        mean = float(np.mean(apart)) if apart else None
         return {
-            "flow_px": float(np.mean(apart)) if apart else None,
+            "flow_px": mean,
+            "flow_db": None if mean is None else -20 * math.log10(max(mean, LEAST_FLOW)),
             "rotation_deg": float(np.median(turns)) if turns else None,
             "direction_deg": float(np.median(ways)) if ways else None,
             "agree": agree / pairs if pairs else None,
