@@ -7,11 +7,11 @@
 The first ``--frames`` frames of each clip are coded at five rates or more by every codec. The
 anchors (``x264``, ``x265``, ``svtav1``) are classical codecs at source size. ``portable`` is what
 ``seesame compress CLIP -o FILE.mp4 --max-seg D`` finds with SVT-AV1 at the anchor's preset;
-``hybrid`` and ``semantic`` write .ssm files. Every file is read back from disk and judged: mean IoU
-of the stack's classes against those that it sees in the source (pseudo labels), pose distortion,
-the share of NanoDet's detections that are found again, and the camera's motion by optical flow. The
-last two need onnxruntime and opencv-python-headless. Rows are appended to
-``bench/results/vcm.jsonl``. It claims no conformance to any test conditions.
+``hybrid``, ``hnerv`` and ``semantic`` write .ssm files. Every file is read back from disk and
+judged: mean IoU of the stack's classes against those that it sees in the source (pseudo labels),
+pose distortion, the share of NanoDet's detections that are found again, and optical flow. The last
+two need onnxruntime and opencv-python-headless. Rows are appended to ``bench/results/vcm.jsonl``.
+It claims no conformance to any test conditions.
 """
 
 import argparse
@@ -56,8 +56,8 @@ BOUNDS = 0.03, 0.02, 0.014, 0.009, 0.006
 """Bounds on seg, every frame, of portable files."""
 SIMPLIFY = 0, 2, 4, 7, 10
 SIZES = 0.35, 0.7, 1.4, 2.8, 5.6
-"""Sizes of hybrid, in units of what it would choose."""
-CURVES = (*ANCHORS, "portable", "semantic", "hybrid")
+"""Sizes of hybrid and hnerv, in units of what they would choose."""
+CURVES = (*ANCHORS, "portable", "semantic", "hybrid", "hnerv")
 NANODET = HERE.parent / "out" / "nanodet"
 STEP = 8
 """Frames from one that NanoDet and the flow look at to the next."""
@@ -158,12 +158,11 @@ def settings_of(
         for simplify in SIMPLIFY:
             yield simplify, lambda folder, s=simplify: ssm(bench, curve, {"simplify": s}, folder)
     else:
-        # Also in the file's own words: that of the default is what its network and base share.
         from seesame.codecs.hybrid.config import TUNING
         from seesame.neural.fitting.settings import target_bytes
 
         pairs, size = -(-bench.clip.num_frames // 2), bench.clip.source_bytes
-        usual = TUNING.over_hnerv * target_bytes(pairs, size)
+        usual = (TUNING.over_hnerv if curve == "hybrid" else 1) * target_bytes(pairs, size)
         for factor in SIZES:
             settings = {"bytes": round(factor * usual), "budget_s": budget}
             yield factor, lambda folder, s=settings: ssm(bench, curve, s, folder)
@@ -200,7 +199,7 @@ def main() -> None:
     parser = options(__doc__, "vcm", CLIPS)
     parser.add_argument("--curves", nargs="+", choices=CURVES, default=list(CURVES))
     parser.add_argument("--frames", type=int, default=FRAMES)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of a hybrid file")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of a trained file")
     parser.add_argument("--table", action="store_true", help="run nothing; print the tables")
     parser.add_argument("--plot", action="store_true", help="run nothing; draw")
     args = parser.parse_args()

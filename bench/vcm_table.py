@@ -90,7 +90,7 @@ def vcm_table(rows: Sequence[Row]) -> str:
             if not any(isinstance(one, BdRate) for one in found.values()):
                 continue
             rates = {clip: one.percent for clip, one in found.items() if isinstance(one, BdRate)}
-            mean = mean_over_clips(rates)
+            mean = mean_over_clips(rates.values())
             many = f"{mean.low:+.0f} to {mean.high:+.0f} %" if mean.clips > 1 else "one clip"
             cells = [_cell(found.get(clip)) for clip in clips]
             lines.append([measure, f"`{curve}`", *cells, f"{mean.mean:+.0f} %", many])

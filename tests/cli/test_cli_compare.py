@@ -112,7 +112,9 @@ def test_classes_are_told_for_people_and_programs(
     assert plain["score"] == scored["score"]
 
 
-def test_a_judge_without_weights(seesame: Run, drive: Path, files: list[Path]) -> None:
+def test_a_judge_without_weights(
+    seesame: Run, drive: Path, files: list[Path], tmp_path: Path
+) -> None:
     pytest.importorskip("cv2", reason="needs OpenCV (the judges extra)")
     (scored,) = lines(
         seesame(
@@ -128,5 +130,9 @@ def test_a_judge_without_weights(seesame: Run, drive: Path, files: list[Path]) -
     )
     point = lines(seesame("compare", drive, files[4], "--json", "-q", "--transfer", "flow"))[0]
     assert point["flow"]["flow_px"] == flow["flow_px"]
+    page = tmp_path / "page.html"
+    ran = seesame("report", drive, files[4], "-o", page, "--transfer", "flow", "--json", "-q")
+    assert json.loads(ran.out)["transfer"] == [flow]
+    assert "flow: flow_db" in page.read_text("utf-8")
     ran = seesame("score", drive, files[4], "--stack", "flow", "-q")
     assert (ran.code, ran.err.count("\n")) == (2, 1)

@@ -78,7 +78,7 @@ def test_what_is_refused(curve: list[tuple[float, float]], words: str) -> None:
 
 
 def test_the_mean_counts_clips_alike() -> None:
-    found = mean_over_clips({"a": -10.0, "b": -20.0, "c": -60.0})
+    found = mean_over_clips({"a": -10.0, "b": -20.0, "c": -60.0}.values())
     assert (found.mean, found.clips) == (-30.0, 3)
     assert -60 <= found.low < -30 < found.high <= -10
     assert found == mean_over_clips([-10.0, -20.0, -60.0])

@@ -6,7 +6,7 @@ Fritsch and Butland 1984) or Herglotz et al. recommend (Akima 1970).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,7 +124,7 @@ def bd_rate(
     )
 
 
-def mean_over_clips(values: Mapping[str, float] | Sequence[float], seed: int = 0) -> Mean:
+def mean_over_clips(values: Collection[float], seed: int = 0) -> Mean:
     """Return the mean of a figure over clips, with a percentile bootstrap's interval.
 
     Clips are drawn again with replacement (Efron 1979). With few clips the interval is too narrow:
@@ -137,7 +137,7 @@ def mean_over_clips(values: Mapping[str, float] | Sequence[float], seed: int = 0
     Raises:
         UserError: there is no clip.
     """
-    found = np.array(list(values.values() if isinstance(values, Mapping) else values), float)
+    found = np.array(list(values), float)
     if not len(found):
         raise UserError("there is no clip to average over")
     drawn = np.random.default_rng(seed).integers(len(found), size=(TUNING.resamples, len(found)))
