@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,15 @@ class ClassCounts:
 
     Args:
         names: of the classes.
-        boundary: count the boundary band as well, which takes some more time.
     """
 
-    def __init__(self, names: Sequence[str], boundary: bool = True) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         count = len(self.names)
         self.counts: NDArray[np.int64] = np.zeros((count, count), np.int64)
         """Pixels by source class (row) and file class (column)."""
         # The last row and column are the pixels away from any boundary.
-        self._band = np.zeros((count + 1, count + 1), np.int64) if boundary else None
+        self._band: NDArray[np.int64] = np.zeros((count + 1, count + 1), np.int64)
 
     def watch(self, batch: BatchOutputs) -> None:
         """Count a batch's judged frames; the ``watch`` of ``seesame.metric.evaluate``."""
@@ -89,17 +89,15 @@ class ClassCounts:
         if max(int(source.max()), int(decoded.max())) >= len(self.names):
             raise UserError(f"the stack names {len(self.names)} classes, but its net gives more")
         self.counts += _joint(source, decoded, len(self.names))
-        if self._band is not None:
-            away = len(self.names)
-            ours, theirs = (m.masked_fill(~boundary_band(m), away) for m in (source, decoded))
-            self._band += _joint(ours, theirs, away + 1)
+        away = len(self.names)
+        ours, theirs = (m.masked_fill(~boundary_band(m), away) for m in (source, decoded))
+        self._band += _joint(ours, theirs, away + 1)
 
     @property
     def figures(self) -> tuple[ClassFigures, ...]:
         """The agreement of each class, in the order of the names."""
         whole = max(1, int(self.counts.sum()))
-        ious = intersection_over_union(self.counts)
-        bands = [None] * len(ious) if self._band is None else intersection_over_union(self._band)
+        ious, bands = intersection_over_union(self.counts), intersection_over_union(self._band)
         found = []
         for index, name in enumerate(self.names):
             own, shown = int(self.counts[index].sum()), int(self.counts[:, index].sum())
@@ -112,19 +110,17 @@ class ClassCounts:
 
     @property
     def mean_iou(self) -> float:
-        """The mean IoU over the classes that are present in the source (mIoU), 0..1."""
-        return mean_of(self.figures, "iou")
+        """The mean IoU over the classes that are present in the source (mIoU), 0..1.
+
+        Raises ValueError where nothing was counted, as does the next one.
+        """
+        return fmean(one.iou for one in self.figures if one.present and one.iou is not None)
 
     @property
     def mean_boundary_iou(self) -> float:
         """The mean boundary IoU over the classes that are present in the source, 0..1."""
-        return mean_of(self.figures, "boundary_iou")
-
-
-def mean_of(figures: Sequence[ClassFigures], name: str) -> float:
-    """Return the mean of a measure over the classes that are present in the source."""
-    values = [getattr(one, name) for one in figures if one.present]
-    return float(np.mean([value for value in values if value is not None] or [1.0]))
+        found = (one.boundary_iou for one in self.figures if one.present)
+        return fmean(value for value in found if value is not None)
 
 
 def class_values(counts: ClassCounts) -> dict[str, Any]:
