@@ -11,6 +11,8 @@ from seesame.jobs.portable import write_portable
 from seesame.jobs.workbench import Workbench
 from seesame.metric.bd_rate import bd_rate
 from seesame.video.reading.reader import open_clip
+from seesame.video.span import Span
+from seesame.video.writing.writer import write_clip
 
 Run = Callable[..., Ran]
 CRFS = {"fine": (20, 26, 32, 38, 44), "coarse": (24, 30, 36, 42, 48)}
@@ -92,6 +94,17 @@ def test_too_few_points_are_refused(seesame: Run, drive: Path, files: list[Path]
     assert "all files make one curve, fine" in ran.err
     ran = seesame("compare", drive, files[0].with_name("none-1.mp4"), files[5], "--rates", "-q")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
+
+
+def test_a_file_of_other_frames_is_named(
+    seesame: Run, drive: Path, files: list[Path], tmp_path: Path
+) -> None:
+    short = tmp_path / "short-1.mp4"
+    clip = Span(open_clip(drive), 0, 8)
+    write_clip(short, clip.batches(8), fps=clip.fps, width=160, height=120, crf=30)
+    ran = seesame("compare", drive, files[0], short, "-q")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"{short}: the source has 12 frames, the decoded clip 8" in ran.err
 
 
 def test_classes_are_told_for_people_and_programs(

@@ -33,7 +33,7 @@ def opened_file(
     Raises:
         UserError: the file cannot be compared with the source frame by frame.
     """
-    from seesame.jobs.roundtrip import decode_file, is_ssm
+    from seesame.jobs.roundtrip import decode_file, is_ssm, named
     from seesame.metric.evaluator import check_alike
 
     decoded: Clip
@@ -43,7 +43,8 @@ def opened_file(
     else:
         decoded = open_alike(file, source)
         nbytes = file_size(compressed) if compressed else decoded.source_bytes
-    check_alike(source, decoded, as_read=not is_ssm(file))
+    with named(file):
+        check_alike(source, decoded, as_read=not is_ssm(file))
     if (source.width, source.height) != (decoded.width, decoded.height):
         print_note(
             f"{file}: is scaled, {decoded.width}x{decoded.height} for {source.width}x"
