@@ -21,6 +21,7 @@ CURVES = {
     "semantic": "#7b4fa3",
 }
 """The curves in the order of the table, and their colours in the plot."""
+TICKS = 30, 100, 300, 1000, 3000, 10_000
 
 Row = Mapping[str, Any]
 
@@ -111,9 +112,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     from matplotlib.figure import Figure
 
     clips, groups = clips_of(rows), latest(rows)
-    figure = Figure(figsize=(3.9 * len(clips), 3.9), layout="constrained")
-    axes = figure.subplots(1, len(clips), squeeze=False, sharey=True)[0]
-    for axis, clip in zip(axes, clips, strict=True):
+    high = -(-len(clips) // 2)
+    figure = Figure(figsize=(9, 3.6 * high + 0.4), layout="constrained")
+    axes = figure.subplots(high, 2, squeeze=False).ravel()
+    for unused in axes[len(clips) :]:
+        unused.set_visible(False)
+    for axis, clip in zip(axes, clips, strict=False):
         for curve, colour in CURVES.items():
             own = sorted(groups.get((clip, curve), ()), key=lambda row: row["bytes"])
             if own:
@@ -121,11 +125,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                 values = [100 * row["miou"] for row in own]
                 axis.plot(sizes, values, "o-", color=colour, label=curve, markersize=4)
         axis.set_xscale("log")
+        axis.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
+        axis.minorticks_off()
+        sizes = [row["bytes"] / row["frames"] for row in rows if row["clip"] == clip]
+        axis.set_xlim(0.8 * min(sizes), 1.25 * max(sizes))
         axis.set_title(Path(clip).stem)
         axis.set_xlabel("bytes a frame")
+        axis.set_ylabel("mean IoU, %")
         axis.grid(color="0.92")
         axis.set_axisbelow(True)
-    axes[0].set_ylabel("mean IoU with the source's own maps, %")
     handles: dict[str, Any] = {}
     for axis in axes:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
