@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seesame.cli.demo import COLUMNS, cells
+from vcm_table import vcm_table
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("clip", "codec", "bytes", "seg", "pose", "rate", "score")
@@ -354,6 +355,7 @@ BLOCKS = (
     Block("docs/security.md", "kills", "kills", kills_table),
     Block("docs/security.md", "soak", "soak", soak_table),
     Block("docs/security.md", "fuzz", "fuzz", fuzz_table),
+    Block("docs/vcm.md", "vcm", "vcm", vcm_table),
 )
 DEMO_PAGE = "docs/results.md"
 

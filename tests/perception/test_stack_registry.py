@@ -161,7 +161,7 @@ def test_stacks_are_listed_without_torch() -> None:
 def test_the_list_names_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path))
     listed = {info.name: info for info in stacks()}
-    assert list(listed) == ["lite", "comma", "onnx:DIR", "module:attr"]
+    assert list(listed) == ["lite", "comma", "onnx:DIR", "module:attr", "flow"]
     assert not listed["comma"].available
     assert "run: " in listed["comma"].hint
     assert all(info.available == (info.hint == "") for info in listed.values())

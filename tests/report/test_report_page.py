@@ -9,6 +9,7 @@ from pathlib import Path
 import marked
 import numpy as np
 import pytest
+import torch
 from command import Ran
 from pages import data_of
 from PIL import Image
@@ -87,9 +88,9 @@ def test_a_folder_holds_the_same(one_file: Path, tmp_path: Path) -> None:
 
 def test_the_confusion_counts_pixels() -> None:
     confusion = Confusion(("a", "b", "c"), every_frame=True)
-    source = np.array([[0, 0, 1, 1]], dtype=np.uint8)
-    confusion.add(source, np.array([[0, 1, 1, 1]], dtype=np.uint8))
-    confusion.add(source, np.array([[2, 2, 1, 0]], dtype=np.uint8))
+    source = torch.tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
+    confusion.add_maps(source, torch.tensor([[[0, 1, 1, 1]]], dtype=torch.uint8))
+    confusion.add_maps(source, torch.tensor([[[2, 2, 1, 0]]], dtype=torch.uint8))
     assert confusion.counts.tolist() == [[1, 1, 2], [1, 3, 0], [0, 0, 0]]
     assert confusion.rows() == [[0.25, 0.25, 0.5], [0.25, 0.75, 0.0], [None, None, None]]
     a, b, c = confusion.losses()

@@ -15,6 +15,7 @@ from seesame import __version__
 from seesame.cli.batch import batch
 from seesame.cli.batch_status import batch_status
 from seesame.cli.codecs import codecs
+from seesame.cli.compare import compare
 from seesame.cli.compress import compress
 from seesame.cli.contest.evaluate import evaluate
 from seesame.cli.contest.leaderboard import leaderboard
@@ -76,7 +77,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _COMMANDS = (
-    *(compress, decompress, score, report, search, batch, batch_status),
+    *(compress, decompress, score, compare, report, search, batch, batch_status),
     *(info, labels, demo, fetch, stacks, codecs),
 )
 for _command in _COMMANDS:

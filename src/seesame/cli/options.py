@@ -116,7 +116,8 @@ TransferOption = Annotated[
     typer.Option(
         "--transfer",
         metavar="STACK",
-        help="Judge with another stack as well, one that no encoder trained against; repeatable.",
+        help="Judge with another stack as well, one that no encoder trained against, with a "
+        "detector (onnx:DIR) or with optical flow (flow); repeatable.",
     ),
 ]
 CacheOption = Annotated[

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seesame.cli.judging import Judging
 from seesame.cli.options import open_alike
 from seesame.cli.output import notes
 from seesame.errors import UserError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from seesame.jobs.spec import Source
     from seesame.metric.evaluator import ReferenceOutputs
+    from seesame.perception.judge import Judge
     from seesame.perception.stack import Stack
     from seesame.report.page import Shown
     from seesame.report.plan import Plan
@@ -54,7 +56,7 @@ class ClipPage:
         from seesame.jobs.roundtrip import is_ssm, tell_oddities
         from seesame.metric.evaluator import check_alike
         from seesame.metric.memory import keep_freed_memory
-        from seesame.perception.registry import load_stack
+        from seesame.perception.registry import load_judge, load_stack
 
         keep_freed_memory()
         self.origin, self.reference, self.device = origin, origin.path, device
@@ -63,7 +65,8 @@ class ClipPage:
         self.subjects = [_subject(file, self.source, device) for file in files]
         for file, subject in zip(files, self.subjects, strict=True):
             check_alike(self.source, subject.clip, as_read=not is_ssm(file))
-        self.judges = [load_stack(name, device) for name in stacks]
+        self.stack = load_stack(stacks[0], device)
+        self.others = [load_judge(name, device) for name in stacks[1:]]
         self.observer = _Observer(origin.path, self.source, device, cache, quiet)
 
     def planned(self, out: Path | None) -> "Plan":
@@ -71,7 +74,7 @@ class ClipPage:
         from seesame.report.plan import plan
 
         one_file = None if out is None else page_names(out) is None
-        layout = plan(self.source, len(self.subjects), self.judges[0], one_file)
+        layout = plan(self.source, len(self.subjects), self.stack, one_file)
         if layout is None:
             raise UserError(
                 f"{out}: {self.source.num_frames} frames of {len(self.subjects) + 1} clips are too "
@@ -87,13 +90,13 @@ class ClipPage:
         from seesame.report.page import write_page
         from seesame.report.tracks import Tracks
 
-        source, judge = self.source, self.judges[0]
+        source, judge = self.source, self.stack
         tried = [] if store is None else _tried(store, self.origin, source, judge, self.device)
         with replacing(place, overwrite, holds=page_names(place)) as temporary:
             if not layout.one_file:
                 temporary.mkdir()
             tracks = Tracks(None if layout.one_file else temporary)
-            shown = self.observer.observe(self.subjects, self.judges, layout, tracks)
+            shown = self.observer.observe(self.subjects, judge, self.others, layout, tracks)
             name = self.reference.name
             write_page(temporary, source, name, judge, shown, layout, tracks, tried)
         return shown
@@ -140,15 +143,20 @@ class _Observer:
         self.cache, self.quiet = cache, quiet
 
     def observe(
-        self, subjects: "list[Subject]", stacks: "list[Stack]", layout: "Plan", tracks: Any
+        self,
+        subjects: "list[Subject]",
+        own: "Stack",
+        others: "list[Stack | Judge]",
+        layout: "Plan",
+        tracks: Any,
     ) -> "list[Shown]":
-        """Return what the page shows: the first stack's outputs and the other stacks' figures."""
+        """Return what the page shows: the stack's outputs and the other judges' figures."""
         from seesame.cli.progress import progress
         from seesame.metric.evaluator import evaluate
+        from seesame.perception.stack import Stack
         from seesame.report.observe import observe
         from seesame.report.page import Shown
 
-        own, *others = stacks
         known = self._known(own, every_frame=not own.challenge_rule)
         seen = []
         for number, subject in enumerate(subjects, start=1):
@@ -168,7 +176,12 @@ class _Observer:
                     )
                 )
         transfers: list[list[Any]] = [[] for _ in subjects]
+        judging = Judging(self.source, self.quiet)
         for other in others:
+            if not isinstance(other, Stack):
+                for subject, found in zip(subjects, transfers, strict=True):
+                    found.append(judging.judged(other, subject.clip))
+                continue
             every_frame = not other.challenge_rule
             known = self._known(other, every_frame)
             for subject, found in zip(subjects, transfers, strict=True):

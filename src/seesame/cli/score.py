@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seesame.cli.judging import Judging, evaluated, opened_file, opened_source
 from seesame.cli.limits import (
     MISSED,
     ChallengeRuleOption,
@@ -30,18 +31,15 @@ from seesame.cli.options import (
     StreamOption,
     TransferOption,
     input_files,
-    open_alike,
     parse_source,
     resolve_device,
 )
-from seesame.cli.output import notes, print_json, print_note, print_table
-from seesame.errors import UserError
+from seesame.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from seesame.jobs.spec import Source
+    from seesame.metric.classes import ClassCounts
     from seesame.metric.evaluator import Evaluation
-    from seesame.perception.stack import Stack
-    from seesame.video.clip import Clip
+    from seesame.metric.judges import Judgement
 
 
 ReferenceArgument = Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")]
@@ -58,6 +56,13 @@ CompressedOption = Annotated[
 ]
 PerPairOption = Annotated[
     bool, typer.Option("--per-pair", help="Also print every pair's seg and pose distortion.")
+]
+PerClassOption = Annotated[
+    bool,
+    typer.Option(
+        "--per-class",
+        help="Also print each class's IoU and boundary IoU, and their means.",
+    ),
 ]
 ContestFormOption = Annotated[
     bool,
@@ -77,6 +82,7 @@ def score(
     file: FileArgument,
     compressed: CompressedOption = None,
     per_pair: PerPairOption = False,
+    per_class: PerClassOption = False,
     contest_form: ContestFormOption = False,
     report: ReportOption = None,
     transfer: TransferOption = None,
@@ -109,11 +115,15 @@ def score(
 
     seesame score drive.mp4 drive.mkv --compressed drive.ssm
 
-    seesame score drive.mp4 drive.ssm --transfer onnx:my-nets
+    seesame score drive.mp4 drive.ssm --transfer onnx:my-nets --transfer flow
+
+    seesame score drive.mp4 drive.ssm --per-class
     """
     from seesame.files import reserved
+    from seesame.metric.classes import ClassCounts, class_values
     from seesame.metric.memory import keep_freed_memory
-    from seesame.perception.registry import load_stack
+    from seesame.perception.registry import load_judge, load_stack
+    from seesame.perception.stack import Stack
 
     stacks = (stack, *(transfer or []))
     inputs = input_files(reference, file, compressed, stacks=stacks)
@@ -123,16 +133,23 @@ def score(
         where = resolve_device(device)
         keep_freed_memory()
         origin = parse_source(reference, size, fps, stream, allow_damage)
-        source, decoded, nbytes = _opened(origin, file, compressed, where, quiet)
-        own, *others = [load_stack(name, where) for name in stacks]
+        source = opened_source(origin, where, quiet)
+        decoded, nbytes = opened_file(file, source, compressed, where, quiet)
+        own = load_stack(stack, where)
+        others = [load_judge(name, where) for name in transfer or []]
         limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
         limits = limits.resolved(own.classes)
         seen = reference, source, decoded, nbytes
         # The challenge's form has figures of second frames alone.
         every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
-        evaluation = _evaluated(*seen, own, where, cache, quiet, every_frame)
+        counts = ClassCounts(own.classes) if per_class else None
+        watch = None if counts is None else counts.watch
+        evaluation = evaluated(*seen, own, where, cache, quiet, every_frame, watch)
+        judging = Judging(source, quiet)
         transfers = [
-            _evaluated(*seen, other, where, cache, quiet, every_frame and not other.challenge_rule)
+            evaluated(*seen, other, where, cache, quiet, every_frame and not other.challenge_rule)
+            if isinstance(other, Stack)
+            else judging.judged(other, decoded)
             for other in others
         ]
         held = limits.held(evaluation.figures) if limits.given else []
@@ -140,56 +157,25 @@ def score(
         if report is not None:
             _write(report, text, overwrite)
     if json:
-        print_json(_values(evaluation, transfers) | limit_values(limits, held))
+        values = _values(evaluation, transfers) | limit_values(limits, held)
+        print_json(values if counts is None else values | class_values(counts))
     else:
         print(text, end="")
         for line in limit_lines(held, limits.where):
             print(line)
+        if counts is not None:
+            _print_classes(counts)
     if per_pair:
         _print_pairs(evaluation, json)
     if not all(one.kept for one in held):
         raise typer.Exit(MISSED)
 
 
-def _opened(
-    origin: "Source",
-    file: Path,
-    compressed: Path | None,
-    device: str,
-    quiet: bool,
-) -> "tuple[Clip, Clip, int]":
-    """Return the source, the clip to judge, and the bytes that make the rate.
-
-    Raises:
-        UserError: the two cannot be compared frame by frame.
-    """
-    from seesame.jobs.roundtrip import decode_file, is_ssm, tell_oddities
-    from seesame.metric.evaluator import check_alike
-
-    source = origin.open(device)
-    tell_oddities(origin.path, source, notes(quiet))
-    decoded: Clip
-    if is_ssm(file):
-        decoded = decode_file(file, device)
-        nbytes = _size(compressed or file)
-    else:
-        decoded = open_alike(file, source)
-        nbytes = _size(compressed) if compressed else decoded.source_bytes
-    check_alike(source, decoded, as_read=not is_ssm(file))
-    if (source.width, source.height) != (decoded.width, decoded.height):
-        print_note(
-            f"{file}: is scaled, {decoded.width}x{decoded.height} for {source.width}x"
-            f"{source.height}; the networks resize what they read",
-            quiet,
-        )
-    return source, decoded, nbytes
-
-
 def _text(
     reference: Path,
     file: Path,
     evaluation: "Evaluation",
-    transfers: "list[Evaluation]",
+    transfers: "list[Evaluation | Judgement]",
     contest_form: bool,
 ) -> str:
     """Return the report as text."""
@@ -207,67 +193,52 @@ def _write(report: Path, text: str, overwrite: bool) -> None:
         write_text(temporary, text)
 
 
-def _size(path: Path) -> int:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; its size makes the rate")
-    return path.stat().st_size
+def _transfer_line(other: "Evaluation | Judgement") -> str:
+    from seesame.metric.judges import Judgement
 
-
-def _evaluated(
-    reference: Path,
-    source: "Clip",
-    decoded: "Clip",
-    size: int,
-    stack: "Stack",
-    device: str,
-    cache: bool,
-    quiet: bool,
-    every_frame: bool = False,
-) -> "Evaluation":
-    """Return what one stack says of the decoded clip, with progress."""
-    from seesame.cli.progress import progress, stages
-    from seesame.jobs.roundtrip import source_outputs
-    from seesame.metric.evaluator import evaluate
-
-    told, note = stages(quiet), notes(quiet)
-    known = source_outputs(
-        reference,
-        source,
-        stack,
-        device,
-        every_frame=every_frame,
-        cache=cache,
-        stages=told,
-        note=note,
-    )
-    with progress(f"score with {stack.name}", quiet) as bar:
-        return evaluate(
-            known,
-            decoded,
-            stack,
-            size,
-            every_frame=every_frame,
-            device=device,
-            progress=bar,
-            as_read=True,
-        )
-
-
-def _transfer_line(other: "Evaluation") -> str:
+    if isinstance(other, Judgement):
+        return f"  Transfer to {other.judge}: {other.text}\n"
     return f"  Transfer to {other.stack}: seg {other.score.seg:.8f}, pose {other.score.pose:.8f}\n"
 
 
-def _values(evaluation: "Evaluation", transfers: "list[Evaluation]") -> dict[str, Any]:
+def _values(evaluation: "Evaluation", transfers: "list[Evaluation | Judgement]") -> dict[str, Any]:
     """Return the JSON object: all figures but those of the pairs."""
+    from seesame.metric.judges import Judgement
     from seesame.metric.report import report_values
 
     values = report_values(evaluation)
     del values["pairs"]
     if transfers:
         kept = ("stack", "fingerprint", "seg", "pose", "score")
-        all_values = [report_values(other) for other in transfers]
-        values["transfer"] = [{key: own[key] for key in kept} for own in all_values]
+        values["transfer"] = [
+            other.values()
+            if isinstance(other, Judgement)
+            else {key: value for key, value in report_values(other).items() if key in kept}
+            for other in transfers
+        ]
     return values
+
+
+def _print_classes(counts: "ClassCounts") -> None:
+    """Print each class's agreement with the source as a table, and the means below it."""
+    rows = [
+        (
+            one.name if one.present else f"{one.name} (too few pixels for the means)",
+            f"{one.share:.4%}",
+            _figure(one.lost),
+            _figure(one.gained),
+            _figure(one.iou),
+            _figure(one.boundary_iou),
+        )
+        for one in counts.figures
+    ]
+    columns = ("class", "of the source", "lost", "gained", "IoU", "boundary IoU")
+    means = ("mean", "", "", "", _figure(counts.mean_iou), _figure(counts.mean_boundary_iou))
+    print_table(columns, rows, right=columns[1:], footer=means)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.5f}"
 
 
 def _print_pairs(evaluation: "Evaluation", json: bool) -> None:

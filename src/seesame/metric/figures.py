@@ -78,7 +78,7 @@ class Figures:
             raise ValueError("not the figures of a file") from error
         if every_frame not in (True, False) or {len(one) for one in lists.values()} != {101}:
             raise ValueError("not the figures of a file")
-        return cls(every_frame=bool(every_frame), lost=lost, **numbers, **whole, **lists)
+        return cls(every_frame=bool(every_frame), lost=lost, **numbers, **whole, **lists)  # type: ignore[arg-type]
 
 
 def _number(value: Any) -> float:

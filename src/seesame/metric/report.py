@@ -7,10 +7,11 @@ from typing import Any
 from seesame.inputs import visible
 from seesame.metric.evaluator import Evaluation
 from seesame.metric.figures import Figures
+from seesame.metric.judges import Judgement
 
 
 def plain_report(
-    evaluation: Evaluation, clip: str, file: str, transfers: Sequence[Evaluation] = ()
+    evaluation: Evaluation, clip: str, file: str, transfers: Sequence[Evaluation | Judgement] = ()
 ) -> str:
     """Return an evaluation in plain words, one figure a line.
 
@@ -18,7 +19,7 @@ def plain_report(
         evaluation: the figures.
         clip: the name of the source.
         file: the name of the file that was scored.
-        transfers: evaluations of the same file with other stacks.
+        transfers: what other stacks and judges say of the same file.
 
     Returns:
         The lines, ended by a newline.
@@ -38,6 +39,9 @@ def plain_report(
     }
     lines = [f"{name:<6}  {visible(value)}" for name, value in figures.items()]
     for other in transfers:
+        if isinstance(other, Judgement):
+            lines.append(f"judged by {other.judge} as well: {other.text}")
+            continue
         lines.append(
             f"judged by {other.stack} as well: seg {other.score.seg:.6f}, "
             f"pose {other.score.pose:.6f}"

@@ -1,4 +1,4 @@
-"""Finding a stack by its name, as ``lite``, ``comma``, ``onnx:DIR`` or ``module:attr``.
+"""Finding a stack or a judge by its name: ``lite``, ``comma``, ``onnx:DIR``, ``module:attr``.
 
 Importing this module imports no network library, so that stacks can be listed quickly.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from seesame.errors import UserError
 from seesame.inputs import user_folder
 from seesame.perception.comma.fetch import available
+from seesame.perception.judge import Judge
 from seesame.perception.stack import Stack
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LIBRARIES = {
     "comma": ("timm", "segmentation_models_pytorch"),
     "onnx": ("onnx", "onnxruntime"),
+    "judges": ("cv2",),
 }
 """The libraries of each extra."""
 MEMBERS = (
@@ -74,6 +76,35 @@ def load_stack(spec: str, device: "str | torch.device" = "cpu") -> Stack:
         ) from error
 
 
+def load_judge(spec: str, device: "str | torch.device" = "cpu") -> Stack | Judge:
+    """Load what only measures: a stack, or a judge of another kind.
+
+    Args:
+        spec: ``flow`` (optical flow and motion), ``onnx:DIR`` with a detector's ``stack.toml``, or
+            any stack that :func:`load_stack` takes.
+        device: where a stack's networks are to run; the other judges run on the CPU.
+
+    Raises:
+        UserError: as :func:`load_stack`.
+        MissingExtraError: a library is absent; the message says what to install.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec == "flow":
+        from seesame.perception.flow import FlowJudge
+
+        return FlowJudge()
+    if kind == "onnx" and rest:
+        from seesame.perception.onnx.config import read_config
+        from seesame.perception.onnx.detector.config import DetectConfig
+        from seesame.perception.onnx.detector.judge import Detector
+
+        folder = user_folder(rest)
+        config = read_config(folder)
+        if isinstance(config, DetectConfig):
+            return Detector.load(folder, config)
+    return load_stack(spec, device)
+
+
 def _load(spec: str) -> Stack:
     kind, _, rest = spec.partition(":")
     folder = user_folder(rest) if rest else None
@@ -93,6 +124,8 @@ def _load(spec: str) -> Stack:
         return OnnxStack.load(folder)
     if kind and rest:
         return _own(kind, rest)
+    if spec == "flow":
+        raise UserError("flow is a judge, not a stack: it can only judge files that a stack scored")
     raise UserError(
         f"unknown stack {spec!r}; use lite, comma, onnx:DIR or module:attr "
         "(to list them: seesame stacks)"
@@ -111,6 +144,11 @@ def stacks() -> list[StackInfo]:
         ),
         ("onnx:DIR", "your ONNX networks, described by a stack.toml", _install_hint("onnx")),
         ("module:attr", "your own Python object that is a stack", ""),
+        (
+            "flow",
+            "only a judge: optical flow and the camera's motion, without weights",
+            _install_hint("judges"),
+        ),
     )
     return [StackInfo(name, summary, not hint, hint) for name, summary, hint in listed]
 

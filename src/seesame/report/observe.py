@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from seesame.errors import DamagedError, UserError
+from seesame.errors import DamagedError
 from seesame.metric.evaluator import BatchOutputs, Evaluation, Progress, ReferenceOutputs, evaluate
 from seesame.metric.fidelity import luma, ms_ssim, psnr, squared_errors
 from seesame.metric.tally import Row
@@ -119,14 +119,9 @@ class _Masks:
         self._number, self._tracks = number, tracks
 
     def __call__(self, seen: BatchOutputs) -> None:
-        ours, theirs = seen.source.frames.cpu().numpy(), seen.decoded.frames.cpu().numpy()
-        if max(ours.max(), theirs.max()) >= len(self.confusion.names):
-            raise UserError(
-                f"the stack names {len(self.confusion.names)} classes, but its net gives more"
-            )
-        self.size = (*ours.shape[1:], min(ours.dtype.itemsize, 2))
-        for source, decoded in zip(ours, theirs, strict=True):
-            self.confusion.add(source, decoded)
+        self.confusion.watch(seen)
+        ours = seen.source.frames
+        self.size = (ours.shape[1], ours.shape[2], min(ours.element_size(), 2))
         if not len(seen.source.classes):
             return  # an odd last frame alone, which forms no pair
         self.source_poses.append(seen.source.poses)

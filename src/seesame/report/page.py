@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seesame.metric.classes import TUNING
 from seesame.metric.evaluator import Evaluation
 from seesame.metric.front import pareto_front
+from seesame.metric.judges import Judgement
 from seesame.metric.report import report_values
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack
@@ -30,10 +32,10 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One file on the page: its figures and pictures, and the figures of other stacks."""
+    """One file on the page: its figures and pictures, and those of other judges."""
 
     observed: Observed
-    transfer: tuple[Evaluation, ...]
+    transfer: tuple[Evaluation | Judgement, ...]
 
 
 def file_values(shown: Shown) -> dict[str, Any]:
@@ -49,7 +51,9 @@ def file_values(shown: Shown) -> dict[str, Any]:
         "ms_ssim": seen.ms_ssim,
         "decode_fps": seen.decode_fps,
         "transfer": [
-            {key: value for key, value in report_values(other).items() if key != "pairs"}
+            other.values()
+            if isinstance(other, Judgement)
+            else {key: value for key, value in report_values(other).items() if key != "pairs"}
             for other in shown.transfer
         ],
     }
@@ -86,17 +90,34 @@ def write_page(
         chunks=tracks.chunks,
         source_name=source_name,
         best=min(range(len(shown)), key=lambda i: shown[i].observed.evaluation.score.total),
-        transfers=[
-            (number, other.stack, any(one.transfer[number].score.pose for one in shown))
-            for number, other in enumerate(shown[0].transfer)
+        transfers=_columns(shown),
+        judges=[
+            other.judge if isinstance(other, Judgement) else other.stack
+            for other in shown[0].transfer
         ],
         subjects=[one.observed.subject for one in shown],
+        least=TUNING.present,
+        means=[(one.mean_iou, one.mean_boundary_iou) for one in confusions],
         losses=[[asdict(loss) for loss in confusion.losses()] for confusion in confusions],
         confusions=[confusion.rows() for confusion in confusions],
     )
     # Half a surrogate pair, from a file's name or its settings, has no form in UTF-8.
     page = place if plan.one_file else place / INDEX
     page.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _columns(shown: Sequence[Shown]) -> list[tuple[int, str, str]]:
+    """Return the columns of other stacks and judges: number of the judge, title, figure."""
+    found = []
+    for number, other in enumerate(shown[0].transfer):
+        if isinstance(other, Judgement):
+            found.append((number, f"{other.judge}: {other.name}", other.name))
+            continue
+        found.append((number, f"{other.stack}: seg", "seg"))
+        evaluations = (one.transfer[number] for one in shown)
+        if any(isinstance(one, Evaluation) and one.score.pose for one in evaluations):
+            found.append((number, f"{other.stack}: pose", "pose"))
+    return found
 
 
 def page_data(

@@ -19,10 +19,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from seesame.errors import UserError
 from seesame.files import file_kind
-from seesame.perception.onnx.config import CONFIG_NAME, Feed, listed, printable
+from seesame.inputs import visible
 from seesame.perception.onnx.graph import Graph
 from seesame.perception.onnx.ops import Unsupported
 from seesame.perception.onnx.process import NetProcess, TooLargeError
+from seesame.perception.onnx.values import CONFIG_NAME, Feed, listed
 from seesame.perception.onnx.worker import parsed
 
 MAX_FILE = 1 << 30
@@ -104,7 +105,7 @@ class OnnxNet:
         batch_fits = bool(shape) and (not isinstance(shape[0], int) or shape[0] == 1)
         if not fits or not batch_fits or kind != "tensor(float)":
             raise UserError(
-                f"{self.path}: takes {kind} {printable(str(shape)[:80])}, but {CONFIG_NAME} feeds "
+                f"{self.path}: takes {kind} {visible(str(shape)[:80])}, but {CONFIG_NAME} feeds "
                 f"float32 [1, {', '.join(map(str, wanted))}]; correct size, layout or planes"
             )
         return name, isinstance(shape[0], int)

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from seesame.errors import DamagedError, UserError
-from seesame.perception.onnx.config import printable
+from seesame.inputs import visible
 
 TRUST_VARIABLE = "SEESAME_TRUST_NETS"
 """Environment variable: 1 lifts the bounds on memory and time."""
@@ -175,7 +175,7 @@ class NetProcess:
         answer: dict[str, Any] = json.loads(text)
         if "error" not in answer:
             return answer
-        kind, why = answer["kind"], printable(answer["error"])
+        kind, why = answer["kind"], visible(answer["error"])
         if kind == "memory":
             raise TooLargeError(
                 f"{self.path}: needs more memory than a net may take, {LIMITS.memory >> 20} MiB "

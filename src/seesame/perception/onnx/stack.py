@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 
 from seesame.errors import UserError
-from seesame.perception.onnx.config import (
-    CONFIG_NAME,
-    Config,
-    PoseConfig,
-    SegmentConfig,
-    listed,
-    read_config,
-)
+from seesame.perception.onnx.config import Config, PoseConfig, SegmentConfig, read_config
+from seesame.perception.onnx.detector.config import DetectConfig
 from seesame.perception.onnx.net import OnnxNet
+from seesame.perception.onnx.values import CONFIG_NAME, listed
 from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
@@ -50,6 +45,11 @@ class OnnxStack(Stack):
             DamagedError: not an ONNX file.
         """
         config = read_config(folder)
+        if isinstance(config, DetectConfig):
+            raise UserError(
+                f"{folder / CONFIG_NAME}: describes a detector, which can only judge files that "
+                "another stack has scored; a stack has [segment]"
+            )
         feed = config.segment.feed
         layers = tuple(layer.output for layer in config.segment.layers)
         segment = OnnxNet(
