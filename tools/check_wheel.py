@@ -48,12 +48,16 @@ def run(*words: str | Path, folder: Path) -> str:
     """Run a program in a folder, print what it does, and return its output."""
     print("$", Path(words[0]).name, *words[1:], flush=True)
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ran = subprocess.run(words, cwd=folder, env=clean, check=True, stdout=subprocess.PIPE, text=True)
+    ran = subprocess.run(
+        words, cwd=folder, env=clean, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if ran.returncode:
+        raise SystemExit(f"{ran.stdout}{Path(words[0]).name} failed with code {ran.returncode}")
     return ran.stdout
 
 
 def main() -> None:
-    """Install, run, check; raise CalledProcessError where a step fails."""
+    """Install, run, check; stop at the first step that fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--environment", type=Path)
