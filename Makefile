@@ -10,10 +10,14 @@ COMMA_VENV := .venv-comma
 COMMA_READY := $(COMMA_VENV)/.ready
 FLEET_VENV := .venv-fleet
 FLEET_READY := $(FLEET_VENV)/.ready
+SITE_VENV := .venv-site
+SITE_READY := $(SITE_VENV)/.ready
+RELEASE_VENV := .venv-release
+RELEASE_READY := $(RELEASE_VENV)/.ready
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fleet lint format test test-base test-fleet test-comma clean
+.PHONY: help setup demo demo-fleet lint format test test-base test-fleet test-comma site site-serve package clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +40,16 @@ $(FLEET_READY): requirements/fleet.txt pyproject.toml
 	"$(PYTHON)" -m venv $(FLEET_VENV)
 	$(FLEET_VENV)/bin/python -m pip install --quiet -r requirements/fleet.txt
 	$(FLEET_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SITE_READY): requirements/site.txt
+	"$(PYTHON)" -m venv $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install --quiet -r requirements/site.txt
+	@touch $@
+
+$(RELEASE_READY): requirements/release.txt
+	"$(PYTHON)" -m venv $(RELEASE_VENV)
+	$(RELEASE_VENV)/bin/python -m pip install --quiet -r requirements/release.txt
 	@touch $@
 
 setup: $(READY) ## make the virtual environment
@@ -67,5 +81,19 @@ test-fleet: $(FLEET_READY) ## the tests of Ray and object stores, in their own e
 test-comma: $(COMMA_READY) ## the tests of the comma stack, in their own environment
 	$(COMMA_VENV)/bin/python -m pytest -m comma -rs $(PYTEST_ARGS)
 
+site: $(SITE_READY) ## build the documentation as a site, out/site/index.html; any broken link stops it
+	$(SITE_VENV)/bin/zensical build --clean --strict
+
+site-serve: $(SITE_READY) ## show the site at localhost:8000, built anew when a page changes
+	$(SITE_VENV)/bin/zensical serve
+
+package: $(RELEASE_READY) ## build sdist and wheel into dist, use the wheel in a new environment, check its types
+	$(RELEASE_VENV)/bin/hadolint Dockerfile
+	rm -rf dist
+	$(RELEASE_VENV)/bin/python -m build --outdir dist .
+	$(RELEASE_VENV)/bin/python -m twine check --strict dist/*
+	$(RELEASE_VENV)/bin/check-wheel-contents dist/*.whl
+	$(RELEASE_VENV)/bin/python tools/check_wheel.py dist/*.whl
+
 clean: ## remove what make made
-	rm -rf $(VENV) $(COMMA_VENV) $(FLEET_VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMMA_VENV) $(FLEET_VENV) $(SITE_VENV) $(RELEASE_VENV) dist out .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

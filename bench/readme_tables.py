@@ -344,6 +344,7 @@ class Block:
 
 BLOCKS = (
     Block("README.md", "overview", "transfer", overview_table),
+    Block("docs/which_codec.md", "overview", "transfer", overview_table),
     Block("docs/results.md", "first_light", "first_light", first_light_table),
     Block("docs/results.md", "public_recipe", "public_recipe", recipe_table),
     Block("docs/results.md", "hybrid", "hybrid", hybrid_table),

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 from command import Ran
+from documents import anchors, blocks, commands, links, site_anchors
 
 from seesame.cli.limits import MISSED
 from seesame.cli.main import app
@@ -23,22 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench" / "README.md"]
 PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(page: str, language: str = "") -> list[str]:
-    """Return the fenced blocks of one language; those without one are a terminal's."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return [text for name, text in found if name == language]
-
-
-def commands(page: str) -> list[list[str]]:
-    """Return the words of every ``seesame`` command in a page's fenced blocks."""
-    lines = [line for block in blocks(page) for line in block.splitlines()]
-    return [
-        shlex.split(line, comments=True)
-        for line in lines
-        if re.match(r"(\S*/)?seesame ", line.removeprefix("$ "))
-    ]
 
 
 ALL = [(page.name, words) for page in PAGES for words in commands(page.read_text("utf-8"))]
@@ -130,14 +114,35 @@ def test_the_python_example_runs(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_to_files_and_headings(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
-        if "://" in target:
-            continue
+    """They do so in the checkout and, for the pages in docs, on the site, which has only these."""
+    for target in links(page.read_text("utf-8")):
         name, _, heading = target.partition("#")
         place = page.parent / name if name else page
         assert place.exists(), target
+        if page.parent == ROOT / "docs":
+            assert place.resolve().is_relative_to(ROOT / "docs"), f"{target}: not on the site"
         if heading:
-            assert heading in anchors(place.read_text("utf-8")), target
+            text = place.read_text("utf-8")
+            assert heading in anchors(text) & site_anchors(text), target
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ("[a](b.md) ![c](d.png){ width=1 }", ["b.md", "d.png"]),
+        ("[over\ntwo lines](b.md#c-d)", ["b.md#c-d"]),
+        ('<img src="d.png"> [web](https://example.org/a)', ["d.png"]),
+        ("`[a](b.md)` and\n```\n[a](b.md)\n```\n", []),
+    ],
+)
+def test_the_check_sees_links(page: str, found: list[str]) -> None:
+    assert links(page) == found
+
+
+def test_the_two_names_of_a_heading() -> None:
+    page = "# Rate - and, `x`: distortion\n```\n# no heading\n```\n## A-b"
+    assert anchors(page) == {"rate---and-x-distortion", "a-b"}
+    assert site_anchors(page) == {"rate-and-x-distortion", "a-b"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -145,13 +150,6 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     folders = "bench|docs|requirements|src|tests|tools"
     named = re.findall(rf"`((?:{folders})/[\w./-]+)", page.read_text("utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-def anchors(page: str) -> set[str]:
-    """Return the names under which a page's headings are linked to, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
-    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
-    return {heading.replace(" ", "-") for heading in plain}
 
 
 def test_make_targets_exist() -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from seesame.metric.score import Score
     from seesame.perception.registry import load_stack
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Compressed",

@@ -122,7 +122,7 @@ class VideoDecoder:
         """Frames a second."""
         return self.clip.fps
 
-    @cached_property
+    @property
     def num_frames(self) -> int:
         """Exact count of frames."""
         return self.clip.num_frames if self._index is None else len(self._index.stamps)
