@@ -12,6 +12,8 @@ from seesame.inputs import decode_text
 CONFIG_NAME = "stack.toml"
 MAX_CONFIG = 64 << 10
 """Bytes; a longer stack.toml is refused."""
+MAX_TEXT = 255
+"""Characters of a name."""
 MAX_SIDE = 8192
 MAX_PIXELS = 1 << 21
 """Of a net's input: 1920x1080, or 2048x1024. A batch of frames is held at this size."""
@@ -208,6 +210,8 @@ def _get(raw: dict[str, Any], key: str, kind: type, default: Any) -> Any:
         raise _Wrong(f"{key} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _Wrong(f"{key} must be a {_KINDS[kind]}")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise _Wrong(f"{key} must have {MAX_TEXT} characters at most")
     if isinstance(value, str) and not value.isprintable():
         raise _Wrong(f"{key} must be a text without control characters, not {value!a}")
     return value
