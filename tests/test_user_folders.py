@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         path.mkdir()
         path.chmod(0 if kind == "closed" else 0o555)
     yield path
-    if path.is_dir() and not path.is_symlink():
+    if kind in ("closed", "read-only"):
         path.chmod(0o755)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from seesame.inputs import visible
 
 CONFIG_NAME = "stack.toml"
+MAX_TEXT = 255
+"""Characters of a name."""
 MAX_SIDE = 8192
 MAX_PIXELS = 1 << 21
 """Of a net's input: 1920x1080, or 2048x1024. A batch of frames is held at this size."""
@@ -91,6 +93,8 @@ def value_of(raw: dict[str, Any], key: str, kind: type, default: Any) -> Any:
         raise WrongValueError(f"{key} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
         raise WrongValueError(f"{key} must be a {_KINDS[kind]}")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise WrongValueError(f"{key} must have {MAX_TEXT} characters at most")
     if isinstance(value, str) and not value.isprintable():
         raise WrongValueError(f"{key} must be a text without control characters, not {value!a}")
     return value
