@@ -74,6 +74,7 @@ def open_submission(folder: Path, limits: FolderLimits | None = None) -> Submiss
             path = folder / name
             if path.is_symlink() or not path.is_file():
                 raise SubmissionError(f"there is no file {name} in the submission")
+            path.open("rb").close()
         files = [path for path in _entries(folder, limits) if not path.is_symlink()]
         found = (_uncounted(path, str(path.relative_to(folder)), limits) for path in files)
         return Submission(

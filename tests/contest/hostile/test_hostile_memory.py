@@ -99,6 +99,14 @@ def test_memory_is_counted(attack: Attack, name: str, isolate: bool) -> None:
     assert outcome.stopped == "took more than 0.15625 GiB of memory", outcome.log
 
 
+@BOTH
+def test_a_program_that_hides_is_stopped(attack: Attack, isolate: bool) -> None:
+    hide = "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"
+    outcome = attack(START + hide + ANYWHERE["memfd"] + "\nwait()", isolate, bytes=1 << 30)
+    hid = outcome.stopped == "hid the files that it has open"
+    assert hid or outcome.stopped == "took more than 0.15625 GiB of memory"
+
+
 def test_files_in_shared_memory_are_counted_or_refused(attack: Attack) -> None:
     outcome = attack(START + SHARED + "\nwait()")
     counted = outcome.stopped == "took more than 0.15625 GiB of memory"
