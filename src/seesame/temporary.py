@@ -13,7 +13,6 @@ folder, is named ``seesame-tmp-MACHINE-NUMBER`` and is its own lock.
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -57,9 +56,33 @@ TUNING = TemporaryTuning()
 def remove(path: Path) -> None:
     """Remove a file or folder if it is there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_folder(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_folder(top: Path) -> None:
+    """Remove a folder, as far as that is possible, however deep it is.
+
+    Folders are moved up before they are emptied, so that no path becomes too long.
+    """
+    found = [top]
+    for folder in found:
+        with suppress(OSError):
+            folder.chmod(0o700)
+            for entry in list(os.scandir(folder)):
+                place = Path(entry.path)
+                if not entry.is_dir(follow_symlinks=False):
+                    place.unlink(missing_ok=True)
+                    continue
+                if folder != top:
+                    with suppress(OSError):
+                        place.chmod(0o700)
+                    place = place.rename(top / f".{uuid.uuid4().hex}")
+                found.append(place)
+    for folder in reversed(found):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager
