@@ -32,9 +32,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="in all, at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="commands at once")
+    parser.add_argument("--command", help="one of the commands alone; its row is added")
     wanted = parser.parse_args()
     os.environ["SEESAME_HOME"] = str(HOME)
-    results = Results("kills")
+    results = Results("kills", append=wanted.command is not None)
     each = math.ceil(wanted.kills / len(CASES))
     with (
         tempfile.TemporaryDirectory(prefix="kills-") as name,
@@ -46,7 +47,11 @@ def main() -> None:
             source = random.Random(f"{wanted.seed} {CASES[number].name}")
             return _killed(CASES[number], Path(name, str(number)), inputs, each, source)
 
-        futures = {pool.submit(killed, number): case for number, case in enumerate(CASES)}
+        futures = {
+            pool.submit(killed, number): case
+            for number, case in enumerate(CASES)
+            if wanted.command in (None, case.name)
+        }
         for future in as_completed(futures):
             chains = future.result()
             kills = [kill for chain in chains for kill in chain.kills]

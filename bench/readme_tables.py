@@ -283,7 +283,7 @@ def transfer_table(rows: list[Values]) -> str:
 
 
 def kills_table(rows: list[Values]) -> str:
-    """Return how often each command was killed, by what, and what was wrong then."""
+    """Return how often each command was killed, by what, and what was wrong, in its last row."""
     signals = ("SIGINT", "SIGTERM", "SIGKILL")
     lines = [
         (
@@ -292,7 +292,7 @@ def kills_table(rows: list[Values]) -> str:
             row["left_until_next_run"]["SIGKILL"],
             len(row["faults"]),
         )
-        for row in rows
+        for row in {row["command"]: row for row in rows}.values()
     ]
     lines.append(("all", *map(sum, zip(*(line[1:] for line in lines), strict=True))))
     columns = ("command", *signals, "temporary files after SIGKILL", "faults")

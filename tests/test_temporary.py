@@ -21,6 +21,7 @@ from seesame.temporary import (
     TemporaryFolder,
     TemporaryTuning,
     remove_dead,
+    remove_dead_folders,
     temporary,
     temporary_folder,
 )
@@ -142,6 +143,24 @@ def test_a_folder_of_links_is_removed_and_not_what_they_lead_to(
         pass
     assert names(scratch) == []
     assert names(tmp_path / "mine") == ["file"]
+
+
+def test_a_folder_of_any_depth_and_without_permissions_is_removed(scratch: Path) -> None:
+    """A submission that was killed may have left it; the next command must not fail on it."""
+    dead = scratch / f"seesame-tmp-{module._machine()}-0123456789ab"
+    dead.mkdir()
+    handle = os.open(dead, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=handle)
+        deeper = os.open("deep", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = deeper
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+    os.close(handle)
+    (dead / "closed" / "inside").mkdir(parents=True)
+    (dead / "closed").chmod(0)
+    remove_dead_folders()
+    assert names(scratch) == []
 
 
 def test_another_machine_is_given_a_day(

@@ -124,3 +124,25 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert time.perf_counter() - start < 10
     assert ran.stderr.strip() == ""
     assert "compress" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "raising",
+    [
+        'exec("raise KeyboardInterrupt")',  # as where a dataclass is made
+        'type("Made", (), {"field": type("Field", (), {"__set_name__": stop})()})',
+    ],
+)
+def test_ctrl_c_during_an_import_ends_as_at_any_other_time(raising: str) -> None:
+    program = f"""
+import seesame.codecs.registry
+from seesame.cli.main import main
+def stop(*_):
+    raise KeyboardInterrupt
+def codecs():
+    {raising}
+seesame.codecs.registry.codecs = codecs
+raise SystemExit(main(["codecs"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (130, "seesame: error: interrupted\n")

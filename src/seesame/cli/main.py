@@ -163,9 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(error: BaseException) -> int:
     """Say in one line on stderr what went wrong; returns the exit code."""
+    if _is_interrupt(error):
+        # Ctrl-C inside a call of exec, as a dataclass makes it, is noted by Python for good: the
+        # process would end by SIGINT in the end. The next call forgets it.
+        exec("")
+        return _say("interrupted", INTERRUPTED)
     match error:
-        case KeyboardInterrupt() | typer.Abort():
-            return _say("interrupted", INTERRUPTED)
         case BrokenPipeError():
             _silence_stdout()
             return BROKEN_PIPE
@@ -183,6 +186,18 @@ def _report(error: BaseException) -> int:
         return _say("out of memory; try a smaller clip or close other programs", BUG)
     what = f"{type(error).__name__}: {error}"
     return _say(f"{what} (a bug in seesame; --traceback shows where it arose)", BUG)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is at the bottom of an error.
+
+    Python makes a RuntimeError of what comes while a class is made, as in an import.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | typer.Abort):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _say(text: str, code: int) -> int:
