@@ -338,13 +338,11 @@ def _unpacked(packed: Tensor, kind_shape: Any) -> Tensor:
     if not isinstance(kind_shape, list) or not kind_shape or kind_shape[0] not in KINDS:
         raise ValueError("not the kind of class maps")
     kind, *shape = kind_shape
-    if not all(type(side) is int and 0 <= side < 1 << 31 for side in shape):
+    if len(shape) != 3 or not all(type(side) is int and 0 < side < 1 << 31 for side in shape):
         raise ValueError("not the shape of class maps")
     if packed.dtype != torch.uint8 or packed.ndim != 1:
         raise ValueError("not packed class maps")
     size = math.prod(shape) * np.dtype(kind).itemsize
-    if not size:  # to zlib, a limit of 0 is none
-        return torch.from_numpy(np.zeros(shape, kind))
     if size > SETTINGS.most_unpacked * len(packed):
         raise ValueError("class maps that cannot be packed so well")
     data = bytearray(zlib.decompressobj().decompress(packed.numpy().data, size))
