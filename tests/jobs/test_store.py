@@ -86,10 +86,10 @@ def test_a_broken_row_is_as_if_it_were_not_there(
     assert store.get("broken") == sound
 
 
-def test_a_store_whose_tables_have_no_names_is_refused(tmp_path: Path) -> None:
+def test_a_store_whose_errors_are_no_text_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     data = store.path.read_bytes()
-    store.path.write_bytes(data.replace(b"settings text", b"settings \xf5\xf5xt"))
+    store.path.write_bytes(data.replace(b"CREATE TABLE", b"CREATE \xf5\xf5\xf5LE"))
     with pytest.raises(UserError, match="the store of trials fails"):
         Store(store.path)
 
