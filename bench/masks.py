@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import SHARED, Results
-from seesame.codecs.semantic.masks.coder import Primer, decode_masks, encode_masks
+from seesame.codecs.semantic.masks.coder import decode_masks, encode_masks
+from seesame.codecs.semantic.masks.model import Primer
 from seesame.codecs.semantic.shared import SharedRenderer, installed
 from semantic import CLIPS, renderer_for
 

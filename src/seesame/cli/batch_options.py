@@ -110,8 +110,8 @@ ShareOption = Annotated[
     typer.Option(
         "--share/--no-share",
         help="Begin the search for a clip's settings with what won on earlier clips of its group "
-        "or folder: a third to a half of the encodes. Without it a file does not depend on which "
-        "clips were done before.",
+        "or folder, which takes fewer encodes. Without it a file does not depend on which clips "
+        "were done before.",
     ),
 ]
 RetryOption = Annotated[

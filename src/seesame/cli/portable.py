@@ -13,7 +13,7 @@ from seesame.errors import UserError
 if TYPE_CHECKING:
     from seesame.jobs.portable import Portable
     from seesame.jobs.spec import Job
-    from seesame.search.within.portable import FoundPortable
+    from seesame.search.within.found import FoundPortable
 
 SUFFIXES = (".mp4", ".mkv", ".mov")
 

@@ -17,7 +17,8 @@ from seesame.jobs.workbench import Workbench
 from seesame.metric.evaluator import evaluate
 from seesame.metric.limits import Bound, Limits
 from seesame.scene import SceneClip, SceneConfig
-from seesame.search.within.portable import PortableTuning, Start, find_portable, finds_portable
+from seesame.search.within.found import PortableTuning, Start
+from seesame.search.within.portable import find_portable, finds_portable
 from seesame.video.reading.reader import open_clip
 from seesame.video.writing.writer import write_clip
 

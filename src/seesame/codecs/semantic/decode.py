@@ -14,7 +14,8 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.semantic.carrier.codes import decode_codes
 from seesame.codecs.semantic.carrier.residual import Residuals
 from seesame.codecs.semantic.draw import Drawing
-from seesame.codecs.semantic.masks.coder import MaskDecoder, Primer
+from seesame.codecs.semantic.masks.coder import MaskDecoder
+from seesame.codecs.semantic.masks.model import Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
 from seesame.errors import DamagedError

@@ -27,7 +27,8 @@ from seesame.metric.limits import Limits
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.search.within.cheapest import CheapestTuning
-from seesame.search.within.portable import PortableTuning, Start, find_portable, finds_portable
+from seesame.search.within.found import PortableTuning, Start
+from seesame.search.within.portable import find_portable, finds_portable
 from seesame.search.within.quality import finds_quality, write_within
 
 Ask = Callable[[int], None]

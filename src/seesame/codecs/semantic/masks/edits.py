@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from seesame.codecs.semantic.masks.coder import Masks, Primer, choose_masks, mask_bits
+from seesame.codecs.semantic.masks.coder import Masks, choose_masks, mask_bits
+from seesame.codecs.semantic.masks.model import Primer
 
 Reals = NDArray[np.float64]
 

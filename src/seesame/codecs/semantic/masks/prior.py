@@ -13,13 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.bitstream.entropy import SymbolDecoder, SymbolEncoder, scale_for
-from seesame.codecs.semantic.masks.coder import (
-    UNPRIMED,
-    Masks,
-    mask_bits,
-    new_model,
-    settings_array,
-)
+from seesame.codecs.semantic.masks.coder import Masks, mask_bits
+from seesame.codecs.semantic.masks.model import UNPRIMED, new_model, settings_array
 from seesame.errors import DamagedError
 
 Ints = NDArray[np.int64]
