@@ -5,9 +5,7 @@
     python bench/vcm.py --plot        # docs/vcm.png from the results
 
 The first ``--frames`` frames of each clip are coded at five rates or more by every codec. The
-anchors (``x264``, ``x265``, ``svtav1``) are classical codecs at source size. ``half`` is SVT-AV1 at
-half the source's size, its pictures corrected by one earlier encode, as ``seesame compress``
-corrects those of portable files: their ways without their search. ``portable`` is what
+anchors (``x264``, ``x265``, ``svtav1``) are classical codecs at source size. ``portable`` is what
 ``seesame compress CLIP -o FILE.mp4 --max-seg D`` finds with SVT-AV1 at the anchor's preset;
 ``hybrid``, ``hnerv`` and ``semantic`` write .ssm files. Every file is read back from disk and
 judged: mean IoU of the stack's classes against those that it sees in the source (pseudo labels),
@@ -54,14 +52,12 @@ ANCHORS: dict[str, tuple[str, Sequence[int]]] = {
     "x264": ("medium", (22, 28, 34, 39, 44)),
 }
 """Preset and CRFs of the codecs at source size."""
-HALF = 18, 27, 36, 45, 54
-"""CRFs of ``half``."""
 BOUNDS = 0.03, 0.02, 0.014, 0.009, 0.006
 """Bounds on seg, every frame, of portable files."""
 SIMPLIFY = 0, 2, 4, 7, 10
 SIZES = 0.35, 0.7, 1.4, 2.8, 5.6
 """Sizes of hybrid and hnerv, in units of what they would choose."""
-CURVES = (*ANCHORS, "half", "portable", "semantic", "hybrid", "hnerv")
+CURVES = (*ANCHORS, "portable", "semantic", "hybrid", "hnerv")
 NANODET = HERE.parent / "out" / "nanodet"
 STEP = 8
 """Frames from one that NanoDet and the flow look at to the next."""
@@ -158,9 +154,6 @@ def settings_of(
                 crf,
                 lambda folder, s=settings: classical(bench, curve, s, folder / f"{s['crf']}.mp4"),
             )
-    elif curve == "half":
-        for crf in HALF:
-            yield crf, lambda folder, q=crf: half_size(bench, q, folder)
     elif curve == "portable":
         for bound in BOUNDS:
             yield bound, lambda folder, d=bound: portable(bench, d, folder)
@@ -178,20 +171,11 @@ def settings_of(
             yield factor, lambda folder, s=settings: ssm(bench, curve, s, folder)
 
 
-def classical(
-    bench: Workbench, codec: str, settings: Row, out: Path, earlier: Sequence[Path] = ()
-) -> Path:
+def classical(bench: Workbench, codec: str, settings: Row, out: Path) -> Path:
     """Return a file of a classical codec."""
-    how = {"tracks": False, "max_share": np.inf, "judge": False, "earlier": earlier}
+    how = {"tracks": False, "max_share": np.inf, "judge": False}
     write_portable(bench, codec, settings, out, progress=no_progress, **how)
     return out
-
-
-def half_size(bench: Workbench, crf: int, folder: Path) -> Path:
-    """Return a plain file at half the source's size, corrected by an earlier one."""
-    settings = {"preset": PRESET, "crf": crf, "scale": 0.5}
-    first = classical(bench, "svtav1", settings, folder / f"first-{crf}.mp4")
-    return classical(bench, "svtav1", settings, folder / f"half-{crf}.mp4", [first])
 
 
 def portable(bench: Workbench, bound: float, folder: Path) -> Path:

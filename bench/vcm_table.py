@@ -14,7 +14,6 @@ CURVES = {
     "svtav1": "#1f5f8b",
     "x265": "#7aa6c2",
     "x264": "#a9a9a9",
-    "half": "#e38d7b",
     "portable": "#c8442d",
     "hybrid": "#d99a2b",
     "hnerv": "#6b8e3d",
