@@ -24,6 +24,7 @@ def shortened(program: str) -> str:
     return program
 
 
+@pytest.mark.timeout(900)  # a busy machine takes its time
 def test_it_ends_in_a_trained_network(
     seesame: Callable[..., Ran],
     tmp_path: Path,
