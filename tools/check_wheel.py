@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
+import platform
 import seesame
 from seesame.scene import SceneClip, SceneConfig
 
@@ -25,7 +26,7 @@ stack = seesame.load_stack("lite")
 result = seesame.compress(SceneClip(SceneConfig(width=160, height=120), 4), stack, codec="x264")
 video = seesame.open(result.save("library.ssm"))
 assert len(video) == 4 and video[1].shape == (3, 120, 160)
-print(seesame.__version__, result.nbytes, seesame.__file__)
+print(seesame.__version__, platform.python_version(), seesame.__file__)
 """
 """What runs in the new environment."""
 
@@ -68,7 +69,7 @@ def main() -> None:
         programs = installed(given.wheel.resolve(), environment, folder)
         command = programs / "seesame"
         said = run(programs / "python", "-c", PROGRAM, folder=folder)
-        version, _, place = said.split()
+        version, python, place = said.split(maxsplit=2)
         if str(programs.parent) not in place or f"-{version}-" not in given.wheel.name:
             raise SystemExit(f"another seesame was used: {said}")
         for line in (
@@ -83,9 +84,9 @@ def main() -> None:
             if not run(command, *line, folder=folder):
                 raise SystemExit(f"seesame {line[0]} printed nothing")
         checker = ROOT / "tools" / "check_types.py"
-        python = str(programs / "python")
-        print(run(sys.executable, checker, "--python", python, folder=folder), end="")
-    print(f"{given.wheel.name} works on Python {sys.version.split()[0]}")
+        interpreter = str(programs / "python")
+        print(run(sys.executable, checker, "--python", interpreter, folder=folder), end="")
+    print(f"{given.wheel.name} works on Python {python}")
 
 
 if __name__ == "__main__":
