@@ -28,6 +28,7 @@ class DecodeBounds:
         weights: of the networks of a file or, with parts, of one part.
         all_weights: of all parts of a file together.
         map_values: values of the largest map between two layers, for one pair of frames.
+        drawn_pixels: of a picture that a renderer draws.
         batch_values: the same for all pairs that are drawn at once; larger ones are drawn singly.
         batch_operations: multiplications for all pairs that are drawn at once, alike.
         stream_symbols: entropy coded numbers of one stream.
@@ -51,6 +52,7 @@ class DecodeBounds:
     weights: int = 1 << 23
     all_weights: int = 1 << 26
     map_values: int = 1 << 25
+    drawn_pixels: int = 1 << 22
     batch_values: int = 1 << 25
     batch_operations: int = 1 << 36
     stream_symbols: int = 1 << 24

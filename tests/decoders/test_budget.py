@@ -31,8 +31,9 @@ TOO_MUCH: dict[str, Callable[[], Container]] = {
     "a network of too much work": lambda: crafted.hybrid(
         (2048, 2048), (64, 64), (2048, 2048), (1, 128, 6)
     ),
+    "a renderer of too large pictures": lambda: crafted.semantic((2048, 2049), (64, 64), (16, 16)),
     "a renderer of too large maps": lambda: crafted.semantic(
-        (4096, 4096), (64, 64), (16, 16), fine=128
+        (2048, 2048), (64, 64), (16, 16), fine=128
     ),
     "a renderer of too much work": lambda: crafted.semantic(
         (2048, 2048), (64, 64), (16, 16), trunk=128, dilations=(1,) * 12
@@ -62,13 +63,13 @@ MUCH: dict[str, Callable[[], Container]] = {
     "many pairs": lambda: crafted.hnerv((64, 64), (64, 64), frames=1 << 22),
     "a large base": lambda: crafted.hybrid((64, 64), (3072, 4096), (3072, 4096), (0, 0, 0)),
     "a large network": lambda: crafted.hybrid((1536, 2048), (64, 64), (1536, 2048), (1, 32, 4)),
-    "pictures made smaller": lambda: crafted.semantic((4000, 4096), (3999, 4095), (16, 16)),
-    "pictures made much smaller": lambda: crafted.semantic((4096, 4096), (16, 16), (16, 16)),
+    "pictures made smaller": lambda: crafted.semantic((2048, 2048), (2047, 2047), (16, 16)),
+    "pictures made much smaller": lambda: crafted.semantic((1024, 4096), (16, 16), (16, 16)),
     "a carrier's largest grid": lambda: crafted.semantic(
         (1024, 1024), (64, 64), (16, 16), carrier={"rows": 256, "columns": 256, "channels": 64}
     ),
     "parts one at a time": lambda: crafted.segments(
-        crafted.hnerv((64, 64), (64, 64), (64, 128, 128, 128, 64)), 60
+        crafted.hnerv((64, 64), (64, 64), (64, 128, 128, 128, 64)), 30
     ),
 }
 
@@ -88,8 +89,7 @@ def test_what_may_be_claimed_keeps_to_the_budget(name: str) -> None:
     data = made.to_bytes()
     assert len(data) < 20_000
     cost = crafted.decoding(data)
-    # Masks without data end in an error, behind the first ones.
-    assert cost.kind in ("", "DamagedError")
+    assert cost.error == ""
     pixels = made.width * made.height
     assert cost.memory < BOUNDS.memory_bytes + BOUNDS.bytes_a_pixel * pixels
     assert cost.memory < 1_200_000_000

@@ -18,6 +18,7 @@ from seesame.codecs.av.stream import pack_stream, read_stream
 from seesame.codecs.hnerv.architecture import Architecture, pack_architecture
 from seesame.codecs.hybrid.design import Design
 from seesame.codecs.registry import get_codec
+from seesame.codecs.semantic.carrier.codes import encode_codes
 from seesame.codecs.semantic.carrier.network import CarrierDesign
 from seesame.codecs.semantic.networks import RendererDesign
 from seesame.codecs.semantic.renderer_file import Part, pack_file
@@ -122,11 +123,13 @@ def semantic(
     header["classes"] = [str(number) for number in range(design.classes)]
     header["networks"] = {"renderer": design.values()}
     parts = {Part.RENDERER: pack.pack_weights(zeros(design.specs()), design.specs())}
-    code, sections = 0, {}
+    code = 0
+    sections: dict[Section, bytes] = {}
     if carried is not None:
         carrier = CarrierDesign(*drawn, (0,), (256,), **carried)
         header["networks"]["carrier"] = carrier.values()
         header["judged"], code = 1, carrier.code
+        sections[Section.LATENTS] = encode_codes(np.zeros((frames // 2, code), np.int64))
         parts[Part.CARRIER] = pack.pack_weights(zeros(carrier.specs()), carrier.specs())
     head = MaskHead(b"", masks, design.classes, False, code, 0, 0)
     sections[Section.MODEL], sections[Section.MASKS] = head.pack(), data

@@ -42,6 +42,14 @@ MAX_WEIGHT = 2.0**14
 class Design(Protocol):
     """The shape of a network that a file can hold."""
 
+    @property
+    def height(self) -> int:
+        """Rows of a picture."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a picture."""
+
     def specs(self) -> Specs:
         """Return the network's tensors, by their parameter names, in the order of a file."""
 
@@ -252,7 +260,8 @@ def _design(part: Part, values: Any, name: str) -> Design:
 def _network(part: Part, design: Design, payload: bytes, name: str) -> nn.Module:
     """Return a network with the weights that a part holds. Raises DamagedError."""
     specs = design.specs()
-    if count(specs) > MAX_WEIGHTS or design.largest_map() > BOUNDS.map_values:
+    beyond = count(specs) > MAX_WEIGHTS or design.largest_map() > BOUNDS.map_values
+    if beyond or design.height * design.width > BOUNDS.drawn_pixels:
         raise DamagedError(f"{name}: is damaged: its {part.name.lower()} is impossibly large")
     rows = unpack_weights(payload, specs, name)
     if any(abs(one.values()).max(initial=0) > MAX_WEIGHT for one in rows.values()):

@@ -33,8 +33,6 @@ class _Walk:
         if not 1 <= classes <= MAX_CLASSES:
             raise ValueError(f"masks have 1 to {MAX_CLASSES} classes, not {classes}")
         self.shape, self.classes, self.model, self.mode = shape, classes, model, mode
-        self.beyond = False
-        """True where the last mask took more decisions than a mask may: no decoder goes on."""
         self.bits = np.zeros((height, width) if mode >= PRICE else (1, 1), np.float32)
         self._inner = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
         size = height + 2 * MARGIN, width + 2 * MARGIN
@@ -60,8 +58,9 @@ class _Walk:
         wrong = np.zeros((1, 1), np.float32) if wrong is None else wrong
         task = Task(coder, data, np.zeros(1, np.float64), self.bits, wrong)
         code_mask(self.mode, task, self.model, self.classes, plane, self._last, self._before)
-        most = BOUNDS.mask_decisions + self.shape[1] * self.shape[2]
-        self.beyond = self.mode < PRICE and task.price[0] > most
+        if self.mode < PRICE and task.price[0] > BOUNDS.mask_decisions + plane[self._inner].size:
+            kind = DamagedError if self.mode == DECODE else UserError
+            raise kind("a mask takes too many decisions: it is nothing but noise")
         self._last, self._before = plane, self._last
         return plane[self._inner]
 
@@ -84,8 +83,7 @@ def encode_masks(masks: Masks, classes: int, prior: Primer | None = None) -> byt
         prior: what is known from other drives; the decoder needs the same.
 
     Raises:
-        ValueError: the masks are not of that kind.
-        UserError: they are so noisy that decoding one would take too long.
+        ValueError, UserError: they are not of that kind, or noise that takes too long to decode.
     """
     masks = _checked(masks, classes)
     walk = _Walk(masks.shape, classes, new_model(masks.shape[1], masks.shape[2], prior), ENCODE)
@@ -94,8 +92,6 @@ def encode_masks(masks: Masks, classes: int, prior: Primer | None = None) -> byt
     data = np.empty(masks[:1].size * 3 * (classes + 2) + 64, np.uint8)
     for mask in masks:
         walk.mask(coder, data, mask)
-        if walk.beyond:
-            raise UserError("the masks are too noisy: one takes more decisions than a mask may")
         written += data[: coder[PLACE]].tobytes()
         coder[PLACE] = 0
     return bytes(written) + mixing.last_bytes(coder)
@@ -137,8 +133,6 @@ class MaskDecoder(Iterator[Masks]):
             raise StopIteration
         mask = self._walk.mask(self._coder, self._bytes).copy()
         mixing.check_place(self._coder, self._data, self._name)
-        if self._walk.beyond:
-            raise DamagedError(f"{self._name} is damaged: a mask takes too many decisions")
         self._left -= 1
         if not self._left:
             mixing.check_end(self._coder, self._data, self._name)
@@ -157,10 +151,8 @@ def decode_masks(
     Raises:
         DamagedError: the data end too early, or not where they should.
     """
-    masks = np.empty(shape, np.uint8)
-    for t, mask in enumerate(MaskDecoder(data, shape, classes, prior, name)):
-        masks[t] = mask
-    return masks
+    masks = list(MaskDecoder(data, shape, classes, prior, name))
+    return np.array(masks, np.uint8).reshape(shape)
 
 
 def mask_bits(
