@@ -37,7 +37,7 @@ def contest_text(result: Result, config: Mapping[str, object]) -> str:
     """
     if result.total is None:
         lines = [f"  {key}: {config[key]}" for key in sorted(config)]
-        results = f"=== Evaluation results ===\n  Not scored: {result.verdict}"
+        results = f"=== Evaluation results ===\n  Not scored: {printable(result.verdict)}"
         text = "\n".join(["=== Evaluation config ===", *lines, results]) + "\n"
     else:
         text = text_report(result.total, config)
@@ -71,7 +71,7 @@ def contest_values(
     return {
         "format": FORMAT,
         "name": printable(result.name),
-        "verdict": result.verdict,
+        "verdict": printable(result.verdict),
         "scored": total is not None,
         **{name: values.get(name) for name in figures},
         "compressed_bytes": submission and submission.archive_bytes,

@@ -62,12 +62,11 @@ def watch(
         shared: a folder of its own in memory, as the processes see it, which counts as memory.
     """
     settings = settings or WatchSettings()
-    group = new_group(limits)
-    if group is not None:
-        command = ["bash", "-c", 'echo 0 > "$0" && exec "$@"', str(group.processes), *command]
     start = time.monotonic()
     before = psutil.Process().children()
-    with _adopting_orphans(), _ahead_of_others():
+    with _adopting_orphans(), _ahead_of_others(), _own_group(limits) as group:
+        if group is not None:
+            command = ["bash", "-c", 'echo 0 > "$0" && exec "$@"', str(group.processes), *command]
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -89,11 +88,19 @@ def watch(
             log = printed.close()
             # Measure once more: what was written since, or by a script that was quick.
             last = counts.at_end()
-            if group is not None:
-                group.remove()
     code = process.returncode
     code = 128 - code if code < 0 else code
     return Outcome(seconds, code, stopped or last, log, counts.peak, counts.how)
+
+
+@contextmanager
+def _own_group(limits: Limits) -> Iterator[Group | None]:
+    group = new_group(limits)
+    try:
+        yield group
+    finally:
+        if group is not None:
+            group.remove()
 
 
 def _until_end(
