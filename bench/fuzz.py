@@ -6,9 +6,9 @@
 Every target gets as many cases, from the number of ``--seed`` on, and one line of results: how many
 were read and how many refused, how many different refusals there were, the most memory and the
 longest time with the case that took it, and every fault. A fault is any other exception than an
-error of seesame's, a crash, more than 20 s, or more than 1,200 MB of memory, the process with torch
-included. A case is made from its target and its number alone, so that ``--case`` runs it again;
-``--keep`` writes its files. The exit status is 1 where there was a fault.
+error of seesame's, a crash, more than 20 s of processor time, or more than 1,200 MB of memory, the
+process with torch included. A case is made from its target and its number alone, so that ``--case``
+runs it again; ``--keep`` writes its files. The exit status is 1 where there was a fault.
 
 Cases run in one process after the other, each bounded and watched by another one. For figures to
 publish, run it on one core: ``taskset -c 1``.
@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "fuzz.jsonl")
     parser.add_argument("--append", action="store_true", help="keep the lines that are there")
     parser.add_argument("--keep", type=Path, help="folder for the files of the cases with faults")
-    parser.add_argument("--seconds", type=float, default=Bounds.seconds, help="bound of a case")
+    parser.add_argument("--seconds", type=float, default=Bounds.seconds, help="a case may take")
     wanted = parser.parse_args()
     bad, stop = False, Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())  # what was done is written

@@ -92,3 +92,12 @@ def test_a_damaged_copy_is_refused(video: Path, change: dict[str, object], messa
         frames(CopyCodec().decode(container))
     assert "/tmp" not in str(caught.value)
     assert "seesame-" not in str(caught.value)
+
+
+def test_a_frame_beyond_the_copied_clip_is_refused() -> None:
+    corpus = Path(__file__).parents[1] / "fuzz" / "corpus"
+    container = Container.read(corpus / "copy-0.ssm")
+    container.num_frames = 40
+    clip = CopyCodec().decode(container)
+    with pytest.raises(DamagedError, match="header says 40"):
+        list(clip.batches_from(20, 1))  # type: ignore[attr-defined]

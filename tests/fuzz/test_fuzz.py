@@ -13,7 +13,7 @@ from fuzzing.targets import TARGETS
 
 CASES = {"semantic": 40, "hybrid": 60, "hnerv": 80, "segments": 80, "cache": 60}
 USUAL = 120
-SMALL = Bounds(seconds=5.0, megabytes=400)
+SMALL = Bounds(seconds=1.0, wall=10.0, megabytes=400)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def planted() -> Iterator[Runner]:
         ("exception", "exception"),
         ("crash", "crash"),
         ("hang", "hang"),
+        ("busy", "hang"),
         ("used", "memory"),
         ("asked", "memory"),
     ],

@@ -69,16 +69,17 @@ class Figures:
             ValueError: something else.
         """
         try:
-            numbers = {name: _number(values[name]) for name in ("score", "seg", "pose", "worst_s")}
-            whole = {name: int(_number(values[name])) for name in ("bytes", "worst_frame")}
-            lists = {name: tuple(map(_number, values[name])) for name in ("seg_at", "pose_at")}
-            lost = tuple((str(name), _number(share)) for name, share in values["lost"])
-            every_frame = values["every_frame"]
+            found: dict[str, Any] = {"every_frame": values["every_frame"]}
+            found |= {name: _number(values[name]) for name in ("score", "seg", "pose", "worst_s")}
+            found |= {name: int(_number(values[name])) for name in ("bytes", "worst_frame")}
+            found |= {name: tuple(map(_number, values[name])) for name in ("seg_at", "pose_at")}
+            found["lost"] = tuple((str(name), _number(share)) for name, share in values["lost"])
         except (TypeError, KeyError, OverflowError) as error:
             raise ValueError("not the figures of a file") from error
-        if every_frame not in (True, False) or {len(one) for one in lists.values()} != {101}:
+        lengths = {len(found["seg_at"]), len(found["pose_at"])}
+        if not isinstance(found["every_frame"], bool) or lengths != {101}:
             raise ValueError("not the figures of a file")
-        return cls(every_frame=bool(every_frame), lost=lost, **numbers, **whole, **lists)  # type: ignore[arg-type]
+        return cls(**found)
 
 
 def _number(value: Any) -> float:

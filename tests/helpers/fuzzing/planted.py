@@ -36,6 +36,11 @@ def _hang(_folder: Path, _: Random) -> None:
     time.sleep(60)
 
 
+def _busy(_folder: Path, _: Random) -> None:
+    while True:
+        pass
+
+
 def _used(_folder: Path, _: Random) -> None:
     assert (bytearray(b"\1") * (300 << 20))[-1]
 
@@ -44,7 +49,7 @@ def _asked(_folder: Path, _: Random) -> None:
     bytearray(1 << 40)
 
 
-READS = (_sound, _refused, _exception, _crash, _hang, _used, _asked)
+READS = (_sound, _refused, _exception, _crash, _hang, _busy, _used, _asked)
 
 if __name__ == "__main__":
     targets.TARGETS.clear()

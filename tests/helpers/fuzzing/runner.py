@@ -28,7 +28,9 @@ class Bounds:
     """The bounds of a case.
 
     Args:
-        seconds: it is killed after.
+        seconds: of processor time that it may take, before it is killed; other processes on a
+            busy machine do not count.
+        wall: seconds that it may take in all, so that a case that waits is killed as well.
         megabytes: of memory, the process included; more is a fault.
         room: megabytes of address space beyond what the process has at its start; it is refused
             more, and killed where it really uses them.
@@ -36,6 +38,7 @@ class Bounds:
     """
 
     seconds: float = 20.0
+    wall: float = 200.0
     megabytes: int = 1200
     room: int = 3000
     run: int = 4000
@@ -49,7 +52,7 @@ class Outcome:
         target: its target.
         seed: its number.
         end: ``read``, ``refused``, or one of :data:`FAULTS`.
-        seconds: that reading took.
+        seconds: of processor time that reading took.
         megabytes: the most memory that the process had meanwhile.
         text: the error.
     """
@@ -134,12 +137,13 @@ class Runner:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(task).encode() + b"\n")
         self._process.stdin.flush()
-        pid, begun, killed, peak = 0, time.monotonic(), "", 0
+        pid, begun, killed, peak, before = 0, time.monotonic(), "", 0, 0.0
         while True:
             row = self._line(0.1)
             if row is None:
                 peak = max(peak, _peak(pid))
-                late = time.monotonic() - begun > self.bounds.seconds
+                late = _processor_time(pid) - before > self.bounds.seconds
+                late |= time.monotonic() - begun > self.bounds.wall
                 if pid and not killed and (late or peak > self.bounds.room):
                     killed = "hang" if late else "memory"
                     os.kill(pid, signal.SIGKILL)
@@ -149,6 +153,7 @@ class Runner:
                 break
             else:
                 first, begun, peak = row["seed"] + 1, time.monotonic(), 0
+                before = row.pop("before")
                 yield self._outcome(target, row)
         if row["status"] == BROKEN:
             raise RuntimeError(f"{target}:{first} cannot be made: {self._last_words()}")
@@ -182,6 +187,15 @@ class Runner:
 
     def _last_words(self) -> str:
         return self._said.read_text(errors="replace")[-600:]
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has taken; 0 where it is gone."""
+    try:
+        found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(pid: int) -> int:

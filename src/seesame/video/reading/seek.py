@@ -98,7 +98,7 @@ class Seeker:
         need frames before it.
         """
         index = self.index
-        if index is None:
+        if index is None or start >= len(index.stamps):
             return None
         place = bisect_right(index.keys, start) - 1
         while place > 0:
