@@ -1,6 +1,6 @@
 """Commands of the pages exist, README's run, tables hold what was measured, links lead on."""
 
-import importlib.util
+import importlib
 import json
 import re
 import shutil
@@ -162,14 +162,9 @@ def test_make_targets_exist() -> None:
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
     """The script ``bench/readme_tables.py``."""
-    name = "readme_tables"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))  # it imports a script beside it
+        return importlib.import_module("readme_tables")
 
 
 def test_the_pages_hold_what_was_measured(tables: ModuleType, tmp_path: Path) -> None:
