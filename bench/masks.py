@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import SHARED, Results
+from seesame.codecs.semantic.installed import installed
 from seesame.codecs.semantic.masks.coder import decode_masks, encode_masks
 from seesame.codecs.semantic.masks.model import Primer
-from seesame.codecs.semantic.shared import SharedRenderer, installed
+from seesame.codecs.semantic.shared import SharedRenderer
 from semantic import CLIPS, renderer_for
 
 OFFICIAL = SHARED / "data" / "masks" / "official.raw.xz"

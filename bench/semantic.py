@@ -20,7 +20,7 @@ from common import Results
 from measure import measured, name_of
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.registry import codec_by_id
-from seesame.codecs.semantic.shared import install
+from seesame.codecs.semantic.installed import install
 from seesame.jobs.spec import Job, Source
 from seesame.jobs.workbench import Workbench
 from tasks import Row, Task, find_clip, options, run_tasks

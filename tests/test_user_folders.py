@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_stack import TinyStack
 
-from seesame.codecs.semantic.shared import find_renderer, installed
+from seesame.codecs.semantic.installed import find_renderer, installed
 from seesame.errors import MissingRendererError
 from seesame.inputs import NoHomeError, data_folder
 from seesame.metric.cache import cache_folder, cache_home, cached_reference_outputs
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_entered_even_by_root(
         monkeypatch.setattr(type(tmp_path), name, refuse)
     assert not available()
     unread: list[str] = []
-    monkeypatch.setattr("seesame.codecs.semantic.shared.files", lambda _: Package())
+    monkeypatch.setattr("seesame.codecs.semantic.installed.files", lambda _: Package())
     assert installed(unread) == []
     assert "Permission denied" in unread[0]
 

@@ -132,7 +132,7 @@ def train(
 
 def install(file: RendererArgument, json: JsonOption = False) -> None:
     """Put a renderer where seesame finds it, for files that name it and for new files."""
-    from seesame.codecs.semantic.shared import install
+    from seesame.codecs.semantic.installed import install
 
     place = install(file)
     if json:
@@ -143,7 +143,7 @@ def install(file: RendererArgument, json: JsonOption = False) -> None:
 
 def list_(json: JsonOption = False) -> None:
     """List the renderers that seesame finds: your own and those of the package."""
-    from seesame.codecs.semantic.shared import installed
+    from seesame.codecs.semantic.installed import installed
 
     rows = []
     for one in installed():

@@ -12,15 +12,10 @@ from torch import Tensor
 from seesame.bitstream.container import Container, Section, unpack_config
 from seesame.codecs.registry import codec_by_id, get_codec
 from seesame.codecs.semantic.decode import read_codes
+from seesame.codecs.semantic.installed import find_renderer, install, renderer_for
 from seesame.codecs.semantic.renderer_file import Part
 from seesame.codecs.semantic.sections import read_head
-from seesame.codecs.semantic.shared import (
-    SharedRenderer,
-    Weights,
-    find_renderer,
-    install,
-    renderer_for,
-)
+from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.context import EncodeContext
 from seesame.errors import (
     MissingRendererError,

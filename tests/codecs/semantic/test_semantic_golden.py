@@ -11,8 +11,9 @@ import pytest
 from small_semantic import SmallStack, golden_facts
 
 from seesame.bitstream.container import Container
+from seesame.codecs.semantic.installed import renderer_for
 from seesame.codecs.semantic.sections import read_head
-from seesame.codecs.semantic.shared import SharedRenderer, renderer_for
+from seesame.codecs.semantic.shared import SharedRenderer
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "semantic"
 DECODED = json.loads((GOLDEN / "decoded.json").read_text())

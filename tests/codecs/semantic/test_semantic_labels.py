@@ -11,10 +11,10 @@ from small_semantic import SIZE, SmallStack, small_clip
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.registry import get_codec
 from seesame.codecs.semantic import decode
+from seesame.codecs.semantic.installed import renderer_for
 from seesame.codecs.semantic.labels import palette, read_labels, write_labels
 from seesame.codecs.semantic.masks.coder import Masks, decode_masks
 from seesame.codecs.semantic.sections import MAX_CLASSES, read_head
-from seesame.codecs.semantic.shared import renderer_for
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError, OutputExistsError, UserError
 from seesame.metric.evaluator import reference_outputs

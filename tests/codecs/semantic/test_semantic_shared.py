@@ -11,17 +11,11 @@ import torch
 from tiny_stack import TinyStack
 
 from seesame.bitstream.container import pack_config
+from seesame.codecs.semantic.installed import find_renderer, install, installed, renderer_for
 from seesame.codecs.semantic.masks.prior import learn_prior
 from seesame.codecs.semantic.networks import Renderer, RendererDesign
 from seesame.codecs.semantic.renderer_file import MAGIC, Part, pack_file, read_file
-from seesame.codecs.semantic.shared import (
-    SharedRenderer,
-    Weights,
-    find_renderer,
-    install,
-    installed,
-    renderer_for,
-)
+from seesame.codecs.semantic.shared import SharedRenderer, Weights
 from seesame.codecs.semantic.training.loop import TrainedWeights
 from seesame.errors import DamagedError, MissingRendererError, UserError
 

@@ -8,7 +8,7 @@ import pytest
 from fleets import make_fleet
 from small_semantic import SmallStack, small_renderer
 
-from seesame.codecs.semantic import shared
+from seesame.codecs.semantic import installed
 from seesame.decoders import open_clip
 from seesame.errors import DamagedError, MissingRendererError, UserError
 from seesame.fleet.driver import Run, run_batch
@@ -74,7 +74,7 @@ def test_bytes_that_are_not_those_of_the_name(file: Path, tmp_path: Path) -> Non
     publish(target, [digest])
     place = tmp_path / "out" / ".seesame" / "renderers" / f"{digest}.renderer"
     place.write_bytes(small_renderer(seed=1).data)
-    shared._GIVEN.clear()
+    installed._GIVEN.clear()
     with pytest.raises(UserError, match="are not those of its name"):
         fetch(target, digest)
     place.unlink()

@@ -14,10 +14,11 @@ from seesame.bitstream.container import Container, Section
 from seesame.codecs.semantic.carrier.codes import decode_codes
 from seesame.codecs.semantic.carrier.residual import Residuals
 from seesame.codecs.semantic.draw import Drawing
+from seesame.codecs.semantic.installed import find_renderer
 from seesame.codecs.semantic.masks.coder import MaskDecoder
 from seesame.codecs.semantic.masks.model import Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
-from seesame.codecs.semantic.shared import SharedRenderer, find_renderer
+from seesame.codecs.semantic.shared import SharedRenderer
 from seesame.errors import DamagedError
 from seesame.neural.render.bounds import check_operations, check_stream, num_pairs, section
 from seesame.neural.render.clip import RenderedClip

@@ -19,6 +19,7 @@ from seesame.codecs.semantic.carrier.solve_residual import Pairs, solve_residual
 from seesame.codecs.semantic.config import SemanticSettings
 from seesame.codecs.semantic.draw import Drawing
 from seesame.codecs.semantic.embed import check_clip, own_renderer, planned
+from seesame.codecs.semantic.installed import find_renderer, renderer_for
 from seesame.codecs.semantic.masks.coder import encode_masks
 from seesame.codecs.semantic.masks.edits import cheaper_masks
 from seesame.codecs.semantic.sections import (
@@ -28,7 +29,7 @@ from seesame.codecs.semantic.sections import (
     Head,
     num_masks,
 )
-from seesame.codecs.semantic.shared import SharedRenderer, find_renderer, renderer_for
+from seesame.codecs.semantic.shared import SharedRenderer
 from seesame.context import EncodeContext, Progress
 from seesame.errors import MissingStackError, UserError
 from seesame.metric.evaluator import ReferenceOutputs, reference_outputs

@@ -35,7 +35,7 @@ def pinned(codec: str, settings: Mapping[str, Any], stack: "Stack") -> dict[str,
     """
     if codec != CODEC or settings.get("embed"):
         return dict(settings)
-    from seesame.codecs.semantic.shared import give, renderer_for
+    from seesame.codecs.semantic.installed import give, renderer_for
 
     named = settings.get("renderer")
     if named is not None and is_remote(named):
@@ -55,7 +55,7 @@ def renderer_of(codec: str, settings: Mapping[str, Any]) -> str:
 
 def publish(target: str, digests: Iterable[str]) -> None:
     """Put renderers that this process can use into the target, where they are not yet."""
-    from seesame.codecs.semantic.shared import find_renderer
+    from seesame.codecs.semantic.installed import find_renderer
 
     for digest in digests:
         place = _place(target, digest)
@@ -71,7 +71,7 @@ def fetch(target: str, digest: str) -> None:
     Raises:
         UserError: it is not in the target, or its bytes are others than those of its name.
     """
-    from seesame.codecs.semantic.shared import find_renderer, give
+    from seesame.codecs.semantic.installed import find_renderer, give
 
     with suppress(MissingRendererError):
         find_renderer(digest)
