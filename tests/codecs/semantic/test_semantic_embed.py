@@ -16,7 +16,7 @@ from tiny_stack import TinyStack
 from torch import Tensor
 
 from seesame.bitstream.container import Container, Section
-from seesame.codecs.semantic import shared
+from seesame.codecs.semantic import installed
 from seesame.codecs.semantic.codec import SemanticCodec
 from seesame.codecs.semantic.labels import read_labels
 from seesame.codecs.semantic.renderer_file import pack_file, read_file
@@ -66,7 +66,7 @@ def small() -> Container:
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shared, "installed", lambda *_: [])
+    monkeypatch.setattr(installed, "installed", lambda *_: [])
 
 
 @pytest.mark.usefixtures("nothing_installed")

@@ -26,7 +26,7 @@ HELPERS = Path(__file__).resolve().parents[2] / "helpers"
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A renderer that is installed nowhere."""
     monkeypatch.setenv("SEESAME_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shared, "_GIVEN", {})
+    monkeypatch.setattr(installed, "_GIVEN", {})
     fetch.cache_clear()
     path = tmp_path / "small.renderer"
     small_renderer().write(path)
