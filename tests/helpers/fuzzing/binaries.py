@@ -2,20 +2,18 @@
 
 import json
 import sqlite3
-import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import closing, suppress
 from fractions import Fraction
 from functools import cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
 from tiny_stack import TinyStack
 
 from fuzzing.damage import EDGES, damaged, damaged_json, json_bytes, number
@@ -25,6 +23,7 @@ from seesame.errors import UserError
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Subject, Trial
 from seesame.metric import cache as score_cache
+from seesame.metric import entry as score_entry
 from seesame.metric.figures import Figures
 from seesame.video.reading.raw import RawClip
 
@@ -124,7 +123,7 @@ def _outputs(folder: Path, clip: RawClip, told: list[str]) -> Any:
 @cache
 def _sound_entry(folder: Path) -> tuple[str, bytes]:
     _outputs(folder / "cache", _Clip.write(folder), [])
-    (path,) = (folder / "cache").glob("*.safetensors")
+    (path,) = (folder / "cache").glob("*.outputs")
     return path.name, path.read_bytes()
 
 
@@ -135,38 +134,30 @@ def _cache(random: Random, _: "Corpus") -> Files:
     name, data = _sound_entry(scratch())
     if not random.randrange(3):
         return {name: damaged(random, data)}
-    size = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + size])
-    path = scratch() / "changed.safetensors"
-    path.write_bytes(data)
-    tensors, metadata = load_file(path), header.pop("__metadata__")
-    shapes = json.loads(metadata["shapes"])
+    line, _, rest = data[: -score_entry.DIGEST].partition(b"\n")
+    values = json.loads(line)
     for _step in range(random.choice((1, 1, 2))):
-        kind, key = random.randrange(6), random.choice(list(tensors))
+        kind = random.randrange(4)
         if kind == 0:
-            del tensors[key]
+            values["maps"] = _other_sizes(random, values["maps"])
         elif kind == 1:
-            raw = damaged(random, tensors[key].numpy().tobytes()) or b"\0"
-            tensors[key] = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
+            values["poses"] = [number(random, n) for n in values["poses"]]
         elif kind == 2:
-            tensors[random.choice(("more", "poses", "classes"))] = torch.zeros(
-                random.choice(((0,), (2, 3), ()))
-            )
-        elif kind == 3:
-            sizes = json.loads(metadata["shapes"])
-            shapes = {
-                k: [kind, *(number(random, n) for n in size)] for k, (kind, *size) in sizes.items()
-            }
+            rest = damaged(random, rest)
         else:
-            shapes = damaged_json(random, shapes, 2)
-        if not tensors:
+            changed = damaged_json(random, {k: values[k] for k in ("maps", "poses")}, 2)
+            values = changed if not isinstance(changed, dict) else {**values, **changed}
+        if not isinstance(values, dict) or {"maps", "poses"} - values.keys():
             break
-    text = json.dumps(shapes)
-    whole = score_cache._checksum(metadata["key"], text, tensors)
-    save_file(tensors, path, {**metadata, "shapes": text, "sha256": whole})
-    found = path.read_bytes()
-    path.unlink()
-    return {name: found}
+    whole = json.dumps(values).encode() + b"\n" + rest
+    return {name: whole + sha256(whole).digest()}
+
+
+def _other_sizes(random: Random, maps: Any) -> Any:
+    """Change the sizes and counts of packed class maps, where there are any."""
+    if isinstance(maps, list):
+        return [_other_sizes(random, one) for one in maps]
+    return number(random, maps) if isinstance(maps, int) else maps
 
 
 def _read_cache(folder: Path, _: Random) -> None:

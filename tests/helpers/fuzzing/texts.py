@@ -14,11 +14,11 @@ from fuzzing.damage import damaged, damaged_json, json_bytes, number
 from seesame.contest.entries import read_entries
 from seesame.contest.leaderboard import boards, render_page
 from seesame.errors import DamagedError
-from seesame.fleet.catalogue import csv_bytes, row, totals, write_catalogue
-from seesame.fleet.history import read_events, throughput
-from seesame.fleet.manifest import read_manifest
-from seesame.fleet.page import write_fleet_page
-from seesame.fleet.state import State, StateFolder
+from seesame.fleet.page.build import write_fleet_page
+from seesame.fleet.sources.manifest import read_manifest
+from seesame.fleet.target.catalogue import totals, write_catalogue
+from seesame.fleet.target.history import read_events, throughput
+from seesame.fleet.target.state import State, StateFolder
 from seesame.perception.onnx.config import read_config
 from seesame.report.run import parse_run
 from seesame.report.run_page import run_values, write_run_page
@@ -182,9 +182,10 @@ def _fleet(random: Random, _: "Corpus") -> Files:
 
 def _read_fleet(folder: Path, random: Random) -> None:
     """Do what ``batch --status``, the catalogue and the page of a fleet do with the states."""
-    states = write_catalogue(str(folder), StateFolder(str(folder)))
+    found = StateFolder(str(folder))
+    write_catalogue(str(folder), found)
+    states = list(found.all())
     totals(states)
-    csv_bytes([row(state) for state in states])
     work = throughput(read_events(str(folder)), states)
     if not random.randrange(8) and states:
         write_fleet_page(folder / "page.html", folder / "page.html", str(folder), states, work, [])
