@@ -141,7 +141,7 @@ def _cache(random: Random, _: "Corpus") -> Files:
         if kind == 0:
             values["maps"] = _other_sizes(random, values["maps"])
         elif kind == 1:
-            values["poses"] = [number(random, n) for n in values["poses"]]
+            values["poses"] = _other_sizes(random, values["poses"])
         elif kind == 2:
             rest = damaged(random, rest)
         else:
@@ -153,11 +153,11 @@ def _cache(random: Random, _: "Corpus") -> Files:
     return {name: whole + sha256(whole).digest()}
 
 
-def _other_sizes(random: Random, maps: Any) -> Any:
-    """Change the sizes and counts of packed class maps, where there are any."""
-    if isinstance(maps, list):
-        return [_other_sizes(random, one) for one in maps]
-    return number(random, maps) if isinstance(maps, int) else maps
+def _other_sizes(random: Random, sizes: Any) -> Any:
+    """Change every whole number in lists of sizes and counts."""
+    if isinstance(sizes, list):
+        return [_other_sizes(random, one) for one in sizes]
+    return number(random, sizes) if type(sizes) is int else sizes
 
 
 def _read_cache(folder: Path, _: Random) -> None:
