@@ -157,6 +157,6 @@ def test_removing_removes_what_a_killed_run_left(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(checkpoint.path)])
     assert done.returncode == 9
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 3  # with the half and its lock
     checkpoint.remove()
     assert not folder.exists()
