@@ -7,8 +7,8 @@ API and by the command line's own function, with clips, codecs, seeds and mistak
 drawn at random; every tenth round a command runs in a process of its own as well. After each round
 its resident memory, its open handles and threads, and the files in its temporary folder and beside
 its outputs are counted. Rows are written to ``bench/results/soak.jsonl``: one for each part of the
-time, and one for the whole, which compares the last quarter with the second. The first quarter is
-left out, in which libraries are loaded and buffers reach their size.
+time, and one for the whole, which compares the last quarter of the rounds with the second. The
+first quarter is left out, in which libraries are loaded and buffers reach their size.
 """
 
 import argparse
