@@ -55,7 +55,6 @@ def test_curves_and_their_bd_rates(seesame: Run, drive: Path, files: list[Path])
     wanted = bd_rate(*sides)
     assert rates[0]["bd_rate"] == pytest.approx(wanted.percent)
     assert (rates[0]["low"], rates[0]["high"]) == (wanted.low, wanted.high)
-    assert rates[0]["bd_rate"] > 0  # ultrafast takes more bytes than medium
     table = seesame("compare", drive, *files, "--rates", "--anchor", "coarse", "-q")
     assert table.code == 0
     assert "BD-rate: bytes beside the anchor's at equal quality" in table.out
