@@ -12,7 +12,7 @@ import pytest
 from fleets import until
 
 from seesame.contest.isolation.guard import guarded
-from seesame.processes import WorkerPool, ending_as_ctrl_c
+from seesame.processes import WorkerPool, ending_as_ctrl_c, signals_held
 
 SLEEPING = """
 import time
@@ -146,3 +146,21 @@ def test_all_that_a_script_starts_ends_with_the_caller(tmp_path: Path, end: str)
         guard.terminate()
     caller.wait(20)
     assert gone([*found, guard.pid])
+
+
+def test_a_signal_waits_until_things_are_put_away() -> None:
+    done = []
+
+    def put_away() -> None:
+        with signals_held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("put away")
+
+    with pytest.raises(KeyboardInterrupt):
+        put_away()
+    assert done == ["put away"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with signals_held():
+        done.append("nothing came")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

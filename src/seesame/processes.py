@@ -50,6 +50,27 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     handler(signal.SIGINT, frame)
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block has ended, as while something is put away.
+
+    One that came is raised then, as KeyboardInterrupt. Only a main thread has signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, *_ENDING)
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came:
+            raise KeyboardInterrupt
+
+
 class Worker(SpawnProcess):
     """A process of ``multiprocessing`` that leaves Ctrl-C to this one, and ends when this ends.
 

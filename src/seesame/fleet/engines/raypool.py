@@ -20,6 +20,10 @@ from seesame.fleet.engines.local import Ended, PoolTuning
 from seesame.fleet.engines.remote import Remote, do_remote, sweep
 from seesame.fleet.plan import Task
 from seesame.fleet.target.state import FAILED, FORMAT, State
+from seesame.processes import signals_held
+
+SESSION = "seesame-session-"
+"""The start of the names of folders of Ray's sessions; a run's process follows."""
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -107,6 +111,9 @@ class RayPool:
         self._again: deque[_Try] = deque()
         self._pixels: dict[str, int] = {}
         self._looked, self._cores, self._most = 0.0, 1.0, 0
+        if self.address is None:  # a run that was killed at its end left them, if nothing is to do
+            _remove_dead_sessions()
+            sweep(self.remote)
 
     @property
     def size(self) -> int:
@@ -146,16 +153,17 @@ class RayPool:
         """Cancel what is at work, and remove what the run has left on the nodes; end Ray."""
         if not self._ray.is_initialized():
             return
-        if self._folder is None:
-            with contextlib.suppress(Exception):  # of a cluster that has gone nothing remains
-                for reference in self._running:
-                    self._ray.cancel(reference, force=True)
-                self._sweep()
-        self._running.clear()
-        self._ray.shutdown()
-        if self._folder is not None:  # its processes have ended
-            shutil.rmtree(self._folder, ignore_errors=True)
-            sweep(self.remote)
+        with signals_held():
+            if self._folder is None:
+                with contextlib.suppress(Exception):  # of a cluster that has gone nothing remains
+                    for reference in self._running:
+                        self._ray.cancel(reference, force=True)
+                    self._sweep()
+            self._running.clear()
+            self._ray.shutdown()
+            if self._folder is not None:  # its processes have ended
+                shutil.rmtree(self._folder, ignore_errors=True)
+                sweep(self.remote)
 
     def _start(self) -> None:
         """Start Ray or connect to a cluster. Raises UserError."""
@@ -167,7 +175,7 @@ class RayPool:
             _check_address(self.address, self.tuning.patience)
             options["address"] = self.address
         else:
-            self._folder = _own_folder()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{SESSION}{os.getpid()}-"))
             cores = self.jobs or len(os.sched_getaffinity(0))
             options |= {"address": "local", "num_cpus": cores * self.remote.threads}
             options |= {"include_dashboard": False, "_temp_dir": str(self._folder)}
@@ -305,14 +313,12 @@ def _check_address(address: str, patience: float) -> None:
         raise UserError(f"Ray cannot be reached: {address} ({error.strerror or error})") from error
 
 
-def _own_folder() -> Path:
-    """Return a new folder for Ray's session; those of runs that were killed are removed."""
-    top, kind = Path(tempfile.gettempdir()), "seesame-session-"
-    for path in top.glob(f"{kind}*"):
-        number = path.name.removeprefix(kind).partition("-")[0]
+def _remove_dead_sessions() -> None:
+    """Remove the folders of Ray's sessions of runs that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SESSION}*"):
+        number = path.name.removeprefix(SESSION).partition("-")[0]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(path, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{kind}{os.getpid()}-"))
 
 
 def _last(error: BaseException) -> str:
