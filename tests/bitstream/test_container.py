@@ -111,6 +111,9 @@ def test_worst_contest_overhead() -> None:
     # The lengths of payloads towards 2 GiB would take one byte more each.
     assert len(biggest.to_bytes(contest=True)) - 5 * (1 << 21) + 5 <= 64
     assert len(biggest.to_bytes()) - 8 * (1 << 21) + 8 <= 41 + 8 * 10
+    own = Section.CONFIG, Section.MODEL, Section.LATENTS, *semantic
+    biggest.sections = {key: bytes(1 << 21) for key in own}
+    assert len(biggest.to_bytes(contest=True)) - 5 * (1 << 21) + 5 <= 64
 
 
 def test_ordinary_overhead() -> None:

@@ -18,7 +18,6 @@ import google_crc32c
 
 from seesame.bitstream.varint import MAX_VARINT, Reader, pack_varint
 from seesame.errors import DamagedError, UserError
-from seesame.files import check_input, replacing
 
 MAGIC = b"\x89SSM"
 """First four bytes. The first is no ASCII, so that text is never taken for an .ssm file."""
@@ -210,6 +209,8 @@ class Container:
         Raises:
             UserError: the output exists, cannot be written, or reads back differently.
         """
+        from seesame.files import replacing
+
         parts = [data for _, data in self._parts(contest or self.contest)]
         with replacing(path, overwrite) as temporary:
             with temporary.open("wb") as file:
@@ -231,7 +232,10 @@ class Container:
             UserError: the file does not exist or cannot be read.
             DamagedError: it is not a whole, sound .ssm file.
         """
-        check_input(path)
+        if not path.is_file():
+            from seesame.files import check_input
+
+            check_input(path)
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size

@@ -11,8 +11,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 
-MOST_FRAMES = 1 << 24
+MOST_FRAMES = BOUNDS.frames
 """A file with more has no timestamps, so that a section of a few bytes cannot ask for more memory
 than this many numbers take."""
 
