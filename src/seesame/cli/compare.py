@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seesame.cli.judging import Judging, evaluated, opened_file, opened_source
+from seesame.cli.judging import Judging
 from seesame.cli.options import (
     AllowDamageOption,
     CacheOption,
@@ -87,7 +87,6 @@ def compare(
     """
     from seesame.errors import UserError
     from seesame.metric.curves import checked_anchor, compared, curve_names
-    from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_judge, load_stack
 
     if anchor is not None and not rates:
@@ -96,12 +95,10 @@ def compare(
     if rates:  # before the files are looked at, which takes a while
         anchor = checked_anchor(names, anchor)
     where = resolve_device(device)
-    keep_freed_memory()
     origin = parse_source(reference, size, fps, stream, allow_damage)
-    source = opened_source(origin, where, quiet)
+    judging = Judging(origin, where, cache, quiet)
     judges = [load_stack(stack, where), *(load_judge(name, where) for name in transfer or [])]
-    look = _Look(reference, source, judges, where, cache, quiet)
-    points = [look.point(file, name) for file, name in zip(files, names, strict=True)]
+    points = [_point(judging, judges, *one) for one in zip(files, names, strict=True)]
     found = compared(points, anchor) if rates else []
     if json:
         for point in points:
@@ -114,73 +111,46 @@ def compare(
         _print_rates(found)
 
 
-class _Look:
-    """The judgement of each file by all stacks and judges."""
+def _point(judging: Judging, judges: "list[Stack | Judge]", file: Path, curve: str) -> "CurvePoint":
+    """Return a file as a point. Raises UserError where it cannot be compared."""
+    from seesame.metric.curves import CurvePoint
+    from seesame.perception.stack import Stack
 
-    def __init__(
-        self,
-        reference: Path,
-        source: "Clip",
-        judges: "list[Stack | Judge]",
-        device: str,
-        cache: bool,
-        quiet: bool,
-    ) -> None:
-        self.reference, self.source, self.judges = reference, source, judges
-        self.device, self.cache, self.quiet = device, cache, quiet
-        self.judging = Judging(source, quiet)
+    decoded, size = judging.opened(file)
+    values: dict[str, Any] = {"bytes": size, "rate": size / judging.source.source_bytes}
+    qualities: dict[str, float | None] = {}
+    for number, judge in enumerate(judges):
+        prefix = f"{judge.name} " if number else ""
+        if isinstance(judge, Stack):
+            own, reached = _by_stack(judging, judge, decoded, size)
+        else:
+            told = judging.judged(judge, decoded)
+            own, reached = told.figures, {judge.quality: told.quality}
+        values |= own if not number else {judge.name: own}
+        qualities |= {f"{prefix}{name}": value for name, value in reached.items()}
+    return CurvePoint(str(file), curve, size, values, qualities)
 
-    def point(self, file: Path, curve: str) -> "CurvePoint":
-        """Return a file as a point. Raises UserError where it cannot be compared."""
-        from seesame.metric.curves import CurvePoint
-        from seesame.perception.stack import Stack
 
-        decoded, size = opened_file(file, self.source, None, self.device, self.quiet)
-        values: dict[str, Any] = {"bytes": size, "rate": size / self.source.source_bytes}
-        qualities: dict[str, float | None] = {}
-        for number, judge in enumerate(self.judges):
-            prefix = f"{judge.name} " if number else ""
-            if isinstance(judge, Stack):
-                own, reached = self._by_stack(judge, decoded, size)
-            else:
-                told = self.judging.judged(judge, decoded)
-                own, reached = told.figures, {judge.quality: told.quality}
-            values |= own if not number else {judge.name: own}
-            qualities |= {f"{prefix}{name}": value for name, value in reached.items()}
-        return CurvePoint(str(file), curve, size, values, qualities)
+def _by_stack(
+    judging: Judging, stack: "Stack", decoded: "Clip", size: int
+) -> tuple[dict[str, Any], dict[str, float | None]]:
+    """Return a stack's figures, and the qualities among them."""
+    from seesame.metric.classes import ClassCounts
+    from seesame.metric.curves import pose_quality
 
-    def _by_stack(
-        self, stack: "Stack", decoded: "Clip", size: int
-    ) -> tuple[dict[str, Any], dict[str, float | None]]:
-        """Return a stack's figures, and the qualities among them."""
-        from seesame.metric.classes import ClassCounts
-        from seesame.metric.curves import pose_quality
-
-        counts = ClassCounts(stack.classes)
-        every_frame = not stack.challenge_rule
-        seen = evaluated(
-            self.reference,
-            self.source,
-            decoded,
-            size,
-            stack,
-            self.device,
-            self.cache,
-            self.quiet,
-            every_frame,
-            counts.watch,
-        )
-        figures = {
-            "seg": seen.figures.seg,
-            "mean_iou": counts.mean_iou,
-            "mean_boundary_iou": counts.mean_boundary_iou,
-            "pose": seen.score.pose,
-            "score": seen.score.total,
-        }
-        qualities: dict[str, float | None] = {"mean IoU": 100 * counts.mean_iou}
-        if stack.has_pose:
-            qualities["pose"] = pose_quality(seen.score.pose)
-        return figures, qualities
+    counts = ClassCounts(stack.classes)
+    seen = judging.evaluated(stack, decoded, size, not stack.challenge_rule, counts.watch)
+    figures = {
+        "seg": seen.figures.seg,
+        "mean_iou": counts.mean_iou,
+        "mean_boundary_iou": counts.mean_boundary_iou,
+        "pose": seen.score.pose,
+        "score": seen.score.total,
+    }
+    qualities: dict[str, float | None] = {"mean IoU": 100 * counts.mean_iou}
+    if stack.has_pose:
+        qualities["pose"] = pose_quality(seen.score.pose)
+    return figures, qualities
 
 
 def _row_values(row: "Compared") -> dict[str, Any]:

@@ -29,55 +29,62 @@ SUFFIX = ".renderer"
 USUAL_BUDGET = "20m"
 
 RendererArgument = Annotated[Path, typer.Argument(metavar="FILE.renderer", help="A renderer.")]
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="OUT.renderer", help="The file to write."),
+]
+DrivesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--drives",
+        metavar="DIR",
+        help="A clip, or a folder in which clips are looked for; repeatable.",
+    ),
+]
+SyntheticOption = Annotated[
+    int,
+    typer.Option(
+        "--synthetic", metavar="N", min=0, help="Synthetic drives beside your own; 0 for none."
+    ),
+]
+TestOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--test",
+        metavar="CLIP",
+        help="A clip on which the renderer is tested and never trained; repeatable.",
+    ),
+]
+BudgetOption = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Time of the training, as 90s or 20m; looking at the drives comes on top.",
+    ),
+]
+StartOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--start",
+        metavar="FILE.renderer",
+        help="A renderer of the same stack to go on from, instead of from nothing.",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a training that was stopped."),
+]
 
 
 def train(
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="OUT.renderer", help="The file to write."),
-    ],
-    drives: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--drives",
-            metavar="DIR",
-            help="A clip, or a folder in which clips are looked for; repeatable.",
-        ),
-    ] = None,
-    synthetic: Annotated[
-        int,
-        typer.Option(
-            "--synthetic", metavar="N", min=0, help="Synthetic drives beside your own; 0 for none."
-        ),
-    ] = 80,
-    test: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--test",
-            metavar="CLIP",
-            help="A clip on which the renderer is tested and never trained; repeatable.",
-        ),
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            "--budget",
-            metavar="TIME",
-            help="Time of the training, as 90s or 20m; looking at the drives comes on top.",
-        ),
-    ] = USUAL_BUDGET,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start",
-            metavar="FILE.renderer",
-            help="A renderer of the same stack to go on from, instead of from nothing.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with a training that was stopped."),
-    ] = False,
+    out: OutOption,
+    drives: DrivesOption = None,
+    synthetic: SyntheticOption = 80,
+    test: TestOption = None,
+    budget: BudgetOption = USUAL_BUDGET,
+    start: StartOption = None,
+    resume: ResumeOption = False,
     stack: StackOption = "lite",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,

@@ -2,23 +2,21 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seesame.cli.judging import Judging
 from seesame.cli.options import open_alike
-from seesame.cli.output import notes
 from seesame.errors import UserError
 
 if TYPE_CHECKING:
     import re
 
     from seesame.jobs.spec import Source
-    from seesame.metric.evaluator import ReferenceOutputs
-    from seesame.perception.judge import Judge
     from seesame.perception.stack import Stack
     from seesame.report.page import Shown
     from seesame.report.plan import Plan
     from seesame.report.subject import Subject
+    from seesame.report.tracks import Tracks
     from seesame.video.clip import Clip
 
 PAGES = (".html", ".htm")
@@ -53,21 +51,17 @@ class ClipPage:
         cache: bool,
         quiet: bool,
     ) -> None:
-        from seesame.jobs.roundtrip import is_ssm, tell_oddities
+        from seesame.jobs.roundtrip import is_ssm
         from seesame.metric.evaluator import check_alike
-        from seesame.metric.memory import keep_freed_memory
         from seesame.perception.registry import load_judge, load_stack
 
-        keep_freed_memory()
-        self.origin, self.reference, self.device = origin, origin.path, device
-        self.source = origin.open(device)
-        tell_oddities(origin.path, self.source, notes(quiet))
+        self.origin, self.judging = origin, Judging(origin, device, cache, quiet)
+        self.source = self.judging.source
         self.subjects = [_subject(file, self.source, device) for file in files]
         for file, subject in zip(files, self.subjects, strict=True):
             check_alike(self.source, subject.clip, as_read=not is_ssm(file))
         self.stack = load_stack(stacks[0], device)
         self.others = [load_judge(name, device) for name in stacks[1:]]
-        self.observer = _Observer(origin.path, self.source, device, cache, quiet)
 
     def planned(self, out: Path | None) -> "Plan":
         """Return the page's plan. Raises UserError where one file is named and it takes more."""
@@ -91,15 +85,46 @@ class ClipPage:
         from seesame.report.tracks import Tracks
 
         source, judge = self.source, self.stack
-        tried = [] if store is None else _tried(store, self.origin, source, judge, self.device)
+        device = self.judging.device
+        tried = [] if store is None else _tried(store, self.origin, source, judge, device)
         with replacing(place, overwrite, holds=page_names(place)) as temporary:
             if not layout.one_file:
                 temporary.mkdir()
             tracks = Tracks(None if layout.one_file else temporary)
-            shown = self.observer.observe(self.subjects, judge, self.others, layout, tracks)
-            name = self.reference.name
+            shown = self._observed(layout, tracks)
+            name = self.origin.path.name
             write_page(temporary, source, name, judge, shown, layout, tracks, tried)
         return shown
+
+    def _observed(self, layout: "Plan", tracks: "Tracks") -> "list[Shown]":
+        """Return what the page shows: the stack's outputs and the other judges' figures."""
+        from seesame.cli.progress import progress
+        from seesame.report.observe import observe
+        from seesame.report.page import Shown
+
+        judging, own = self.judging, self.stack
+        every_frame = not own.challenge_rule
+        known, seen = judging.outputs(own, every_frame), []
+        for number, subject in enumerate(self.subjects, start=1):
+            with progress(f"report {subject.name}", judging.quiet) as bar:
+                seen.append(
+                    observe(
+                        self.source,
+                        known,
+                        subject,
+                        number,
+                        own,
+                        layout,
+                        tracks,
+                        every_frame=every_frame,
+                        device=judging.device,
+                        progress=bar,
+                    )
+                )
+        return [
+            Shown(one, tuple(judging.transfer(j, subject.clip, subject.bytes) for j in self.others))
+            for one, subject in zip(seen, self.subjects, strict=True)
+        ]
 
 
 def _subject(file: Path, source: "Clip", device: str) -> "Subject":
@@ -131,88 +156,3 @@ def _tried(
     if not trials:
         raise UserError(f"{store}: holds no trial of {origin.path.name} with stack {stack.name}")
     return [(trial.bytes, trial.distortion) for trial in trials]
-
-
-class _Observer:
-    """The run of every stack over every file, with progress."""
-
-    def __init__(
-        self, reference: Path, source: "Clip", device: str, cache: bool, quiet: bool
-    ) -> None:
-        self.reference, self.source, self.device = reference, source, device
-        self.cache, self.quiet = cache, quiet
-
-    def observe(
-        self,
-        subjects: "list[Subject]",
-        own: "Stack",
-        others: "list[Stack | Judge]",
-        layout: "Plan",
-        tracks: Any,
-    ) -> "list[Shown]":
-        """Return what the page shows: the stack's outputs and the other judges' figures."""
-        from seesame.cli.progress import progress
-        from seesame.metric.evaluator import evaluate
-        from seesame.perception.stack import Stack
-        from seesame.report.observe import observe
-        from seesame.report.page import Shown
-
-        known = self._known(own, every_frame=not own.challenge_rule)
-        seen = []
-        for number, subject in enumerate(subjects, start=1):
-            with progress(f"report {subject.name}", self.quiet) as bar:
-                seen.append(
-                    observe(
-                        self.source,
-                        known,
-                        subject,
-                        number,
-                        own,
-                        layout,
-                        tracks,
-                        every_frame=not own.challenge_rule,
-                        device=self.device,
-                        progress=bar,
-                    )
-                )
-        transfers: list[list[Any]] = [[] for _ in subjects]
-        judging = Judging(self.source, self.quiet)
-        for other in others:
-            if not isinstance(other, Stack):
-                for subject, found in zip(subjects, transfers, strict=True):
-                    found.append(judging.judged(other, subject.clip))
-                continue
-            every_frame = not other.challenge_rule
-            known = self._known(other, every_frame)
-            for subject, found in zip(subjects, transfers, strict=True):
-                with progress(f"{other.name} {subject.name}", self.quiet) as bar:
-                    found.append(
-                        evaluate(
-                            known,
-                            subject.clip,
-                            other,
-                            subject.bytes,
-                            every_frame=every_frame,
-                            device=self.device,
-                            progress=bar,
-                            as_read=True,
-                        )
-                    )
-        return [Shown(one, tuple(two)) for one, two in zip(seen, transfers, strict=True)]
-
-    def _known(self, stack: "Stack", every_frame: bool = False) -> "Clip | ReferenceOutputs":
-        """Return a stack's outputs for the source."""
-        from seesame.cli.progress import stages
-        from seesame.jobs.roundtrip import source_outputs
-
-        told, note = stages(self.quiet), notes(self.quiet)
-        return source_outputs(
-            self.reference,
-            self.source,
-            stack,
-            self.device,
-            every_frame=every_frame,
-            cache=self.cache,
-            stages=told,
-            note=note,
-        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seesame.cli.judging import Judging, evaluated, opened_file, opened_source
+from seesame.cli.judging import Judging
 from seesame.cli.limits import (
     MISSED,
     ChallengeRuleOption,
@@ -121,48 +121,36 @@ def score(
     """
     from seesame.files import reserved
     from seesame.metric.classes import ClassCounts, class_values
-    from seesame.metric.memory import keep_freed_memory
     from seesame.perception.registry import load_judge, load_stack
-    from seesame.perception.stack import Stack
 
     stacks = (stack, *(transfer or []))
     inputs = input_files(reference, file, compressed, stacks=stacks)
     with reserved(report, overwrite, inputs=inputs):
         bounds = {"max_seg": max_seg, "max_pose": max_pose, "max_bytes": max_bytes}
-        limits, _ = parse_limits({**bounds, "challenge_rule": challenge_rule})
+        limits, _ = parse_limits(bounds | {"challenge_rule": challenge_rule})
         where = resolve_device(device)
-        keep_freed_memory()
         origin = parse_source(reference, size, fps, stream, allow_damage)
-        source = opened_source(origin, where, quiet)
-        decoded, nbytes = opened_file(file, source, compressed, where, quiet)
+        judging = Judging(origin, where, cache, quiet)
+        decoded, nbytes = judging.opened(file, compressed)
         own = load_stack(stack, where)
         others = [load_judge(name, where) for name in transfer or []]
         limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
         limits = limits.resolved(own.classes)
-        seen = reference, source, decoded, nbytes
         # The challenge's form has figures of second frames alone.
         every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
         counts = ClassCounts(own.classes) if per_class else None
         watch = None if counts is None else counts.watch
-        evaluation = evaluated(*seen, own, where, cache, quiet, every_frame, watch)
-        judging = Judging(source, quiet)
-        transfers = [
-            evaluated(*seen, other, where, cache, quiet, every_frame and not other.challenge_rule)
-            if isinstance(other, Stack)
-            else judging.judged(other, decoded)
-            for other in others
-        ]
+        evaluation = judging.evaluated(own, decoded, nbytes, every_frame, watch)
+        transfers = [judging.transfer(other, decoded, nbytes, every_frame) for other in others]
         held = limits.held(evaluation.figures) if limits.given else []
         text = _text(reference, file, evaluation, transfers, contest_form)
         if report is not None:
             _write(report, text, overwrite)
     if json:
-        values = _values(evaluation, transfers) | limit_values(limits, held)
-        print_json(values if counts is None else values | class_values(counts))
+        more = {} if counts is None else class_values(counts)
+        print_json(_values(evaluation, transfers) | limit_values(limits, held) | more)
     else:
-        print(text, end="")
-        for line in limit_lines(held, limits.where):
-            print(line)
+        print(text + "".join(f"{line}\n" for line in limit_lines(held, limits.where)), end="")
         if counts is not None:
             _print_classes(counts)
     if per_pair:
