@@ -23,14 +23,17 @@ class DecodeBounds:
         pixels: of a declared frame.
         frames: of a file.
         enlargement: how many times longer a declared side may be than the coded or rendered one.
-        operations_a_pixel: multiplications of networks for each declared pixel of one frame.
-        counted_pixels: a frame of fewer or of more pixels counts as so many for the operations.
+        macs_a_pixel: multiply-accumulates of networks for each declared pixel of one frame.
+        counted_pixels: the fewest and the most pixels that a frame counts as for that.
         weights: of the networks of a file or, with parts, of one part.
+        renderer_weights: of each network of a renderer.
         all_weights: of all parts of a file together.
         map_values: values of the largest map between two layers, for one pair of frames.
         drawn_pixels: of a picture that a renderer draws.
-        batch_values: the same for all pairs that are drawn at once; larger ones are drawn singly.
-        batch_operations: multiplications for all pairs that are drawn at once, alike.
+        batch_values: values of the largest map for all pairs of a batch; where there would be more,
+            pairs are drawn singly.
+        batch_macs: multiply-accumulates for all pairs of a batch, alike.
+        packets_a_frame: of a stream of packets; encoders write one.
         stream_symbols: entropy coded numbers of one stream.
         mask_decisions: yes-or-no decisions of a mask, beside one for each of its pixels.
         table_entries: entries of frequency tables that one coded string may ask for; an entry that
@@ -47,14 +50,16 @@ class DecodeBounds:
     pixels: int = 1 << 25
     frames: int = 1 << 24
     enlargement: int = 64
-    operations_a_pixel: int = 1 << 15
+    macs_a_pixel: int = 1 << 15
     counted_pixels: tuple[int, int] = (1 << 20, 1 << 21)
     weights: int = 1 << 23
+    renderer_weights: int = 1 << 22
     all_weights: int = 1 << 26
     map_values: int = 1 << 25
     drawn_pixels: int = 1 << 22
     batch_values: int = 1 << 25
-    batch_operations: int = 1 << 36
+    batch_macs: int = 1 << 36
+    packets_a_frame: int = 4
     stream_symbols: int = 1 << 24
     mask_decisions: int = 1 << 20
     table_entries: int = 1 << 27

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesame.bitstream.stamps import MOST_FRAMES, pack_times, unpack_times
+from seesame.bitstream.stamps import pack_times, unpack_times
 from seesame.bitstream.varint import pack_varint
+from seesame.bounds import BOUNDS
 from seesame.errors import DamagedError
 
 RATES = st.fractions(Fraction(1, 10), 240, max_denominator=1001)
@@ -64,7 +65,7 @@ def test_any_bytes_are_refused_or_give_rising_times(payload: bytes, num_frames: 
         found = unpack_times(payload, num_frames, Fraction(30))
     except DamagedError:
         return
-    assert num_frames <= MOST_FRAMES
+    assert num_frames <= BOUNDS.frames
     assert len(found.changes) <= len(payload) // 2
     stamps = iter(found)
     last = next(stamps)

@@ -13,10 +13,6 @@ from itertools import pairwise
 from seesame.bitstream.varint import Reader, pack_varint
 from seesame.bounds import BOUNDS
 
-MOST_FRAMES = BOUNDS.frames
-"""A file with more has no timestamps, so that a section of a few bytes cannot ask for more memory
-than this many numbers take."""
-
 _MOST_PART = (1 << 31) - 1
 """The largest numerator and denominator of a tick."""
 _MOST_STEP = (1 << 40) - 1
@@ -71,7 +67,7 @@ def pack_times(
     Raises:
         ValueError: too many frames, timestamps that do not rise, or a number that is too large.
     """
-    if not 1 <= len(pts) <= MOST_FRAMES or max(abs(pts[0]), abs(pts[-1])) >= _FARTHEST:
+    if not 1 <= len(pts) <= BOUNDS.frames or max(abs(pts[0]), abs(pts[-1])) >= _FARTHEST:
         raise ValueError("too many timestamps, or some too far from zero")
     if any(later <= first for first, later in pairwise(pts)):
         raise ValueError("timestamps that do not rise")
@@ -120,7 +116,7 @@ def unpack_times(payload: bytes, num_frames: int, fps: Fraction, name: str = "fi
         DamagedError: not what :func:`pack_times` writes.
     """
     reader = Reader(payload, f"{name}: the section TIMES")
-    if num_frames > MOST_FRAMES:
+    if num_frames > BOUNDS.frames:
         raise reader.fail(f"is damaged: it has timestamps for {num_frames} frames")
     ticks = reader.varint("the ticks a frame", _MOST_STEP)
     if ticks:

@@ -258,11 +258,12 @@ class SegmentedClip:
 
     def _clip(self, number: int) -> Clip:
         """Return a part's clip; the one that was open before is given up. Raises DamagedError."""
-        if self._open is None or self._open[0] != number:
-            self._open = None
+        known = self._open  # another reader may change it meanwhile
+        if known is None or known[0] != number:
+            known = self._open = None
             codec, part, _ = self._parts[number]
-            self._open = number, codec.decode(part, self._device)
-        return self._open[1]
+            known = self._open = number, codec.decode(part, self._device)
+        return known[1]
 
     def _part(self, number: int) -> tuple[int, int]:
         """Return the part that a frame is in, and the number of that part's first frame."""

@@ -40,10 +40,7 @@ def _compiled(*signature: Any) -> Callable[[_Loop], _Loop]:
         options: Any = {"nogil": True, "error_model": "numpy"}
         try:
             done: _Loop = njit(types.void(*signature), cache=True, **options)(loop)
-        except (
-            RuntimeError,
-            OSError,
-        ):  # neither the package's folder nor the user's cache takes it
+        except (RuntimeError, OSError):  # no folder can be written, or the disk is full
             done = njit(types.void(*signature), **options)(loop)
         return done
 

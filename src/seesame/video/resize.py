@@ -27,6 +27,9 @@ _WHOLE_ROWS = 4096
 _STRIP_VALUES, _LEAST_STRIP = 1 << 21, 16
 """Values of each colour in a strip of a resized picture, and the fewest rows that it has."""
 
+Bands = tuple[tuple[slice, slice, Tensor], ...]
+"""Groups of a matrix's rows: which rows, the columns that they take, and their weights."""
+
 _Weights = NDArray[np.float64]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
@@ -67,17 +70,31 @@ def resize(x: Tensor, size: tuple[int, int], kernel: str = "bilinear") -> Tensor
 def _down(x: Tensor, height: int, kernel: str) -> Tensor:
     """Resize the rows."""
     if _by_bands(x):
-        bands = _bands(height, x.shape[-2], kernel)
-        return torch.cat([part.to(x) @ x[..., taken, :] for taken, part in bands], dim=-2)
+        return down_by_bands(x, _bands(height, x.shape[-2], kernel))
     return resize_matrix(height, x.shape[-2], kernel).to(x) @ x
 
 
 def _across(x: Tensor, width: int, kernel: str) -> Tensor:
     """Resize the columns."""
     if _by_bands(x):
-        bands = _bands(width, x.shape[-1], kernel)
-        return torch.cat([x[..., taken] @ part.to(x).T for taken, part in bands], dim=-1)
+        return across_by_bands(x, _bands(width, x.shape[-1], kernel))
     return x @ resize_matrix(width, x.shape[-1], kernel).to(x).T
+
+
+def down_by_bands(x: Tensor, bands: Bands) -> Tensor:
+    """Return a matrix in groups of rows times ``(..., h, w)``."""
+    out = x.new_empty(*x.shape[:-2], bands[-1][0].stop, x.shape[-1])
+    for rows, taken, part in bands:
+        out[..., rows, :] = part.to(x) @ x[..., taken, :]
+    return out
+
+
+def across_by_bands(x: Tensor, bands: Bands) -> Tensor:
+    """Return ``(..., h, w)`` times the transpose of a matrix in groups of rows."""
+    out = x.new_empty(*x.shape[:-1], bands[-1][0].stop)
+    for rows, taken, part in bands:
+        out[..., rows] = x[..., taken] @ part.to(x).T
+    return out
 
 
 def _by_bands(x: Tensor) -> bool:
@@ -90,18 +107,19 @@ def _is_large(n_out: int, n_in: int, kernel: str) -> bool:
 
 
 @cached_by_size(64, 4, _is_large)
-def _bands(n_out: int, n_in: int, kernel: str) -> tuple[tuple[slice, Tensor], ...]:
+def _bands(n_out: int, n_in: int, kernel: str) -> Bands:
     """Return :func:`resize_matrix` by groups of rows, each with the columns that it takes."""
     first, shares = _windows(n_out, n_in, kernel)
     bands = []
     for start in range(0, n_out, _BAND):
-        rows = slice(start, start + _BAND)
+        rows = slice(start, min(start + _BAND, n_out))
         left = int(first[rows].min())
         width = int(first[rows].max()) + shares.shape[1] - left
         part = torch.from_numpy(_scattered(first[rows] - left, shares[rows], width))
         columns = part.any(dim=0).nonzero()
         taken = slice(int(columns[0]), int(columns[-1]) + 1)
-        bands.append((slice(left + taken.start, left + taken.stop), part[:, taken].contiguous()))
+        columns_of_all = slice(left + taken.start, left + taken.stop)
+        bands.append((rows, columns_of_all, part[:, taken].contiguous()))
     return tuple(bands)
 
 

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import Reader, pack_varint
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.head import Head
 from seesame.errors import DamagedError
 
 SHOWN_IN_ORDER = ("svtav1", "vp9")
 """Codecs whose every packet shows one frame, in playing order."""
-
-_PACKETS = 4
-"""The most packets for a frame; encoders write one."""
 
 
 def pack_stream(head: Head, packets: Sequence[bytes]) -> bytes:
@@ -34,7 +32,7 @@ def read_stream(container: Container, name: str) -> tuple[Head, list[bytes]]:
     reader = Reader(container.sections[Section.STREAM], f"the {name} stream")
     head = Head.read(reader, container.width, container.height)
     packets: list[bytes] = []
-    most = _PACKETS * (container.num_frames + 1)
+    most = BOUNDS.packets_a_frame * (container.num_frames + 1)
     while reader.left:
         if len(packets) == most:
             raise reader.fail(f"is damaged: more than {most} packets for its frames")

@@ -57,8 +57,8 @@ class Architecture:
         ]
         return max(sizes)
 
-    def operations(self) -> int:
-        """Return the multiplications for one pair."""
+    def macs(self) -> int:
+        """Return the multiply-accumulates (MACs) for one pair."""
         cells = self.grid[0] * self.grid[1]
         widths = itertools.pairwise((*self.channels, PICTURES))
         a_cell = self.latent * self.channels[0]

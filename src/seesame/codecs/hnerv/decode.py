@@ -15,7 +15,7 @@ def open_file(container: Container, device: str) -> NetworkClip:
     """Return the decoded clip, rendered lazily. Raises DamagedError, see :func:`unpack`."""
     decoder, latents = unpack(container)
     shape = decoder.architecture
-    pairs = pairs_at_once(shape.largest_map(), shape.operations())
+    pairs = pairs_at_once(shape.largest_map(), shape.macs())
     return NetworkClip(container, device, decoder, latents, pairs)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from seesame.bitstream.container import Container, Section
 from seesame.codecs.hnerv.architecture import Architecture, unpack_architecture
 from seesame.neural.render.bounds import (
-    check_operations,
+    check_macs,
     check_render,
     check_stream,
     num_pairs,
@@ -53,7 +53,7 @@ def unpack_symbols(
     )
     architecture, layout = unpack_architecture(model, name)
     check_render(architecture.render, container, name)
-    check_operations(architecture.operations() // 2, container, name)
+    check_macs(architecture.macs() // 2, container, name)
     check_stream(container, architecture.latent, name)
     weights = unpack_weights(packed, architecture.tensors(), name, layout, sizes)
     shape = (architecture.latent, num_pairs(container))

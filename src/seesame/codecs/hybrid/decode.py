@@ -74,7 +74,7 @@ class HybridClip(RenderedClip):
 
     def __init__(self, container: Container, found: Network, device: str) -> None:
         design = found.design
-        pairs = pairs_at_once(design.largest_map(), design.operations())
+        pairs = pairs_at_once(design.largest_map(), design.macs())
         super().__init__(container, device, pairs)
         self._base = unpack_base(container)
         if self._base.sharpened:
@@ -100,7 +100,7 @@ class HybridClip(RenderedClip):
 
     @torch.inference_mode()
     def _render(self, codes: Tensor, base: Tensor) -> Tensor:
-        """Return frames ``(B, 2, 3, h, w)`` of base pictures of that size, not clamped."""
+        """Return frames ``(B, 2, 3, h, w)`` of base pictures at the rendered size, not clamped."""
         if self._found.network is None:
             return base
         frames: Tensor = self._found.network(codes.to(self.device), base)
@@ -119,15 +119,9 @@ def at_render_size(base: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
     return flat.view(*base.shape[:3], *size)
 
 
-def base_pairs(base: AvClip, batch_pairs: int = DECODE_PAIRS, first: int = 0) -> Iterator[Tensor]:
-    """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice.
-
-    Args:
-        base: the clip.
-        batch_pairs: pairs at a time.
-        first: the pair to begin with.
-    """
-    return _in_pairs(_pictures(base, 2 * first), batch_pairs)
+def base_pairs(base: AvClip) -> Iterator[Tensor]:
+    """Yield the base's coded pictures, ``uint8 (B, 2, 3, h', w')``; an odd last one twice."""
+    return _in_pairs(_pictures(base, 0), DECODE_PAIRS)
 
 
 def _pictures(base: AvClip, start: int) -> Iterator[Tensor]:

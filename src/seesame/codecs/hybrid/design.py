@@ -50,8 +50,8 @@ class Design:
         """Return the values of the largest map, for one pair; its pictures are kept twice."""
         return 2 * 6 * self.render[0] * self.render[1]
 
-    def operations(self) -> int:
-        """Return the multiplications for one pair."""
+    def macs(self) -> int:
+        """Return the multiply-accumulates (MACs) for one pair."""
         cells = -(-self.render[0] // FOLD) * -(-self.render[1] // FOLD)
         layers = 2 * CHANNELS * self.width + self.depth * 9 * self.width**2
         return cells * layers

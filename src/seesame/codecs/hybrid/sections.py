@@ -9,7 +9,7 @@ from seesame.bitstream.varint import Reader, pack_varint
 from seesame.codecs.av.settings import FAMILY, Member
 from seesame.codecs.hybrid.design import Design, unpack_design
 from seesame.errors import DamagedError
-from seesame.neural.render.bounds import check_operations, check_render, check_stream, num_pairs
+from seesame.neural.render.bounds import check_macs, check_render, check_stream, num_pairs
 from seesame.neural.weights.rows import Rows
 from seesame.neural.weights.unpack import unpack_stream, unpack_weights
 
@@ -75,7 +75,7 @@ def unpack_symbols(
         return None
     design = unpack_design(sections[Section.MODEL], name)
     check_render(design.render, container, name)
-    check_operations(design.operations() // 2, container, name)
+    check_macs(design.macs() // 2, container, name)
     pairs = num_pairs(container)
     trained = {Section.WEIGHTS, Section.LATENTS}
     if sections.keys() & trained != (trained if design.network else set()):

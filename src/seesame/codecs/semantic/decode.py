@@ -20,7 +20,7 @@ from seesame.codecs.semantic.masks.model import Primer
 from seesame.codecs.semantic.sections import MAX_CODE, Head, read_head
 from seesame.codecs.semantic.shared import SharedRenderer
 from seesame.errors import DamagedError
-from seesame.neural.render.bounds import check_operations, check_stream, num_pairs, section
+from seesame.neural.render.bounds import check_macs, check_stream, num_pairs, section
 from seesame.neural.render.clip import RenderedClip
 
 Mask = NDArray[np.uint8]
@@ -117,15 +117,14 @@ class SemanticClip(RenderedClip):
     """
 
     def __init__(self, container: Container, device: str) -> None:
-        super().__init__(container, device)
         head = read_head(container)
         shared = renderer_of(container, head)
         height, width = shared.size
         render = min(container.height, height), min(container.width, width)
-        self._drawing = Drawing(shared.renderer, shared.carrier, shared.size, render, device)
-        check_operations(self._drawing.operations, container, "the file")
-        self._at_once = self._drawing.pairs
-        self._head = head
+        drawing = Drawing(shared.renderer, shared.carrier, shared.size, render, device)
+        check_macs(drawing.macs, container, "the file")
+        super().__init__(container, device, drawing.pairs)
+        self._drawing, self._head = drawing, head
         self._masks = Masks(container, head, shared.prior)
         codes = torch.from_numpy(read_codes(container, head)).float() * head.step
         # An odd last frame has no code: whatever stands before it is drawn.

@@ -12,6 +12,9 @@ from seesame.neural.render.bounds import pairs_at_once
 from seesame.neural.render.geometry import shrink
 from seesame.video.resize import resize
 
+_PICTURES = 8
+"""Whole pictures of a pair that may be in memory at once, counted as one map."""
+
 
 class Drawing:
     """Draws pictures with a shared renderer.
@@ -40,11 +43,11 @@ class Drawing:
         self.carrier = None if carrier is None else carrier.to(self.device)
         self.size, self.render = size, render
         networks = [net.design for net in (renderer, carrier) if net is not None]
-        self.operations = sum(design.operations() for design in networks)
-        """Multiplications for a pair's frame."""
-        pictures = 8 * 3 * size[0] * size[1]
+        self.macs = sum(design.macs() for design in networks)
+        """Multiply-accumulates for a frame."""
+        pictures = _PICTURES * 3 * size[0] * size[1]
         largest = max(pictures, *(design.largest_map() for design in networks))
-        self.pairs = pairs_at_once(largest, 2 * self.operations)
+        self.pairs = pairs_at_once(largest, 2 * self.macs)
         """Pairs that are drawn at once."""
         self._shown = render[0] / size[0], render[1] / size[1]
 

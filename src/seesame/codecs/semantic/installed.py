@@ -56,7 +56,7 @@ def installed(unread: list[str] | None = None) -> list[Installed]:
             unread.append(str(error))
     package = files("seesame.codecs.semantic").joinpath("renderers")
     if package.is_dir():
-        shipped = sorted((one for one in package.iterdir()), key=lambda one: one.name)
+        shipped = sorted(package.iterdir(), key=lambda one: one.name)
         found += [
             Installed(one.name, one.read_bytes(), False)
             for one in shipped

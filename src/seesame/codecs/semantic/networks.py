@@ -97,8 +97,8 @@ class RendererDesign:
         half = max(self.lifted + 4 * self.code, self.fine, 12)
         return self._blocks() * max(quarter, 4 * half)
 
-    def operations(self) -> int:
-        """Return the multiplications for one picture."""
+    def macs(self) -> int:
+        """Return the multiply-accumulates (MACs) for one picture."""
         quarter = (self.code * BLOCK**2 + PLANES + 4 * self.lifted) * self.trunk
         quarter += len(self.dilations) * KERNEL**2 * self.trunk**2
         half = KERNEL**2 * self.fine * (self.lifted + 4 * self.code + 12)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from seesame.perception.stack import Stack
 
 SUFFIX = ".renderer"
-MAX_WEIGHTS = 1 << 22
-"""The most weights of one network."""
 MAX_WEIGHT = 2.0**14
 """The largest magnitude of a weight."""
 
@@ -53,8 +51,8 @@ class Design(Protocol):
     def largest_map(self) -> int:
         """Return the values of the largest map between two layers, for one picture."""
 
-    def operations(self) -> int:
-        """Return the multiplications for one picture."""
+    def macs(self) -> int:
+        """Return the multiply-accumulates (MACs) for one picture."""
 
     def values(self) -> dict[str, Any]:
         """Return the shape as JSON values."""
@@ -257,7 +255,7 @@ def _design(part: Part, values: Any, name: str) -> Design:
 def _network(part: Part, design: Design, payload: bytes, name: str) -> nn.Module:
     """Return a network with the weights that a part holds. Raises DamagedError."""
     specs = design.specs()
-    beyond = count(specs) > MAX_WEIGHTS or design.largest_map() > BOUNDS.map_values
+    beyond = count(specs) > BOUNDS.renderer_weights or design.largest_map() > BOUNDS.map_values
     if beyond or design.height * design.width > BOUNDS.drawn_pixels:
         raise DamagedError(f"{name}: is damaged: its {part.name.lower()} is impossibly large")
     rows = unpack_weights(payload, specs, name)

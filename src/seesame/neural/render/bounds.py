@@ -37,24 +37,24 @@ def check_stream(container: Container, values: int, name: str) -> None:
         raise DamagedError(f"{name} is damaged: it declares {container.num_frames:,} frames")
 
 
-def check_operations(operations: int, container: Container, name: str) -> None:
-    """Raise DamagedError where drawing one frame takes too many multiplications for its size."""
+def check_macs(macs: int, container: Container, name: str) -> None:
+    """Raise DamagedError where a frame takes too many multiply-accumulates for its size."""
     least, most = BOUNDS.counted_pixels
     counted = min(max(container.width * container.height, least), most)
-    allowed = BOUNDS.operations_a_pixel * counted
-    if operations > allowed:
+    allowed = BOUNDS.macs_a_pixel * counted
+    if macs > allowed:
         raise DamagedError(
-            f"{name} is damaged: its networks take {operations:,} multiplications a frame, "
+            f"{name} is damaged: its networks take {macs:,} multiply-accumulates a frame, "
             f"more than {allowed:,}"
         )
 
 
-def pairs_at_once(values: int, operations: int) -> int:
+def pairs_at_once(values: int, macs: int) -> int:
     """Return how many pairs are drawn at once: a single one where they would take much memory.
 
     Args:
         values: of the largest map, for one pair.
-        operations: multiplications for one pair.
+        macs: multiply-accumulates for one pair.
     """
     fits = DECODE_PAIRS * values <= BOUNDS.batch_values
-    return DECODE_PAIRS if fits and DECODE_PAIRS * operations <= BOUNDS.batch_operations else 1
+    return DECODE_PAIRS if fits and DECODE_PAIRS * macs <= BOUNDS.batch_macs else 1

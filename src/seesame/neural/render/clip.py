@@ -23,7 +23,7 @@ class RenderedClip(ABC):
     Args:
         container: the file.
         device: where networks run.
-        pairs: how many are rendered at once.
+        pairs: of a batch, which are rendered at once.
     """
 
     def __init__(self, container: Container, device: str, pairs: int = DECODE_PAIRS) -> None:
@@ -36,7 +36,7 @@ class RenderedClip(ABC):
 
     @abstractmethod
     def render_pairs(self, first: int) -> Iterator[Tensor]:
-        """Yield frames ``(B, 2, 3, h, w)`` before correction, so many pairs at a time.
+        """Yield frames ``(B, 2, 3, h, w)`` before correction, the pairs of a batch at a time.
 
         Nothing may be yielded inside inference mode: a generator left unfinished would leave it
         switched on.
@@ -87,7 +87,7 @@ class NetworkClip(RenderedClip):
         device: where the network runs; it is moved there.
         network: from values ``(B, d)`` to frames ``(B, 2, 3, h, w)``, not clamped.
         values: of all pairs, ``(N, d)``.
-        pairs: how many are rendered at once.
+        pairs: of a batch, which are rendered at once.
     """
 
     def __init__(

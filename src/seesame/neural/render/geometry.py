@@ -17,7 +17,13 @@ from torch import Tensor
 
 from seesame.bounds import BOUNDS, cached_by_size
 from seesame.video.compiled import loops
-from seesame.video.resize import resize_matrix, to_uint8
+from seesame.video.resize import (
+    Bands,
+    across_by_bands,
+    down_by_bands,
+    resize_matrix,
+    to_uint8,
+)
 
 if TYPE_CHECKING:
     from seesame.perception.stack import Stack
@@ -45,8 +51,6 @@ _BAND = 64
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 """For each pixel of an enlarged axis: two rendered ones, and what each of them counts."""
-_Bands = tuple[tuple[slice, slice, Tensor], ...]
-"""Groups of a matrix's rows: which rows, the columns that they take, and their weights."""
 
 
 def _is_large(source: int, rendered: int) -> bool:
@@ -130,7 +134,7 @@ def _knots(source: int, rendered: int) -> _Taps:
 
 @cached_by_size(32, 2, _is_large)
 @torch.inference_mode(False)
-def _enlarge_bands(source: int, rendered: int) -> _Bands:
+def _enlarge_bands(source: int, rendered: int) -> Bands:
     """Return :func:`enlarge_matrix` by groups of rows; the whole is only made where it is full."""
     if rendered < source < 2 * rendered:
         return _bands(enlarge_matrix(source, rendered))
@@ -147,7 +151,7 @@ def _enlarge_bands(source: int, rendered: int) -> _Bands:
     return tuple(found)
 
 
-def _bands(matrix: Tensor) -> _Bands:
+def _bands(matrix: Tensor) -> Bands:
     """Return a matrix by groups of rows, without columns in which a group is nearly zero."""
     found = []
     for start in range(0, len(matrix), _BAND):
@@ -156,22 +160,6 @@ def _bands(matrix: Tensor) -> _Bands:
         taken = slice(int(columns[0]), int(columns[-1]) + 1)
         found.append((slice(start, start + len(part)), taken, part[:, taken].contiguous()))
     return tuple(found)
-
-
-def _across(x: Tensor, bands: _Bands) -> Tensor:
-    """Return ``(..., h, w)`` times the transpose of a matrix in groups."""
-    out = x.new_empty(*x.shape[:-1], bands[-1][0].stop)
-    for rows, taken, part in bands:
-        out[..., rows] = x[..., taken] @ part.to(x).T
-    return out
-
-
-def _down(x: Tensor, bands: _Bands) -> Tensor:
-    """Return a matrix in groups times ``(..., h, w)``."""
-    out = x.new_empty(*x.shape[:-2], bands[-1][0].stop, x.shape[-1])
-    for rows, taken, part in bands:
-        out[..., rows, :] = part.to(x) @ x[..., taken, :]
-    return out
 
 
 def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -195,7 +183,7 @@ def _shrink_matrix(rendered: int, drawn: int) -> Tensor:
 
 @cached_by_size(64, 2, _is_large)
 @torch.inference_mode(False)
-def _shrink_bands(rendered: int, drawn: int) -> _Bands:
+def _shrink_bands(rendered: int, drawn: int) -> Bands:
     return _bands(_shrink_matrix(rendered, drawn))
 
 
@@ -208,12 +196,12 @@ def shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     found, (height, width) = pictures, pictures.shape[-2:]
     if size[0] != height:
         if _is_large(size[0], height):
-            found = _down(found, _shrink_bands(size[0], height))
+            found = down_by_bands(found, _shrink_bands(size[0], height))
         else:
             found = _shrink_matrix(size[0], height).to(found.device) @ found
     if size[1] != width:
         if _is_large(size[1], width):
-            found = _across(found, _shrink_bands(size[1], width))
+            found = across_by_bands(found, _shrink_bands(size[1], width))
         else:
             found = found @ _shrink_matrix(size[1], width).to(found.device).T
     return found
@@ -256,7 +244,7 @@ def _enlarged_whole(frame: Tensor, size: tuple[int, int]) -> "Frames":
 
 def _enlarged_by_bands(frame: Tensor, size: tuple[int, int]) -> "Frames":
     """Do the same some rows at a time, with what is nearly zero left out of the matrices."""
-    wide = _across(frame, _enlarge_bands(size[1], frame.shape[-1]))
+    wide = across_by_bands(frame, _enlarge_bands(size[1], frame.shape[-1]))
     found = np.empty((1, *size, 3), dtype=np.uint8)
     for rows, taken, part in _enlarge_bands(size[0], frame.shape[-2]):
         found[:, rows] = to_uint8(part.to(wide) @ wide[..., taken, :])

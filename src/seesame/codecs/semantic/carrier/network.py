@@ -134,8 +134,8 @@ class CarrierDesign:
         inputs = FINE * FINE + self.mapped + self.placed
         return self.rows * self.columns * max(inputs, self.channels)
 
-    def operations(self) -> int:
-        """Return the multiplications for one picture."""
+    def macs(self) -> int:
+        """Return the multiply-accumulates (MACs) for one picture."""
         fine, cells = FINE * FINE, math.prod(self.coarse)
         look = (3 * fine + self.mapped + self.placed + self.blocks * self.channels) * self.channels
         steered = self.poses + self.mapped * cells + 2 * self.channels * self.blocks

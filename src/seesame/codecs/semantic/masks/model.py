@@ -163,7 +163,7 @@ def _start_of_network(inputs: int, hidden: int) -> NDArray[np.int32]:
 
 
 def new_model(height: int, width: int, prior: Primer | None = None) -> Any:
-    """Return a ``mask_loops.Model`` that has seen no mask, for masks of a size in pixels."""
+    """Return a ``loops.Model`` that has seen no mask, for masks of a size in pixels."""
     from seesame.codecs.semantic.masks import loops
     from seesame.codecs.semantic.masks import predictor as p
     from seesame.codecs.semantic.masks.surroundings import MARGIN, Memory

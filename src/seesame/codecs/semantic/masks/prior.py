@@ -67,7 +67,7 @@ class Prior:
     own: Ints
 
     def apply(self, model: Any) -> None:
-        """Bring a fresh ``mask_loops.Model`` to this start."""
+        """Bring a fresh ``loops.Model`` to this start."""
         first, second, others = self.steps
         model.first[:] = self.first * first
         model.second[:] = self.second * second
