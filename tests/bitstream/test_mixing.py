@@ -1,4 +1,8 @@
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +89,23 @@ def test_a_mixer_learns_which_input_to_trust() -> None:
         chance = squash[mixed(inputs, weights) + LARGEST]
         train(inputs, weights, (((bit << 22) - int(chance)) * 64) >> 14)
     assert weights[0] > 10 * abs(weights[1])
+
+
+def test_a_full_disk_only_keeps_loops_from_being_kept(tmp_path: Path) -> None:
+    program = """
+import errno
+from numba.core import caching
+def save(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+caching.IndexDataCacheFile.save = save
+from seesame.bitstream.mixing_loops import compiled
+@compiled
+def twice(value):
+    return 2 * value
+print(twice(21))
+"""
+    home = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    script = tmp_path / "script.py"  # numba keeps functions of files alone
+    script.write_text(program)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, env=home)
+    assert ran.stdout == "42\n", ran.stderr

@@ -6,6 +6,7 @@ machine decodes the same.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,24 @@ def _compile(function: Any, **options: Any) -> Any:
     usual = config.CACHE_DIR
     config.CACHE_DIR = str(Path(usual or Path(__file__).parent / "__pycache__") / digest)
     try:
-        return njit(cache=True, **options)(function)
+        return _saved_if_possible(njit(cache=True, **options)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return njit(**options)(function)
     finally:
         config.CACHE_DIR = usual
+
+
+def _saved_if_possible(function: Any) -> Any:
+    """Let a compiled function be used where it cannot be kept, as on a full disk."""
+    cache = function._cache  # numba has no public way to it
+    save = cache.save_overload
+
+    def save_overload(*arguments: Any) -> None:
+        with suppress(OSError):
+            save(*arguments)
+
+    cache.save_overload = save_overload
+    return function
 
 
 @inlined
