@@ -209,14 +209,17 @@ def test_a_process_ends_by_a_signal_that_waited() -> None:
 
 
 @contextmanager
-def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ctrl-C in the middle of the start of a process, in a process that has other threads."""
+def interrupted_start(monkeypatch: pytest.MonkeyPatch, late: bool) -> Iterator[None]:
+    """Ctrl-C before or after a process is made, in a process that has other threads."""
     usual = SpawnProcess.start
 
     def start(process: SpawnProcess) -> None:
+        if late:
+            usual(process)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
-        usual(process)
+        if not late:
+            usual(process)
 
     end = threading.Event()
     thread = threading.Thread(target=end.wait)
@@ -229,21 +232,25 @@ def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         thread.join()
 
 
-def test_ctrl_c_loses_no_process_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_loses_no_process_that_starts(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     worker = Worker(None, target=time.sleep, args=(60,))
-    with interrupted_start(monkeypatch), pytest.raises(KeyboardInterrupt):
+    with interrupted_start(monkeypatch, late), pytest.raises(KeyboardInterrupt):
         worker.start()
     assert worker.is_alive()
     worker.kill()
     worker.join()
 
 
-def test_ctrl_c_loses_no_worker_of_a_fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_loses_no_worker_of_a_fleet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, late: bool
+) -> None:
     pool = LocalPool(1, tmp_path, "", 1000, tuning=PoolTuning(worker_bytes=100))
     task = Task("in", "out", "", "x264", {}, {}, "s", "fail", "cpu", 0, "r", "f")
     before = psutil.Process().children()
     ends = pool.run([task], lambda task: None)
-    with interrupted_start(monkeypatch), pytest.raises(KeyboardInterrupt):
+    with interrupted_start(monkeypatch, late), pytest.raises(KeyboardInterrupt):
         next(ends)
     others = [one for one in psutil.Process().children() if one not in before]
     assert [one for one in others if "spawn_main" in " ".join(one.cmdline())] == []

@@ -1,8 +1,8 @@
 """What the clips of one camera share: the search for a clip's settings begins with what won before.
 
 Clips of one recipe are of one camera where they have the same ``group`` or, without one, lie in the
-same folder. Nothing but the first guess is shared: limits are confirmed on the whole of every clip,
-so that it does not matter which clips had ended when one began.
+same folder. Only the first guess is shared. The limits are confirmed on the whole of every clip, so
+they hold in any order; the file itself may differ with the clips that ended before it.
 """
 
 import posixpath
