@@ -19,6 +19,9 @@ from seesame.fleet.plan import Task
 from seesame.fleet.target.state import FAILED, State
 from seesame.processes import Worker, signals_held
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables by which libraries choose their number of threads."""
+
 
 @dataclass(frozen=True)
 class PoolTuning:
@@ -239,9 +242,8 @@ class LocalPool:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Start processes whose libraries use one thread: there is a worker for each core."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before: dict[str, Any] = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:
