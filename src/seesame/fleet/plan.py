@@ -18,6 +18,7 @@ from seesame.fleet.work.renderers import pinned
 from seesame.jobs.environment import OUTPUT_VERSION
 from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
+from seesame.search.within.found import Start
 from seesame.video.writing.mux import SUFFIXES as VIDEO_SUFFIXES
 
 SSM = ".ssm"
@@ -99,7 +100,7 @@ class Task:
     known: str = ""
     why: str = "new"
     earlier: int = 0
-    starts: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    starts: Mapping[str, Start] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
