@@ -156,7 +156,6 @@ class RayPool:
             if self._session is not None:  # its processes have ended
                 self._session.remove()
                 sweep(self.remote)
-                sweep(self.remote)
 
     def _start(self) -> None:
         """Start Ray or connect to a cluster. Raises UserError."""
