@@ -308,7 +308,7 @@ def test_ctrl_c_at_the_end_of_a_pool_ends_its_processes(
     def wait_in_vain() -> None:
         with WorkerPool(1) as pool:
             pids.append(pool.submit(os.getpid).result())
-            pool.submit(time.sleep, 60)
+            until(pool.submit(time.sleep, 60).running)  # else the end of the block cancels it
             threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
 
     pids: list[int] = []
