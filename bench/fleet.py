@@ -199,9 +199,8 @@ def faults(source: Path, target: Path, good: set[str]) -> list[str]:
 
 
 def temporaries() -> set[Path]:
-    """Return what the engine ray keeps in the system's folder for temporary files."""
-    top = Path(tempfile.gettempdir())
-    return {*top.glob("seesame-session-*"), *top.glob("seesame-ray-*")}
+    """Return what lies in the system's folder for temporary files, of Ray's sessions too."""
+    return {*Path(tempfile.gettempdir()).glob("seesame-tmp-*")}
 
 
 def file_faults(state: State, file: Path) -> list[str]:

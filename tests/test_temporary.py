@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from seesame import files
+from seesame import files, removal
 from seesame import temporary as module
 from seesame.errors import UserError
 from seesame.files import PICTURE_FOLDER, OutputBusyError, check_output, replacing, reserved
@@ -143,6 +143,62 @@ def test_a_folder_of_links_is_removed_and_not_what_they_lead_to(
         pass
     assert names(scratch) == []
     assert names(tmp_path / "mine") == ["file"]
+
+
+OTHER = 65534
+"""The number of another user."""
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@as_root
+def test_what_another_user_has_put_there_is_let_alone(tmp_path: Path, scratch: Path) -> None:
+    stem = f".seesame-{module._machine()}-0123456789a"
+    planted = [f"{stem}b.lock", f"{stem}b.ssm", ".seesame-0123456789abcdef.lock", f"{stem}c.ssm"]
+    for name in [*planted, f"{stem}c.lock", f"{stem}c.mp4"]:
+        (tmp_path / name).touch()
+    folder = scratch / f"seesame-tmp-{module._machine()}-0123456789ab"
+    folder.mkdir()
+    (folder / "file").touch()
+    for path in [folder, *(tmp_path / name for name in planted)]:
+        os.chown(path, OTHER, OTHER)
+    remove_dead(tmp_path)
+    remove_dead_folders()
+    assert names(tmp_path) == sorted([*planted, "scratch"])
+    assert names(folder) == ["file"]
+
+
+@pytest.mark.parametrize("of", ["folder", "lock"])
+def test_no_handle_is_left_where_a_removal_fails(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    (scratch / f"seesame-tmp-{module._machine()}-0123456789ab").mkdir()
+    stem = f".seesame-{module._machine()}-0123456789ab"
+    (tmp_path / f"{stem}.lock").touch()
+    (tmp_path / f"{stem}.ssm").touch()
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module, "remove", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        remove_dead_folders() if of == "folder" else remove_dead(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_no_permission_of_what_a_link_leads_to_is_changed(tmp_path: Path) -> None:
+    """As where the link has taken a folder's place a moment ago."""
+    (tmp_path / "mine").mkdir(mode=0o500)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "closed").mkdir(mode=0)
+    top = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for name, folder in (("link", top), ("closed", top), (str(tmp_path / "link"), None)):
+            removal._permit(name, folder)
+    finally:
+        os.close(top)
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o500
+    assert (tmp_path / "closed").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_of_any_depth_and_without_permissions_is_removed(scratch: Path) -> None:

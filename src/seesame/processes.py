@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
@@ -54,21 +55,26 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
 def signals_held() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back until the block has ended, as while something is put away.
 
-    One that came is raised then, as KeyboardInterrupt. Only a main thread has signals.
+    The first that came then does what it would have done at once. A mask would not do: it is one
+    thread's, and the system hands a signal to any other, for which Python interrupts this one. Only
+    a main thread has signals, and one that is ignored stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    numbers = (signal.SIGINT, *_ENDING)
-    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in numbers}
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, *_ENDING)}
+    # None is a handler that is not Python's, which nobody could put back.
+    held = {one: was for one, was in handlers.items() if was not in (signal.SIG_IGN, None)}
     try:
+        for one in held:
+            signal.signal(one, lambda number, _: came.append(number))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for one, was in held.items():
+            signal.signal(one, was)
         if came:
-            raise KeyboardInterrupt
+            signal.raise_signal(came[0])
 
 
 class Worker(SpawnProcess):
@@ -88,11 +94,14 @@ class Worker(SpawnProcess):
 
     def start(self) -> None:
         """Start it. Signals are held back meanwhile, so that no process is lost by one."""
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        with signals_held():
+            resource_tracker.ensure_running()  # which unblocks signals where it is not yet
+            # Of the new process, until it ignores Ctrl-C.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+            try:
+                super().start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run(self) -> None:
         """Do the work; called in the new process."""
@@ -149,24 +158,35 @@ class WorkerPool(ProcessPoolExecutor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self.shutdown(wait=kind is None, cancel_futures=True)
-        if kind is not None:
-            for process in self._workers.started:
-                process.kill()
-            for process in self._workers.started:
-                process.join()
-        self._scratch.remove()
+        ended = False
+        try:
+            self.shutdown(wait=kind is None, cancel_futures=True)
+            ended = kind is None
+        finally:
+            try:
+                if not ended:
+                    self._workers.kill()
+            finally:
+                self._scratch.remove()
 
 
 class _Workers(SpawnContext):
-    """Starts processes as :class:`Worker`, and remembers which it started."""
+    """Starts processes as :class:`Worker`, and remembers them."""
 
     def __init__(self, scratch: Path) -> None:
         super().__init__()
         self.scratch = scratch
-        self.started: list[Worker] = []
+        self.made: list[Worker] = []
 
     def Process(self, *arguments: Any, **named: Any) -> Worker:  # type: ignore[override]
         process = Worker(self.scratch, *arguments, **named)
-        self.started.append(process)
+        self.made.append(process)
         return process
+
+    def kill(self) -> None:
+        """End those that have started, and wait for their end."""
+        started = [process for process in self.made if process.pid is not None]
+        for process in started:
+            process.kill()
+        for process in started:
+            process.join()

@@ -67,5 +67,14 @@ def _remove_files(folder: int) -> list[str]:
 
 
 def _permit(name: str, folder: int | None) -> None:
+    """Let this user into a folder, and into none that a link in its place leads to."""
     with suppress(OSError):
-        os.chmod(name, 0o700, dir_fd=folder)
+        if not hasattr(os, "O_PATH"):  # not Linux
+            os.chmod(name, 0o700, dir_fd=folder, follow_symlinks=False)
+            return
+        # A folder without permissions can only be opened as a path, which /proc then names.
+        handle = os.open(name, _FLAGS | os.O_PATH, dir_fd=folder)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", 0o700)
+        finally:
+            os.close(handle)

@@ -2,8 +2,8 @@
 
 Each belongs to one process, which holds a lock (``flock``) for as long as it needs it. The lock
 ends with the process, however that ends. Whoever makes another temporary file in the same folder
-removes those whose lock nobody holds, and so never what another run is still at. A file system
-without locks keeps what killed runs leave.
+removes those of the same user whose lock nobody holds, and so never what another run is still at.
+A file system without locks keeps what killed runs leave.
 
 A file or folder beside an output is named ``.seesame-MACHINE-NUMBER`` and the output's suffix, its
 lock ``.seesame-MACHINE-NUMBER.lock``. A folder for intermediate results, in the system's temporary
@@ -162,8 +162,11 @@ def remove_dead_folders(top: Path | None = None) -> None:
         with suppress(OSError):
             handle = _locked_folder(top / name)
             if handle is not None:
-                remove(top / name)
-                os.close(handle)
+                try:
+                    if _is_mine(os.fstat(handle)):
+                        remove(top / name)
+                finally:
+                    os.close(handle)
 
 
 def hold(lock: Path) -> int | None:
@@ -232,16 +235,18 @@ def _may_judge(machine: str, paths: list[Path]) -> bool:
 
 
 def _remove_if_dead(lock: Path, paths: list[Path]) -> None:
-    """Remove paths and then their lock, unless a process holds it."""
-    with suppress(OSError):  # it went meanwhile, or belongs to another user
+    """Remove paths and then their lock, unless a process holds it or they are another user's."""
+    with suppress(OSError):  # it went meanwhile, or cannot be opened
         handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            status = os.fstat(handle)
+            if not (stat.S_ISREG(status.st_mode) and _is_mine(status)):
                 return
             _flock(handle)
             if _is_at(handle, lock):
                 for path in paths:
-                    remove(path)
+                    if _is_mine(path.lstat()):
+                        remove(path)
                 lock.unlink()
         finally:
             os.close(handle)
@@ -295,6 +300,11 @@ def _is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
+
+
+def _is_mine(status: os.stat_result) -> bool:
+    """Return whether a file is this user's; others may have put one in a folder that all share."""
+    return status.st_uid == os.geteuid()
 
 
 def _remove_own(path: Path, handle: int, owner: int) -> None:

@@ -126,6 +126,16 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert "compress" in ran.stdout
 
 
+def test_a_full_disk_while_ctrl_c_is_handled_is_told(
+    seesame: Run, failing: Callable[[BaseException], None]
+) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device")
+    error.__context__ = KeyboardInterrupt()
+    failing(error)
+    ran = seesame("codecs")
+    assert (ran.code, ran.err) == (2, "seesame: error: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     "raising",
     [

@@ -153,6 +153,7 @@ def planned(tmp_path: Path) -> Callable[..., tuple[list[Task], list[State]]]:
         found: Found | None = Found(10, "1"),
         retry: bool = False,
         overwrite: bool = False,
+        share: bool = True,
     ) -> tuple[list[Task], list[State]]:
         (task,) = tasks(replace(entry(), found=found), codec="x264", target=str(tmp_path))
         states = StateFolder(str(tmp_path))
@@ -161,7 +162,7 @@ def planned(tmp_path: Path) -> Callable[..., tuple[list[Task], list[State]]]:
             states.put(task.state(**plain))
         if output is not None:
             (tmp_path / "a.ssm").write_bytes(output)
-        return to_do([task], states, retry, overwrite)
+        return to_do([task], states, retry, overwrite, share)
 
     return look
 
@@ -179,6 +180,8 @@ def planned(tmp_path: Path) -> Callable[..., tuple[list[Task], list[State]]]:
         ({"status": DONE, "uri": "/elsewhere"}, {}, "changed clip", "c0"),
         ({"status": DONE}, {"output": None}, "output is gone", ""),
         ({"status": DONE}, {"output": b"other"}, "output is gone", ""),
+        ({"status": DONE, "shared": True}, {"share": False}, "changed settings", ""),
+        ({"status": MISSED, "shared": True}, {"share": False}, "changed settings", ""),
         ({"status": FAILED}, {"retry": True}, "failed before", ""),
         ({"status": FAILED}, {"found": Found(10, "2")}, "failed before", ""),
         ({"status": FAILED, "recipe": "other"}, {}, "failed before", ""),
@@ -196,6 +199,8 @@ def test_what_is_done_again(planned: Any, state: Any, more: Any, why: str, known
     ("state", "more"),
     [
         ({"status": DONE}, {}),
+        ({"status": DONE}, {"share": False}),
+        ({"status": DONE, "shared": True}, {}),
         ({"status": MISSED}, {"retry": True}),
         ({"status": FAILED}, {}),
         ({"status": FAILED}, {"output": None}),

@@ -13,6 +13,7 @@ from seesame.fleet.plan import Task
 from seesame.fleet.sharing import Shared, SharingTuning
 from seesame.fleet.storage import Found
 from seesame.fleet.target.state import DONE, FAILED, MISSED, State
+from seesame.search.within.found import Start
 
 PLAIN: dict[str, Any] = {"codec": "svtav1", "settings": {}, "limits": {"max_seg": 0.01}}
 PLAIN |= {"on_miss": "fail", "device": "cpu", "seed": 0, "fingerprint": "f", "stack": "s"}
@@ -39,7 +40,7 @@ def test_clips_of_one_folder_share_what_won() -> None:
         shared.add(ended(f"in/cam0/{number}", 0.5, crf))
     shared.add(ended("in/cam0/b", 0.7, 50))
     shared.add(ended("in/cam0/c", 1.0, 33, size="128x96"))
-    assert shared.starts(task("in/cam0/a")) == {"64x48": (0.5, 41), "128x96": (1.0, 33)}
+    assert shared.starts(task("in/cam0/a")) == {"64x48": Start(0.5, 41), "128x96": Start(1.0, 33)}
     assert shared.starts(task("in/cam1/a")) == {}
     assert shared.starts(task("in/cam0/a", recipe="other")) == {}
 
@@ -47,7 +48,7 @@ def test_clips_of_one_folder_share_what_won() -> None:
 def test_a_group_goes_before_the_folder() -> None:
     shared = Shared()
     shared.add(ended("in/x/a", 0.5, 40, group="front"))
-    assert shared.starts(task("in/y/b", group="front")) == {"64x48": (0.5, 40)}
+    assert shared.starts(task("in/y/b", group="front")) == {"64x48": Start(0.5, 40)}
     assert shared.starts(task("in/x/b")) == {}
     assert shared.starts(task("in/x/b", group="rear")) == {}
 
@@ -56,10 +57,10 @@ def test_the_newest_count() -> None:
     shared = Shared(SharingTuning(recent=3))
     for crf in (10, 11, 12, 40, 41, 42):
         shared.add(ended("in/a", 0.5, crf))
-    assert shared.starts(task("in/b")) == {"64x48": (0.5, 41)}
+    assert shared.starts(task("in/b")) == {"64x48": Start(0.5, 41)}
     shared.add(ended("in/a", 0.7, 20))
     shared.add(ended("in/a", 0.7, 22))
-    assert shared.starts(task("in/b")) == {"64x48": (0.7, 20)}
+    assert shared.starts(task("in/b")) == {"64x48": Start(0.7, 20)}
 
 
 @pytest.mark.parametrize(
@@ -103,11 +104,11 @@ def test_a_run_tells_each_clip_what_won_so_far(
     target = str(tmp_path)
     tasks = [task(f"in/{name}", target=target) for name in "abc"]
     run_batch(tasks[:2], target, Run())
-    assert engine.told == {"in/a": {}, "in/b": {"64x48": (0.5, 41)}}
+    assert engine.told == {"in/a": {}, "in/b": {"64x48": Start(0.5, 41)}}
     for name in "ab":  # a later run knows them
         (tmp_path / f"in-{name}.mp4").write_bytes(b"x")
     assert run_batch(tasks, target, Run()).left == 2
-    assert engine.told["in/c"] == {"64x48": (0.5, 41)}
+    assert engine.told["in/c"] == {"64x48": Start(0.5, 41)}
     (tmp_path / "alone").mkdir()
     alone = [task(f"in/{name}", target=f"{target}/alone") for name in "de"]
     run_batch(alone, f"{target}/alone", Run(share=False))

@@ -1,6 +1,5 @@
 """Many files at once, on this machine and in a store."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,14 @@ def test_a_walk_goes_into_folders_and_past_hidden_ones(root: str) -> None:
     assert {one.size for one in found.values()} == {2}
 
 
-def test_a_file_is_replaced_from_an_open_one(root: str) -> None:
+def test_a_file_is_replaced_by_a_local_one(root: str, tmp_path: Path) -> None:
     place = storage(root)
     place.write(f"{root}/t/file", b"old")
-    place.write_from(io.BytesIO(b"new"), f"{root}/t/file")
+    (tmp_path / "made").write_bytes(b"new")
+    place.put(tmp_path / "made", f"{root}/t/file", f"{root}/t/coming")
     assert place.read(f"{root}/t/file") == b"new"
     assert place.names(f"{root}/t") == ["file"]
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_a_killed_writer_has_left_is_overwritten(tmp_path: Path) -> None:

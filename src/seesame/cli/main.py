@@ -189,14 +189,15 @@ def _report(error: BaseException) -> int:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is at the bottom of an error.
+    """Return whether an error is Ctrl-C, or was made of it.
 
-    Python makes a RuntimeError of what comes while a class is made, as in an import.
+    Python makes a RuntimeError of what comes while a class is made, as in an import. What only
+    arose while Ctrl-C was handled, as a full disk, is an error of its own.
     """
     while error is not None:
         if isinstance(error, KeyboardInterrupt | typer.Abort):
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return False
 
 

@@ -22,7 +22,14 @@ from seesame.fleet.plan import Task, in_shard, to_do
 from seesame.fleet.sharing import Shared
 from seesame.fleet.storage import HIDDEN, is_remote, joined, storage
 from seesame.fleet.target.catalogue import Tally, Totals, write_catalogue
-from seesame.fleet.target.lock import WHOLE, Shard, owner, shard_name, target_lock
+from seesame.fleet.target.lock import (
+    WHOLE,
+    Shard,
+    incoming_folder,
+    owner,
+    shard_name,
+    target_lock,
+)
 from seesame.fleet.target.state import (
     FAILED,
     MISSED,
@@ -98,7 +105,7 @@ def planned(tasks: Sequence[Task], target: str, run: Run) -> tuple[list[Task], l
         OutputExistsError: an output that no earlier run has made is there already.
     """
     mine = [task for task in tasks if in_shard(task.out, run.shard)]
-    return to_do(mine, StateFolder(target), run.retry_failed, run.overwrite)
+    return to_do(mine, StateFolder(target), run.retry_failed, run.overwrite, run.share)
 
 
 def run_batch(
@@ -145,7 +152,7 @@ def run_batch(
                 driver.drive(pool)
                 ended = "end"
         finally:
-            write_catalogue(target, states)
+            write_catalogue(target, states, run.shard)
             events.add(ended, **driver.counts)
             events.close()
     return Result(driver.tally.totals(), driver.ended, left)
@@ -315,7 +322,7 @@ def _scratch(target: str, run: Run) -> Iterator[tuple[Path, str]]:
     killed has left. The lock keeps others out of them.
     """
     name = shard_name(run.shard)
-    incoming = joined(joined(target, HIDDEN), f"incoming-{name}")
+    incoming = incoming_folder(target, run.shard)
     if run.scratch is None and not is_remote(target):
         folder = Path(target, HIDDEN, f"scratch-{name}")
     else:

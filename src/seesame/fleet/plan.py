@@ -18,6 +18,7 @@ from seesame.fleet.work.renderers import pinned
 from seesame.jobs.environment import OUTPUT_VERSION
 from seesame.metric.limits import Limits
 from seesame.perception.stack import Stack
+from seesame.search.within.found import Start
 from seesame.video.writing.mux import SUFFIXES as VIDEO_SUFFIXES
 
 SSM = ".ssm"
@@ -99,7 +100,7 @@ class Task:
     known: str = ""
     why: str = "new"
     earlier: int = 0
-    starts: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    starts: Mapping[str, Start] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -148,7 +149,11 @@ def in_shard(out: str, shard: tuple[int, int]) -> bool:
 
 
 def to_do(
-    tasks: Sequence[Task], states: StateFolder, retry_failed: bool, overwrite: bool
+    tasks: Sequence[Task],
+    states: StateFolder,
+    retry_failed: bool,
+    overwrite: bool,
+    share: bool = True,
 ) -> tuple[list[Task], list[State]]:
     """Return the tasks that are to be done, longest clip first, and the states of the others.
 
@@ -160,6 +165,7 @@ def to_do(
         states: of earlier runs.
         retry_failed: do those again that failed.
         overwrite: replace outputs that no earlier run has made.
+        share: take files whose search began with what won on other clips for finished.
 
     Raises:
         OutputExistsError: an output that no earlier run has made is there already.
@@ -177,7 +183,8 @@ def to_do(
                 )
             missing.append(task)
             continue
-        same = state.recipe == task.recipe and state.uri == task.uri
+        alike = state.recipe == task.recipe and (share or not state.shared)
+        same = alike and state.uri == task.uri
         unchanged = task.found is not None and state.stamp == task.found.stamp != ""
         unchanged = unchanged and state.source_bytes == task.size
         if state.finished:
@@ -185,7 +192,6 @@ def to_do(
             if same and unchanged and whole:
                 rest.append(state)
                 continue
-            alike = state.recipe == task.recipe
             known = state.content if alike and whole else ""
             why = "changed clip" if alike else "changed settings"
             missing.append(replace(task, known=known, why=why if whole else "output is gone"))

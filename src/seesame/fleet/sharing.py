@@ -1,8 +1,8 @@
 """What the clips of one camera share: the search for a clip's settings begins with what won before.
 
 Clips of one recipe are of one camera where they have the same ``group`` or, without one, lie in the
-same folder. Nothing but the first guess is shared: limits are confirmed on the whole of every clip,
-so that it does not matter which clips had ended when one began.
+same folder. Only the first guess is shared. The limits are confirmed on the whole of every clip, so
+they hold in any order; the file itself may differ with the clips that ended before it.
 """
 
 import posixpath
@@ -15,9 +15,7 @@ from statistics import median_low
 from seesame.codecs.registry import get_codec
 from seesame.fleet.plan import Task
 from seesame.fleet.target.state import DONE, State
-
-Won = tuple[float, int]
-"""Frame size as a share of the source's, and quality: what a search chooses."""
+from seesame.search.within.found import Start
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Shared:
     """
 
     def __init__(self, tuning: SharingTuning = SharingTuning()) -> None:
-        newest = partial(deque[Won], maxlen=tuning.recent)
-        self._won: defaultdict[tuple[str, str], defaultdict[str, deque[Won]]] = defaultdict(
+        newest = partial(deque[Start], maxlen=tuning.recent)
+        self._won: defaultdict[tuple[str, str], defaultdict[str, deque[Start]]] = defaultdict(
             partial(defaultdict, newest)
         )
 
@@ -51,11 +49,11 @@ class Shared:
             return
         value = state.used.get(quality.setting)
         if isinstance(value, int) and quality.setting not in state.settings:
-            won = float(state.used.get("scale", 1.0)), value
+            won = Start(float(state.used.get("scale", 1.0)), value)
             key = state.recipe, camera(state.group, state.uri)
             self._won[key][size_name(state.width, state.height)].append(won)
 
-    def starts(self, task: Task) -> Mapping[str, Won]:
+    def starts(self, task: Task) -> Mapping[str, Start]:
         """Return the first guess for a clip, by the frame sizes that it may turn out to have."""
         key = task.recipe, camera(task.group, task.uri)
         if key not in self._won:
@@ -73,7 +71,7 @@ def size_name(width: int | None, height: int | None) -> str:
     return f"{width}x{height}"
 
 
-def _middle(won: "deque[Won]") -> Won:
+def _middle(won: "deque[Start]") -> Start:
     """Return the usual frame size, the newest of equals, and the middle quality at that size."""
-    (scale, _), *_ = Counter(scale for scale, _ in reversed(won)).most_common(1)
-    return scale, median_low(value for size, value in won if size == scale)
+    (scale, _), *_ = Counter(one.scale for one in reversed(won)).most_common(1)
+    return Start(scale, median_low(one.crf for one in won if one.scale == scale))

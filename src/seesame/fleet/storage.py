@@ -17,7 +17,7 @@ from functools import cache
 from glob import iglob
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from seesame.errors import MissingExtraError, UserError
 
@@ -79,9 +79,6 @@ class Storage(Protocol):
 
     def write(self, path: str, data: bytes) -> None:
         """Write a small file, whole or not at all."""
-
-    def write_from(self, file: BinaryIO, path: str) -> None:
-        """Write all bytes of an open file to a path, whole or not at all."""
 
     def fetch(self, path: str, local: Path) -> None:
         """Copy a file to this machine."""
@@ -153,11 +150,6 @@ class LocalStorage:
     def write(self, path: str, data: bytes) -> None:
         with self._replacing(path) as temporary, open(temporary, "wb") as file:
             file.write(data)
-
-    def write_from(self, file: BinaryIO, path: str) -> None:
-        file.seek(0)
-        with self._replacing(path) as temporary, open(temporary, "wb") as written:
-            shutil.copyfileobj(file, written)
 
     def fetch(self, path: str, local: Path) -> None:
         shutil.copyfile(path, local)
@@ -271,16 +263,6 @@ class RemoteStorage:
             for number, one in zip(single, stats, strict=True):
                 found[number] = one
         return found
-
-    def write_from(self, file: BinaryIO, path: str) -> None:
-        self._make_parent(path)
-
-        def copy() -> None:
-            file.seek(0)
-            with self.files.open(path, "wb") as written:
-                shutil.copyfileobj(file, written)
-
-        tried(copy)
 
     def write(self, path: str, data: bytes) -> None:
         self._make_parent(path)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -74,9 +75,12 @@ class Runner:
             job.source, self.clip, self.stack, bench.device, threads, bench.every_frame
         )
         self._pools: list[WorkerPool] = []
+        self._exits = ExitStack()
         if jobs > 1:
             task = replace(job, device=bench.device, threads=threads)
-            self._pools = [WorkerPool(1, _begin, (task, reference)) for _ in range(jobs)]
+            for _ in range(jobs):
+                pool = WorkerPool(1, _begin, (task, reference))
+                self._pools.append(self._exits.enter_context(pool))
 
     @classmethod
     def open(cls, job: Job, store: Store, jobs: int = 1, **more: Any) -> "Runner":
@@ -122,8 +126,7 @@ class Runner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for pool in self._pools:
-            pool.__exit__(kind, error, trace)
+        self._exits.__exit__(kind, error, trace)
 
     def run(self, wanted: Sequence[Wanted]) -> Iterator[Result]:
         """Yield trials in the order in which they end; those that the store has come first.

@@ -9,11 +9,11 @@ import datetime
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seesame.context import Note
 from seesame.errors import UserError
@@ -23,6 +23,8 @@ from seesame.jobs.trial import Subject, Trial
 from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
 from seesame.temporary import TemporaryFolder
+
+T = TypeVar("T")
 
 PATH_VARIABLE = "SEESAME_SEARCH"
 """Environment variable: the store's file."""
@@ -51,10 +53,6 @@ def store_path() -> Path:
     return user_folder(own) if own else cache_home() / "search.sqlite"
 
 
-class UnusableStoreError(UserError):
-    """A store that cannot be made or written."""
-
-
 def usual_store(note: Note) -> "Store":
     """Return the store at :func:`store_path`; where that cannot be used, one for this run only.
 
@@ -81,8 +79,7 @@ class Store:
         patience: seconds to wait for another search that is writing.
 
     Raises:
-        UnusableStoreError: it cannot be made or written.
-        UserError: it cannot be read, is no store, or was made by a newer seesame.
+        UserError: it cannot be made, read or written, is no store, or was made by a newer seesame.
     """
 
     def __init__(self, path: Path, patience: float = 60.0) -> None:
@@ -93,12 +90,12 @@ class Store:
             there = [one for one in (path.parent, path) if os.path.lexists(one)]
             kind = file_kind(path.stat().st_mode) if path in there else ""
         except OSError as error:
-            raise UnusableStoreError(f"{path}: cannot be made ({error.strerror})") from error
+            raise UserError(f"{path}: cannot be made ({error.strerror})") from error
         if kind:
             raise UserError(f"{path}: is {kind}, and a store of trials is a file; name another")
         # SQLite makes a journal beside the file.
         if not all(os.access(one, os.W_OK) for one in there):
-            raise UnusableStoreError(f"{path}: cannot be written")
+            raise UserError(f"{path}: cannot be written")
         with self._open() as base:
             if not self._is_made(base):
                 # In one transaction: another search must not see a store that is half made.
@@ -197,33 +194,29 @@ class _UsualStore(Store):
         self._note = note
 
     def get(self, key: str) -> Trial | None:
-        try:
-            return super().get(key)
-        except UserError as error:
-            self._give_up(error)
-            return super().get(key)
+        return self._or_without(partial(super().get, key))
 
     def of(self, subject: Subject) -> list[Trial]:
-        try:
-            return super().of(subject)
-        except UserError as error:
-            self._give_up(error)
-            return super().of(subject)
+        return self._or_without(partial(super().of, subject))
 
     def put(self, key: str, subject: Subject, trial: Trial) -> None:
-        try:
-            super().put(key, subject, trial)
-        except UserError as error:
-            self._give_up(error)
-            super().put(key, subject, trial)
+        self._or_without(partial(super().put, key, subject, trial))
 
-    def _give_up(self, error: UserError) -> None:
-        """Keep what comes in a store for this run only. Raises the error where that was so."""
-        if self._folder is not None:
-            raise error
-        self._note(f"the trials of this run are not kept from here on: {error}")
+    def _or_without(self, action: Callable[[], T]) -> T:
+        """Return what an action gives; where it fails, with a store for this run from here on.
+
+        Raises:
+            UserError: that one fails too.
+        """
+        try:
+            return action()
+        except UserError as error:
+            if self._folder is not None:
+                raise
+            self._note(f"the trials of this run are not kept from here on: {error}")
         other = Store.temporary()
         self.path, self._folder = other.path, other._folder
+        return action()
 
 
 def _trial(row: tuple[Any, ...]) -> Trial | None:

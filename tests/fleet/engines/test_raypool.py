@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import json
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -170,20 +172,41 @@ def test_an_address_without_a_cluster(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def rays(driver: int) -> list[psutil.Process]:
-    """Return the processes of the Ray that a driver, named by its process, has started."""
+def rays(temporary: Path) -> list[psutil.Process]:
+    """Return the processes of a Ray whose session lies in a folder."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if f"seesame-session-{driver}-" in " ".join(process.cmdline()):
+            if f"{temporary}/" in " ".join(process.cmdline()):
                 found.append(process)
     return found
 
 
-def test_a_run_that_is_killed_ended_and_finished(seesame: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files with a short name: Ray's sockets lie in it."""
+    folder = Path(tempfile.gettempdir(), secrets.token_hex(2))
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_folder_whose_name_is_too_long_for_sockets(tmp_path: Path) -> None:
+    make_fleet(tmp_path / "in", 1)
+    (tmp_path / ("long" * 25)).mkdir()
+    words = [tmp_path / "in", "-o", tmp_path / "out", "--codec", "x264", "--engine", "ray"]
+    process = start([*words, "--quiet"], os.environ | {"TMPDIR": str(tmp_path / ("long" * 25))})
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Ray cannot be reached: on this machine (" in err
+    assert "cannot exceed" in err
+
+
+def test_a_run_that_is_killed_ended_and_finished(
+    seesame: Run, tmp_path: Path, temporary: Path
+) -> None:
     """Whatever ends a run, no process and no temporary file stays; figures are the score's."""
-    source, target, temporary = tmp_path / "in", tmp_path / "out", Path(tempfile.gettempdir())
-    before = {*temporary.glob("seesame-[rs]*")}
+    source, target = tmp_path / "in", tmp_path / "out"
     clips = make_fleet(source, 4)
     (source / "junk.mp4").write_text("no video")
     paths = os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])
@@ -196,24 +219,29 @@ def test_a_run_that_is_killed_ended_and_finished(seesame: Run, tmp_path: Path) -
     def wait(process: "subprocess.Popen[str]", count: int) -> None:
         until(lambda: done() >= count or process.poll() is not None, 90)
 
+    values = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = start(line, os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
+        process = start(line, os.environ | values)
         wait(process, done() + 1)
+        begun = rays(temporary)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         if number == signal.SIGTERM and process.returncode != 3:  # else it was done already
             assert process.returncode == 130, err
             assert "Traceback" not in err
-        psutil.wait_procs(rays(process.pid), timeout=20)
-        assert rays(process.pid) == []
+            assert list(temporary.iterdir()) == []
+        elif number == signal.SIGKILL:
+            assert begun, (process.returncode, err)
+        psutil.wait_procs(rays(temporary), timeout=20)
+        assert rays(temporary) == []
         assert target_faults(target, ended=False) == []
-    process = start(line, os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
+    process = start(line, os.environ | values)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     assert "5: 4 done, 1 failed" in out
     assert target_faults(target, ended=True) == []
-    assert rays(process.pid) == []
-    assert {*temporary.glob("seesame-[rs]*")} - before == set()
+    assert rays(temporary) == []
+    assert list(temporary.iterdir()) == []
     ended = [e["out"] for e in events_of(target) if e["event"] == "clip"]
     assert sorted(ended) == sorted(states_of(target))  # each of them once
     file = target / "cam1/drive1.ssm"

@@ -74,6 +74,27 @@ def test_the_files(tmp_path: Path) -> None:
     assert json.loads(rows[0]["limits"]) == {"max_seg": 1}
 
 
+def test_a_file_in_a_store_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec (the extra fleet)")
+    memory = pytest.importorskip("fsspec.implementations.memory")
+    files, target = fsspec.filesystem("memory"), "memory://fleet/out"
+    files.store.clear()
+    folder = StateFolder(target)
+    folder.put(STATES[0])
+    write_catalogue(target, folder)
+    before = {name: bytes(file.getvalue()) for name, file in files.store.items()}
+
+    def half(file: Any, data: bytes) -> int:
+        io.BytesIO.write(file, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory.MemoryFile, "write", half, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            write_catalogue(target, folder)
+    assert {name: bytes(file.getvalue()) for name, file in files.store.items()} == before
+
+
 @pytest.mark.fleet
 def test_parquet_has_the_same_rows(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (the extra fleet)")

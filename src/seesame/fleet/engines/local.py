@@ -7,8 +7,8 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ import psutil
 from seesame.fleet.engines.worker import DONE, NEED, work
 from seesame.fleet.plan import Task
 from seesame.fleet.target.state import FAILED, State
+from seesame.processes import Worker, signals_held
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables by which libraries choose their number of threads."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class PoolTuning:
 class _Worker:
     """One process, and what it does."""
 
-    process: SpawnProcess
+    process: Worker
     connection: Connection
     scratch: Path
     task: Task | None = None
@@ -80,7 +84,8 @@ class LocalPool:
         memory: bytes that all workers together may take; None for a share of what is free.
         tell: called with the name and the facts of what happens.
         tuning: its numbers.
-        worker: what a process does, given its pipe, its scratch folder, and ``incoming``.
+        worker: what a :class:`~seesame.processes.Worker` does, given its pipe, its scratch folder,
+            and ``incoming``.
     """
 
     jobs: int
@@ -202,20 +207,15 @@ class LocalPool:
 
     def _started(self) -> _Worker:
         """Start a worker. Signals are held back meanwhile, so that none is lost or left behind."""
-        context = SpawnContext()
-        ours, theirs = context.Pipe()
+        ours, theirs = Pipe()
         self._number += 1
         scratch = self.scratch / str(self._number)
         arguments = theirs, str(scratch), self.incoming
-        process = context.Process(target=self.worker, args=arguments, daemon=True)
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            with one_thread():
-                process.start()
-            worker = _Worker(process, ours, scratch)
+        process = Worker(scratch, target=self.worker, args=arguments, daemon=True)
+        worker = _Worker(process, ours, scratch)
+        with signals_held(), one_thread():
+            process.start()
             self._workers.append(worker)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
         return worker
 
@@ -242,9 +242,8 @@ class LocalPool:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Start processes whose libraries use one thread: there is a worker for each core."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before: dict[str, Any] = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:

@@ -2,18 +2,13 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from seesame.errors import MissingExtraError, UserError
 from seesame.fleet.engines.local import Ended, PoolTuning
@@ -21,9 +16,7 @@ from seesame.fleet.engines.remote import Remote, do_remote, sweep
 from seesame.fleet.plan import Task
 from seesame.fleet.target.state import FAILED, FORMAT, State
 from seesame.processes import signals_held
-
-SESSION = "seesame-session-"
-"""The start of the names of folders of Ray's sessions; a run's process follows."""
+from seesame.temporary import TemporaryFolder
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -106,13 +99,13 @@ class RayPool:
             pixel_bytes=self.pool.pixel_bytes,
         )
         self._ray = load_ray()
-        self._folder: Path | None = None
+        self._session: TemporaryFolder | None = None
+        """The folder of Ray's files, where Ray is started here."""
         self._running: dict[Any, _Try] = {}
         self._again: deque[_Try] = deque()
         self._pixels: dict[str, int] = {}
         self._looked, self._cores, self._most = 0.0, 1.0, 0
         if self.address is None:  # a run that was killed at its end left them, if nothing is to do
-            _remove_dead_sessions()
             sweep(self.remote)
 
     @property
@@ -154,15 +147,14 @@ class RayPool:
         if not self._ray.is_initialized():
             return
         with signals_held():
-            if self._folder is None:
+            if self._session is None:
                 with contextlib.suppress(Exception):  # of a cluster that has gone nothing remains
-                    for reference in self._running:
-                        self._ray.cancel(reference, force=True)
+                    self._cancel()
                     self._sweep()
             self._running.clear()
             self._ray.shutdown()
-            if self._folder is not None:  # its processes have ended
-                shutil.rmtree(self._folder, ignore_errors=True)
+            if self._session is not None:  # its processes have ended
+                self._session.remove()
                 sweep(self.remote)
 
     def _start(self) -> None:
@@ -175,16 +167,16 @@ class RayPool:
             _check_address(self.address, self.tuning.patience)
             options["address"] = self.address
         else:
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{SESSION}{os.getpid()}-"))
+            self._session = TemporaryFolder()
             cores = self.jobs or len(os.sched_getaffinity(0))
             options |= {"address": "local", "num_cpus": cores * self.remote.threads}
-            options |= {"include_dashboard": False, "_temp_dir": str(self._folder)}
+            options |= {"include_dashboard": False, "_temp_dir": str(self._session.path)}
             options |= {"object_store_memory": self.tuning.object_store, "_memory": self.memory}
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         before = os.umask(0o077)  # Ray's sockets and logs are nobody else's
         try:
             self._ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             name = self.address or "on this machine"
             raise UserError(f"Ray cannot be reached: {name} ({_first(error)})") from error
         finally:
@@ -273,6 +265,14 @@ class RayPool:
     def _left(self, one: _Try) -> bool:
         return one.attempts - one.lost < self.tuning.tries
 
+    def _cancel(self) -> None:
+        """End what is at work, and wait for its end: a task that lives has its folder locked."""
+        running = list(self._running)
+        for reference in running:
+            self._ray.cancel(reference, force=True)
+        if running:
+            self._ray.wait(running, num_returns=len(running), timeout=self.tuning.patience)
+
     def _sweep(self) -> None:
         """Remove the temporary files of tasks that were killed, on every node."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -311,14 +311,6 @@ def _check_address(address: str, patience: float) -> None:
         socket.create_connection((host.strip("[]"), int(port)), patience).close()
     except OSError as error:
         raise UserError(f"Ray cannot be reached: {address} ({error.strerror or error})") from error
-
-
-def _remove_dead_sessions() -> None:
-    """Remove the folders of Ray's sessions of runs that were killed."""
-    for path in Path(tempfile.gettempdir()).glob(f"{SESSION}*"):
-        number = path.name.removeprefix(SESSION).partition("-")[0]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _last(error: BaseException) -> str:

@@ -1,9 +1,7 @@
 """A clip's work as a task of Ray: what runs on a node of the cluster."""
 
 import contextlib
-import hashlib
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -11,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from seesame.errors import UserError
+from seesame.fleet.engines.local import THREADS
 from seesame.fleet.plan import Task
-from seesame.fleet.target.lock import WHOLE, Shard, owner, shard_name
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+from seesame.fleet.target.lock import WHOLE, Shard, owner
+from seesame.temporary import remove_dead_folders, temporary_folder
 
 
 @dataclass(frozen=True)
@@ -49,11 +45,9 @@ class Remote:
     pixel_bytes: int = 0
 
     @property
-    def place(self) -> Path:
-        """The folder of this run's temporary files on a node."""
-        digest = hashlib.sha256(os.fsencode(f"{self.target}\0{shard_name(self.shard)}"))
-        top = Path(self.scratch or tempfile.gettempdir())
-        return top / f"seesame-ray-{digest.hexdigest()[:16]}"
+    def top(self) -> Path:
+        """The folder for temporary files on a node."""
+        return Path(self.scratch or tempfile.gettempdir())
 
     def needs(self, pixels: int, factor: int) -> int:
         """Return the bytes of memory for a clip whose frames have so many pixels."""
@@ -100,8 +94,8 @@ def do_remote(task: Task, remote: Remote, memory: int) -> dict[str, Any]:
 
 
 def sweep(remote: Remote) -> None:
-    """Remove what the run has left on this node."""
-    shutil.rmtree(remote.place, ignore_errors=True)
+    """Remove what tasks that were killed have left on this node."""
+    remove_dead_folders(remote.top)
 
 
 def _prepare(remote: Remote) -> None:
@@ -122,16 +116,11 @@ def _prepare(remote: Remote) -> None:
 
 @contextlib.contextmanager
 def _scratch(remote: Remote) -> Iterator[Path]:
-    """Yield a folder of this process's own; those of processes that were killed are removed."""
-    remote.place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for other in remote.place.iterdir():
-        if not psutil.pid_exists(int(other.name)):
-            shutil.rmtree(other, ignore_errors=True)
-    folder = remote.place / str(os.getpid())
-    folder.mkdir(mode=0o700, exist_ok=True)
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield folder
-    finally:
-        tempfile.tempdir = before
-        shutil.rmtree(folder, ignore_errors=True)
+    """Yield a folder for the temporary files of this process."""
+    remote.top.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(remote.top) as folder:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before

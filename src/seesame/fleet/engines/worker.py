@@ -3,9 +3,7 @@
 import multiprocessing
 import os
 import signal
-import tempfile
-import threading
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,18 @@ was too little memory for it."""
 
 
 def work(connection: Connection, scratch: str, incoming: str) -> None:
-    """Do tasks until the pipe is closed; the target of a worker's process.
-
-    Ctrl-C is for the driver, which ends its workers. Where the driver was killed, the worker ends
-    at once: the next run may begin any moment.
+    """Do tasks until the pipe is closed; what a :class:`~seesame.processes.Worker` does.
 
     Args:
         connection: a pipe to the driver.
         scratch: a folder of this worker's own.
         incoming: as :class:`~seesame.fleet.work.compress.Bench` has it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which its driver ends it
     driver = multiprocessing.parent_process()
     assert driver is not None
-    threading.Thread(target=_end_with, args=(driver.sentinel,), daemon=True).start()
     folder = Path(scratch)
     folder.mkdir(parents=True, exist_ok=True)
-    tempfile.tempdir = scratch  # so that nothing is left elsewhere when this process is killed
 
     def ask(pixels: int) -> None:
         connection.send((NEED, pixels))
@@ -61,9 +52,3 @@ def _serve(connection: Connection, folder: Path, incoming: str, ask: Any, alive:
         except MemoryError:
             answer = MEMORY, None
         connection.send(answer)
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process, at whatever it is, when its driver ends."""
-    wait([sentinel])
-    os._exit(1)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 
 from seesame.files import readable
 from seesame.fleet.storage import joined, storage
-from seesame.fleet.target.lock import catalogue_lock
+from seesame.fleet.target.lock import WHOLE, Shard, catalogue_lock, incoming_folder
 from seesame.fleet.target.state import (
     DONE,
     FAILED,
@@ -25,6 +26,7 @@ from seesame.fleet.target.state import (
     packed,
     unpacked,
 )
+from seesame.temporary import temporary_folder
 
 CSV_NAME, PARQUET_NAME = "catalog.csv", "catalog.parquet"
 COLUMNS = (
@@ -154,11 +156,16 @@ def reason(state: State) -> str:
     return re.sub(r"\d+(?:[.,]\d+)*", "N", text)
 
 
-def write_catalogue(target: str, states: StateFolder) -> None:
+def write_catalogue(target: str, states: StateFolder, shard: Shard = WHOLE) -> None:
     """Write the catalogue of all states in a target, each of its files whole or not at all.
 
     The states wait in a temporary file until their order is known, so that memory grows by the
     names of the outputs alone.
+
+    Args:
+        target: the folder or URI.
+        states: of all its clips.
+        shard: of the run that writes it, whose folder of incoming files it uses and clears.
     """
     with catalogue_lock(target), tempfile.TemporaryFile() as spool:
         places: list[tuple[str, int, int]] = []
@@ -175,11 +182,17 @@ def write_catalogue(target: str, states: StateFolder) -> None:
                 assert state is not None
                 yield row(state)
 
-        place = storage(target)
-        for name, write in ((CSV_NAME, write_csv), (PARQUET_NAME, write_parquet)):
-            with tempfile.TemporaryFile() as file:
-                if write(rows(), file):
-                    place.write_from(file, joined(target, name))
+        place, incoming = storage(target), incoming_folder(target, shard)
+        try:
+            with temporary_folder() as folder:
+                for name, write in ((CSV_NAME, write_csv), (PARQUET_NAME, write_parquet)):
+                    with (folder / name).open("wb") as file:
+                        written = write(rows(), file)
+                    if written:
+                        temporary = joined(incoming, f"{uuid.uuid4().hex[:12]}-{name}")
+                        place.put(folder / name, joined(target, name), temporary)
+        finally:
+            place.clear(incoming)
 
 
 def write_csv(rows: Iterable[dict[str, Any]], file: BinaryIO) -> bool:

@@ -38,6 +38,11 @@ def shard_name(shard: Shard) -> str:
     return f"{shard[0]}-of-{shard[1]}"
 
 
+def incoming_folder(target: str, shard: Shard = WHOLE) -> str:
+    """Return the folder of a run's files that are not yet in place, which its lock keeps for it."""
+    return joined(joined(target, HIDDEN), f"incoming-{shard_name(shard)}")
+
+
 @contextmanager
 def target_lock(target: str, shard: Shard = WHOLE) -> Iterator[None]:
     """Keep other runs from a target's clips; other shards of the same number are let in.

@@ -17,6 +17,7 @@ from seesame.context import no_progress
 from seesame.decoders import resolve_device
 from seesame.errors import UserError
 from seesame.fleet.plan import SSM, Task
+from seesame.fleet.sharing import size_name
 from seesame.fleet.storage import is_remote, joined, storage
 from seesame.fleet.target.state import DONE, FAILED, MISSED, UNCHANGED, State
 from seesame.fleet.work.renderers import fetch, renderer_of
@@ -209,12 +210,12 @@ def _compressed(task: Task, source: Path, bench: Bench, notes: list[str]) -> Com
 def _ssm(bench: Workbench, job: Job, task: Task) -> Coded:
     """Write an .ssm file, as ``seesame compress`` does."""
     assert job.out is not None
-    start = _won(task, bench)
+    start = _start(task, bench)
     shared = False
     if finds_quality(job.codec, job.settings, job.limits):
         shared = start is not None
         tuning = CheapestTuning(enough=PortableTuning().enough if shared else 0.0)
-        found = write_within(bench, job, no_progress, start and start[1], tuning)
+        found = write_within(bench, job, no_progress, start.crf if start else None, tuning)
     else:
         found = bench.encode(job.codec, job.settings, out=job.out, limits=job.limits, seed=job.seed)
     if found.missed and task.on_miss == "keep-source":
@@ -227,14 +228,13 @@ def _portable(bench: Workbench, job: Job, task: Task) -> Coded:
     assert job.out is not None
     encodes, shared = None, False
     if finds_portable(job.settings):
-        won = _won(task, bench)
         search = find_portable(
             bench,
             job.codec,
             job.settings,
             job.limits,
             job.out,
-            start=won and Start(*won),
+            start=_start(task, bench),
             progress=no_progress,
         )
         found, encodes, shared = search.file, round(search.encodes, 2), search.shared
@@ -252,9 +252,9 @@ def _portable(bench: Workbench, job: Job, task: Task) -> Coded:
     return Coded(found, found.kept_source, encodes, shared)
 
 
-def _won(task: Task, bench: Workbench) -> tuple[float, int] | None:
+def _start(task: Task, bench: Workbench) -> Start | None:
     """Return what won on earlier clips with frames of this size; None where there is nothing."""
-    return task.starts.get(f"{bench.clip.width}x{bench.clip.height}")
+    return task.starts.get(size_name(bench.clip.width, bench.clip.height))
 
 
 def _figures(made: Compressed) -> dict[str, Any]:
