@@ -11,7 +11,7 @@ from seesame.errors import UserError
 from seesame.metric.bd_rate import BdRate, Method, bd_rate
 
 _UNIT = r"(?:\d+(?:\.\d+)?|\.\d+)(?:k|m|kb|mb|kbps|mbps|bps)?"
-_WORD = r"(?:crf|qp|cq|q|bitrate|rate|kbps|bytes)"
+_WORD = r"(?<![^\W\d_])(?:crf|qp|cq|q|bitrate|rate|kbps|bytes)"  # not the end of another word
 _SETTING = re.compile(rf"(?:{_WORD}[-_ .=]*)?{_UNIT}", re.IGNORECASE)
 _NAMED = re.compile(
     rf"(?P<name>.+?)(?:[-_ .=]+(?:{_WORD}[-_ .=]*)?|{_WORD}[-_ .=]*){_UNIT}",
