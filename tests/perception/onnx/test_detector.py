@@ -184,6 +184,28 @@ def test_a_net_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         load_judge(f"onnx:{named}")
 
 
+def test_names_of_outputs_steer_no_terminal(tmp_path: Path) -> None:
+    net = lamp()
+    odd = "\x1b[31mred\n"
+    net.graph.node.append(node("Identity", "y", out=odd))
+    net.graph.output.add().CopyFrom(net.graph.output[0])
+    net.graph.output[1].name = odd
+    for more, told in (("", "several outputs; name one: y"), ("output = 'z'\n", "no output 'z'")):
+        with pytest.raises(UserError, match=told) as refused:
+            load_judge(f"onnx:{write(tmp_path, PIXELS + more, s=net)}")
+        assert str(refused.value).isprintable()
+        assert r"\x1b[31mred" in str(refused.value)
+
+
+def test_boxes_must_be_float32(tmp_path: Path) -> None:
+    net = lamp()
+    net.graph.node[-1].output[0] = "single"
+    net.graph.node.append(node("Cast", "single", to=11))
+    net.graph.output[0].type.tensor_type.elem_type = 11
+    with pytest.raises(UserError, match=r"must be float32, not torch\.float64"):
+        load_judge(f"onnx:{write(tmp_path, PIXELS, s=net)}")
+
+
 def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     net = lamp()
     net.graph.initializer[0].float_data[:] = []

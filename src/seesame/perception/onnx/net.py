@@ -216,6 +216,29 @@ class OnnxNet:
             self.graph.to(device)
 
 
+def output_of(outputs: dict[str, Tensor], name: str | None, path: Path) -> Tensor:
+    """Return an output, float32 with a batch axis and at least one more.
+
+    Args:
+        outputs: of a net, by name.
+        name: of the output; None for the only one.
+        path: of the net, for errors.
+
+    Raises:
+        UserError: there is none of that name, or it has another form.
+    """
+    if name is None and len(outputs) > 1:
+        raise UserError(f"{path}: has several outputs; name one: {listed(outputs)}")
+    if name is not None and name not in outputs:
+        raise UserError(f"{path}: has no output {name!r}; it has: {listed(outputs)}")
+    value = outputs[name] if name is not None else next(iter(outputs.values()))
+    if value.ndim < 2:
+        raise UserError(f"{path}: an output must have a batch axis, not the shape {[*value.shape]}")
+    if value.dtype != torch.float32:
+        raise UserError(f"{path}: an output must be float32, not {value.dtype}")
+    return value
+
+
 def _read(path: Path) -> bytes:
     """Return the bytes of a file. Raises UserError for what is none, or is too large."""
     try:

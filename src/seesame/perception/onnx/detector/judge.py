@@ -22,7 +22,7 @@ from seesame.perception.onnx.detector.decode import (
     found_again,
     places,
 )
-from seesame.perception.onnx.net import OnnxNet
+from seesame.perception.onnx.net import OnnxNet, output_of
 from seesame.perception.onnx.values import CONFIG_NAME
 from seesame.video.clip import Frames
 
@@ -117,13 +117,8 @@ class Detector(Judge):
 
     def _rows(self, outputs: dict[str, Tensor]) -> Values:
         """Return the output as ``(places, values)``. Raises UserError for another form."""
-        name = self._config.output
         path = self._net.path
-        if name is None and len(outputs) > 1:
-            raise UserError(f"{path}: has several outputs; name one: {', '.join(outputs)}")
-        if name is not None and name not in outputs:
-            raise UserError(f"{path}: has no output {name!r}; it has: {', '.join(outputs)}")
-        value = outputs[name] if name is not None else next(iter(outputs.values()))
+        value = output_of(outputs, self._config.output, path)
         wanted, count = columns(self._config), places(self._config)
         if value.ndim == 3 and not self._config.rows:
             value = value.transpose(1, 2)
@@ -139,4 +134,4 @@ class Detector(Judge):
             )
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"detector {self.name} gives values that are not finite")
-        return cast(Values, value[0].float().numpy())
+        return cast(Values, value[0].numpy())
