@@ -13,6 +13,7 @@ from seesame.perception.onnx.config import read_config
 from seesame.perception.onnx.detector.config import DetectConfig
 from seesame.perception.onnx.detector.decode import Boxes, chosen, decoded, found_again, overlaps
 from seesame.perception.onnx.detector.judge import Detector
+from seesame.perception.onnx.process import NetProcess
 from seesame.perception.registry import load_judge, load_stack
 from seesame.video.clip import ArrayClip
 
@@ -214,6 +215,25 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
             tensor.raw_data = np.float32(np.nan).tobytes()
     with pytest.raises(UserError, match="not finite"):
         load_judge(f"onnx:{write(tmp_path, PIXELS, s=net)}")
+
+
+def test_nothing_is_made_ready_for_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("seesame.perception.onnx.net.Graph")
+    asked: list[int] = []
+    usual = NetProcess.run
+
+    def noted(self: NetProcess, name: str, values: Any, outputs: Any) -> Any:
+        asked.append(len(values))
+        return usual(self, name, values, outputs)
+
+    monkeypatch.setattr(NetProcess, "run", noted)
+    detector = load_judge(f"onnx:{write(tmp_path, PIXELS, s=lamp())}")
+    assert asked == [1]
+    assert isinstance(detector, Detector)
+    assert len(observations(detector, clip(255, 255))) == 2
+    assert asked == [1, 1, 1]
 
 
 def test_a_detector_is_no_stack(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Detector(Judge):
         """
         read = (config.output,) if config.output else ()
         feed = config.feed
-        return cls(config, OnnxNet(folder / feed.file, feed, 3, feed.size, read))
+        return cls(config, OnnxNet(folder / feed.file, feed, 3, feed.size, read, frozen=True))
 
     def observe(self, frames: Frames) -> Boxes:
         """Return the boxes in one frame ``uint8 (1, H, W, 3)``."""
