@@ -30,11 +30,17 @@ def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
+def recall(row: Row) -> float | None:
+    """Return the share of detections found again; the first rows call it ``found``."""
+    share: float | None = row["recall"] if "recall" in row else row["found"]
+    return share
+
+
 MEASURES: dict[str, Callable[[Row], float | None]] = {
     "mean IoU": lambda row: percent(row["miou"]),
     "boundary IoU": lambda row: percent(row["boundary_miou"]),
     "pose error": lambda row: pose_quality(row["pose"]),
-    "detections found again": lambda row: percent(row["found"]),
+    "detections found again": lambda row: percent(recall(row)),
     "optical flow": lambda row: flow_quality(row["flow_px"]),
 }
 """The qualities at which bytes are compared, by name; higher is better, errors are in dB."""

@@ -181,6 +181,12 @@ def test_the_flow_of_the_table_is_that_of_the_judge(tables: ModuleType) -> None:
     assert flow_quality(0.0) == flow_quality(LEAST_FLOW) == pytest.approx(60)
 
 
+def test_the_first_rows_of_detections_are_read_as_well(tables: ModuleType) -> None:
+    measure = sys.modules[tables.vcm_table.__module__].MEASURES["detections found again"]
+    assert measure({"recall": 0.25}) == measure({"found": 0.25, "invented": 0.5}) == 25
+    assert measure({"recall": None}) is measure({"found": None}) is None
+
+
 def test_bench_explains_every_script() -> None:
     page = (ROOT / "bench" / "README.md").read_text("utf-8")
     missing = [p.name for p in (ROOT / "bench").glob("*.py") if f"`{p.name}`" not in page]
