@@ -108,12 +108,9 @@ class ClipPage:
         judging, own = self.judging, self.stack
         every_frame = not own.challenge_rule
         known, seen = judging.outputs(own, every_frame), []
-        opened = [
-            Opened(file, subject.clip, subject.bytes)
-            for file, subject in zip(self.files, self.subjects, strict=True)
-        ]
-        for number, subject in enumerate(self.subjects, start=1):
-            file = self.files[number - 1]
+        pairs = list(zip(self.files, self.subjects, strict=True))
+        opened = [Opened(file, subject.clip, subject.bytes) for file, subject in pairs]
+        for number, (file, subject) in enumerate(pairs, start=1):
             with named(file), progress(f"report {subject.name}", judging.quiet) as bar:
                 seen.append(
                     observe(
@@ -130,8 +127,8 @@ class ClipPage:
                     )
                 )
         return [
-            Shown(one, tuple(judging.transfer(judge, file) for judge in self.others))
-            for one, file in zip(seen, opened, strict=True)
+            Shown(one, tuple(judging.transfer(judge, clip) for judge in self.others))
+            for one, clip in zip(seen, opened, strict=True)
         ]
 
 

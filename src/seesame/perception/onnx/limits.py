@@ -8,11 +8,11 @@ class NetLimits:
     """The bounds of one net.
 
     Attributes:
-        memory: bytes that the process may take beyond what it has when it starts, and that the
-            values of the converted graph may take at one time; and ...
-        memory_share: ... times the size of the file that the process may take besides.
-        seconds: that a request may take, both by the clock and on the cores; a run of the
-            converted graph that is compared with onnxruntime, on the cores.
+        memory: bytes that the process may take beyond what it has when it starts. The values of
+            the converted graph may take as many at one time.
+        memory_share: times the size of the file that the process may take besides.
+        seconds: that a request may take, both by the clock and on the cores. The converted graph
+            may take as many on the cores when it is compared with onnxruntime.
         more_seconds: times the seconds of a frame that each frame may take besides; frames do not
             all take as long.
         stalled: times the limit by the clock at which a process that does not use the cores is
