@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
+Cells = tuple[str, ...]
 TWINLITENET = SHARED / "models" / "twinlitenet_360x640.onnx"
 
 
@@ -61,6 +62,13 @@ def twinlitenet(folder: Path) -> str:
     (folder / "stack.toml").write_text(found[1], encoding="utf-8")
     shutil.copyfile(TWINLITENET, folder / TWINLITENET.name)
     return f"onnx:{folder}"
+
+
+def table(columns: Cells, rows: Iterable[Cells], left: int = 1) -> str:
+    """Return a Markdown table; the first ``left`` columns align left, the others right."""
+    rule = ["---"] * left + ["---:"] * (len(columns) - left)
+    lines = [columns, tuple(rule), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 class Results:

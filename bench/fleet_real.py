@@ -1,4 +1,4 @@
-"""What a fleet of real clips takes: with and without sharing, by codec, by two workers.
+"""Measure the time of a fleet on real clips: with and without sharing, by codec, by two workers.
 
 These are modes of ``bench/fleet.py``. Times are processor seconds of the workers, so that other
 programs on the machine change them little; the efficiency of two workers needs a quiet machine.

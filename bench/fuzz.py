@@ -1,4 +1,4 @@
-"""How the readers of strangers' files stand a structure-aware fuzzer: ends, memory and time.
+"""Feed damaged and crafted files to every reader; count faults, and measure memory and time.
 
     python bench/fuzz.py --cases 20000 [--seed 0] [--target NAME ...] [--out FILE] [--keep FOLDER]
     python bench/fuzz.py --case TARGET:SEED [--keep FOLDER]

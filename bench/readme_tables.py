@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import Cells, table
 from seesame.cli.demo import COLUMNS, cells
 from vcm_table import vcm_table
 
@@ -31,20 +32,12 @@ GONE = ("roi=1", "first_blur=0.5")
 """Variants of the ablation whose settings did not pay and no longer exist."""
 
 Values = Mapping[str, Any]
-Cells = tuple[str, ...]
 
 
 def read_lines(path: Path) -> list[Values]:
     """Return the JSON objects of a file of JSON lines."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.strip()]
-
-
-def table(columns: Cells, rows: Iterable[Cells], left: int = 1) -> str:
-    """Return a Markdown table; the first ``left`` columns align left, the others right."""
-    rule = ["---"] * left + ["---:"] * (len(columns) - left)
-    lines = [columns, tuple(rule), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def figures(values: Values) -> Cells:

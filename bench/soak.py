@@ -45,7 +45,7 @@ CLIPS = ((96, 64, 8), (128, 64, 13), (160, 96, 24))
 
 @dataclass(frozen=True)
 class Measure:
-    """What was counted after one round."""
+    """The counts after one round of work."""
 
     seconds: float
     rss: int

@@ -1,13 +1,13 @@
 """The table and the plot of docs/vcm.md, from ``bench/results/vcm.jsonl``."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seesame.errors import UserError
-from seesame.metric.bd_rate import BdRate, bd_rate, mean_over_clips
-from seesame.metric.curves import pose_quality
+from common import table
+from seesame.metric.bd_rate import BdRate, mean_over_clips
+from seesame.metric.curves import CurvePoint, compared_at, pose_quality
+from seesame.perception.flow import flow_quality
 
 ANCHOR = "svtav1"
 CURVES = {
@@ -30,14 +30,20 @@ def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
+def recall(row: Row) -> float | None:
+    """Return the share of detections found again; the first rows call it ``found``."""
+    share: float | None = row["recall"] if "recall" in row else row["found"]
+    return share
+
+
 MEASURES: dict[str, Callable[[Row], float | None]] = {
     "mean IoU": lambda row: percent(row["miou"]),
     "boundary IoU": lambda row: percent(row["boundary_miou"]),
     "pose error": lambda row: pose_quality(row["pose"]),
-    "detections found again": lambda row: percent(row["found"]),
-    "optical flow": lambda row: -20 * math.log10(max(row["flow_px"], 1e-6)),
+    "detections found again": lambda row: percent(recall(row)),
+    "optical flow": lambda row: flow_quality(row["flow_px"]),
 }
-"""What bytes are compared at; higher is better, errors in dB."""
+"""The qualities at which bytes are compared, by name; higher is better, errors are in dB."""
 
 
 def latest(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -61,18 +67,17 @@ def bd_rates(rows: Sequence[Row], measure: str, curve: str) -> dict[str, BdRate 
     groups, value = latest(rows), MEASURES[measure]
     found: dict[str, BdRate | str] = {}
     for clip in clips_of(rows):
-        sides = [groups.get((clip, name)) for name in (ANCHOR, curve)]
-        if sides[0] is None or sides[1] is None:
+        sides = {name: groups[clip, name] for name in (ANCHOR, curve) if (clip, name) in groups}
+        if len(sides) < 2:
             continue
-        points = [
-            [(float(row["bytes"]), v) for row in side if (v := value(row)) is not None]
-            for side in sides
-            if side is not None
-        ]
-        try:
-            found[clip] = bd_rate(points[0], points[1], names=(ANCHOR, curve))
-        except UserError as error:
-            found[clip] = str(error)
+        points = {
+            name: [
+                CurvePoint("", name, row["bytes"], qualities={measure: value(row)}) for row in own
+            ]
+            for name, own in sides.items()
+        }
+        one = compared_at(measure, ANCHOR, curve, points)
+        found[clip] = one.found or one.refused
     return found
 
 
@@ -83,8 +88,8 @@ def vcm_table(rows: Sequence[Row]) -> str:
     the clips that have a BD-rate.
     """
     clips = clips_of(rows)
-    columns = ["at equal", "codec", *(Path(clip).stem for clip in clips), "mean", "95 % interval"]
-    lines = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2)]
+    columns = ("at equal", "codec", *(Path(clip).stem for clip in clips), "mean", "95 % interval")
+    lines: list[tuple[str, ...]] = []
     for measure in MEASURES:
         for curve in CURVES:
             found = bd_rates(rows, measure, curve) if curve != ANCHOR else {}
@@ -94,8 +99,8 @@ def vcm_table(rows: Sequence[Row]) -> str:
             mean = mean_over_clips(rates.values())
             many = f"{mean.low:+.0f} to {mean.high:+.0f} %" if mean.clips > 1 else "one clip"
             cells = [_cell(found.get(clip)) for clip in clips]
-            lines.append([measure, f"`{curve}`", *cells, f"{mean.mean:+.0f} %", many])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            lines.append((measure, f"`{curve}`", *cells, f"{mean.mean:+.0f} %", many))
+    return table(columns, lines, left=2)
 
 
 def _cell(found: BdRate | str | None) -> str:

@@ -18,6 +18,7 @@ from documents import anchors, blocks, commands, links, site_anchors
 from seesame.cli.limits import MISSED
 from seesame.cli.main import app
 from seesame.codecs.registry import trained_codecs
+from seesame.perception.flow import LEAST_FLOW, flow_quality
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -171,6 +172,19 @@ def test_the_pages_hold_what_was_measured(tables: ModuleType, tmp_path: Path) ->
     """Every table says what the lines in ``bench/results`` say; the demo's lines are not kept."""
     for page, text in tables.filled_pages(ROOT, tmp_path).items():
         assert page.read_text("utf-8") == text, f"{page.name}: run bench/readme_tables.py"
+
+
+def test_the_flow_of_the_table_is_that_of_the_judge(tables: ModuleType) -> None:
+    measure = sys.modules[tables.vcm_table.__module__].MEASURES["optical flow"]
+    for pixels in (0.0, LEAST_FLOW / 10, LEAST_FLOW, 0.2, 30.0):
+        assert measure({"flow_px": pixels}) == flow_quality(pixels)
+    assert flow_quality(0.0) == flow_quality(LEAST_FLOW) == pytest.approx(60)
+
+
+def test_the_first_rows_of_detections_are_read_as_well(tables: ModuleType) -> None:
+    measure = sys.modules[tables.vcm_table.__module__].MEASURES["detections found again"]
+    assert measure({"recall": 0.25}) == measure({"found": 0.25, "invented": 0.5}) == 25
+    assert measure({"recall": None}) is measure({"found": None}) is None
 
 
 def test_bench_explains_every_script() -> None:

@@ -1,4 +1,4 @@
-"""What decoding a file may cost at most, whatever it claims; ``docs/format.md`` has the table.
+"""The bounds on memory and work that decoding any file may take; docs/format.md has the table.
 
 A file comes from strangers. What it declares is compared with these numbers before anything of that
 size is allocated or computed, and a file beyond them is refused as damaged.

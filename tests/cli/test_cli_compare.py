@@ -96,15 +96,59 @@ def test_too_few_points_are_refused(seesame: Run, drive: Path, files: list[Path]
     assert (ran.code, ran.err.count("\n")) == (2, 1)
 
 
-def test_a_file_of_other_frames_is_named(
-    seesame: Run, drive: Path, files: list[Path], tmp_path: Path
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_file_of_other_frames_is_named_before_any_network_is_loaded(
+    seesame: Run, drive: Path, files: list[Path], tmp_path: Path, command: str
 ) -> None:
     short = tmp_path / "short-1.mp4"
     clip = Span(open_clip(drive), 0, 8)
     write_clip(short, clip.batches(8), fps=clip.fps, width=160, height=120, crf=30)
-    ran = seesame("compare", drive, files[0], short, "-q")
+    more = ["-o", tmp_path / "page.html"] if command == "report" else []
+    ran = seesame(command, drive, files[0], short, "--transfer", "nothing", *more, "-q")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert f"{short}: the source has 12 frames, the decoded clip 8" in ran.err
+
+
+@pytest.mark.parametrize("command", ["score", "compare", "report"])
+def test_a_file_that_a_stack_cannot_judge_is_named(
+    seesame: Run, drive: Path, files: list[Path], tmp_path: Path, command: str
+) -> None:
+    small, clip = tmp_path / "small-1.mp4", open_clip(drive)
+    half = (frames[:, ::2, ::2] for frames in clip.batches(8))
+    write_clip(small, half, fps=clip.fps, width=80, height=60, crf=30)
+    judged = [small] if command == "score" else [files[0], small]
+    more = ["-o", tmp_path / "page.html"] if command == "report" else []
+    ran = seesame(command, drive, *judged, "--stack", "tiny_stack:TinyStack", *more, "-q")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"{small}: stack tiny gives classes at the size of the frames" in ran.err
+
+
+def test_names_of_judges_replace_no_figures(
+    seesame: Run, drive: Path, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stack_called_pose.py").write_text(
+        "from tiny_stack import TinyStack\n\n\nclass Pose(TinyStack):\n    name = 'pose'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (alone,) = lines(seesame("compare", drive, files[4], "--json", "-q"))
+    pose, tiny = "stack_called_pose:Pose", "tiny_stack:TinyStack"
+    words = ["compare", drive, files[4], "--transfer", pose, "--transfer", tiny, "--json", "-q"]
+    (point,) = lines(seesame(*words))
+    others = point.pop("transfer")
+    assert point == alone
+    assert [one["stack"] for one in others] == ["pose", "tiny"]
+    assert others[0]["fingerprint"] == others[1]["fingerprint"] == "ab" * 32
+    (scored,) = lines(seesame("score", drive, files[4], "--json", "-q", "--transfer", pose))
+    (other,) = scored["transfer"]
+    assert others[0]["pose"] == pytest.approx(other["pose"])
+    assert others[0]["pose"] != pytest.approx(point["pose"])
+
+
+def test_two_judges_of_one_name_are_refused(seesame: Run, drive: Path, files: list[Path]) -> None:
+    twice = ["--transfer", "tiny_stack:TinyStack"] * 2
+    ran = seesame("compare", drive, files[0], *twice, "-q")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "2 of --transfer are called tiny" in ran.err
 
 
 def test_classes_are_told_for_people_and_programs(
@@ -142,7 +186,8 @@ def test_a_judge_without_weights(
         seesame("score", drive, files[4], "-q", "--transfer", "flow").out
     )
     point = lines(seesame("compare", drive, files[4], "--json", "-q", "--transfer", "flow"))[0]
-    assert point["flow"]["flow_px"] == pytest.approx(flow["flow_px"])
+    (seen,) = point["transfer"]
+    assert seen == {**flow, "flow_px": pytest.approx(flow["flow_px"])}
     page = tmp_path / "page.html"
     ran = seesame("report", drive, files[4], "-o", page, "--transfer", "flow", "--json", "-q")
     (told,) = json.loads(ran.out)["transfer"]

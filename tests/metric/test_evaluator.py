@@ -172,6 +172,15 @@ def test_values_that_are_not_finite_are_refused() -> None:
         evaluate(clip, clip, Broken(), 1)
 
 
+def test_a_class_without_a_name_is_refused() -> None:
+    class Short(TinyStack):
+        classes = ("dark", "grey")
+
+    clip = ArrayClip(noise(4))
+    with pytest.raises(UserError, match="names 2 classes, but its net gives more"):
+        evaluate(clip, clip, Short(), 1)
+
+
 def test_read_only_frames_pass_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     frames = noise(4)
     frames.flags.writeable = False

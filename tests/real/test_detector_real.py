@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seesame.metric.judges import judgement, observations
-from seesame.perception.onnx.detector.decode import overlaps
+from seesame.perception.onnx.detector.decode import iou
 from seesame.perception.onnx.detector.judge import Detector
 from seesame.perception.registry import load_judge
 from seesame.video.clip import ArrayClip
@@ -54,7 +54,7 @@ def test_boxes_are_those_of_the_reference_code(detector: Detector, shared: Path,
         sides, scores, kinds = net(np.ascontiguousarray(batch[0, ..., ::-1]), 0.4, classes=ROAD)
         size = np.array([clip.width, clip.height] * 2, np.float32)
         for box, score, kind in zip(sides, scores, kinds, strict=True):
-            near = overlaps(box.astype(np.float32), ours.sides * size)
+            near = iou(box.astype(np.float32), ours.sides * size)
             best = int(near.argmax())
             # Frames are made smaller by another filter, so that the values differ a little.
             assert near[best] > 0.8
@@ -70,8 +70,8 @@ def test_a_blurred_file_keeps_fewer(detector: Detector, shared: Path) -> None:
 
     frames = next(open_clip(shared / "data" / "clips" / "highway.mp4").batches(13))
     source = observations(detector, ArrayClip(frames, 25, 1000))
-    assert judgement(detector, source, ArrayClip(frames, 25, 1000)).figures["found"] == 1
+    assert judgement(detector, source, ArrayClip(frames, 25, 1000)).figures["recall"] == 1
     blurred = np.stack([cv2.GaussianBlur(frame, (0, 0), 6) for frame in frames])
-    found = judgement(detector, source, ArrayClip(blurred, 25, 1000)).figures["found"]
+    found = judgement(detector, source, ArrayClip(blurred, 25, 1000)).figures["recall"]
     assert found is not None
     assert found < 0.6

@@ -1,12 +1,13 @@
 """``seesame compare``: many files of one source, as points and as rate-accuracy curves."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seesame.cli.judging import Judging
+from seesame.cli.judging import Judging, Opened
 from seesame.cli.options import (
     AllowDamageOption,
     CacheOption,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from seesame.metric.curves import Compared, CurvePoint
     from seesame.perception.judge import Judge
     from seesame.perception.stack import Stack
-    from seesame.video.clip import Clip
 
 ReferenceArgument = Annotated[Path, typer.Argument(metavar="REFERENCE", help="The source clip.")]
 FilesArgument = Annotated[
@@ -97,8 +97,11 @@ def compare(
     where = resolve_device(device)
     origin = parse_source(reference, size, fps, stream, allow_damage)
     judging = Judging(origin, where, cache, quiet)
-    judges = [load_stack(stack, where), *(load_judge(name, where) for name in transfer or [])]
-    points = [_point(judging, judges, *one) for one in zip(files, names, strict=True)]
+    opened = [judging.opened(file) for file in files]
+    own = load_stack(stack, where)
+    others = [load_judge(name, where) for name in transfer or []]
+    _check_names(others)
+    points = [_point(judging, own, others, *one) for one in zip(opened, names, strict=True)]
     found = compared(points, anchor) if rates else []
     if json:
         for point in points:
@@ -111,35 +114,45 @@ def compare(
         _print_rates(found)
 
 
-def _point(judging: Judging, judges: "list[Stack | Judge]", file: Path, curve: str) -> "CurvePoint":
+def _point(
+    judging: Judging, own: "Stack", others: "list[Stack | Judge]", opened: Opened, curve: str
+) -> "CurvePoint":
     """Return a file as a point. Raises UserError where it cannot be compared."""
     from seesame.metric.curves import CurvePoint
     from seesame.perception.stack import Stack
 
-    decoded, size = judging.opened(file)
-    values: dict[str, Any] = {"bytes": size, "rate": size / judging.source.source_bytes}
-    qualities: dict[str, float | None] = {}
-    for number, judge in enumerate(judges):
-        prefix = f"{judge.name} " if number else ""
+    _, figures, qualities = _by_stack(judging, own, opened)
+    values = {"bytes": opened.bytes, "rate": opened.bytes / judging.source.source_bytes, **figures}
+    for judge in others:
         if isinstance(judge, Stack):
-            own, reached = _by_stack(judging, judge, decoded, size)
+            fingerprint, figures, reached = _by_stack(judging, judge, opened)
+            told = {"stack": judge.name, "fingerprint": fingerprint, **figures}
         else:
-            told = judging.judged(judge, decoded)
-            own, reached = told.figures, {judge.quality: told.quality}
-        values |= own if not number else {judge.name: own}
-        qualities |= {f"{prefix}{name}": value for name, value in reached.items()}
-    return CurvePoint(str(file), curve, size, values, qualities)
+            found = judging.judged(judge, opened)
+            told, reached = found.values(), {found.name: found.quality}
+        values.setdefault("transfer", []).append(told)
+        qualities |= {f"{judge.name} {name}": value for name, value in reached.items()}
+    return CurvePoint(str(opened.file), curve, opened.bytes, values, qualities)
+
+
+def _check_names(judges: "list[Stack | Judge]") -> None:
+    """Raise UserError where two judges have one name, by which their figures are told apart."""
+    from seesame.errors import UserError
+
+    for name, count in Counter(judge.name for judge in judges).items():
+        if count > 1:
+            raise UserError(f"{count} of --transfer are called {name}; give each another name")
 
 
 def _by_stack(
-    judging: Judging, stack: "Stack", decoded: "Clip", size: int
-) -> tuple[dict[str, Any], dict[str, float | None]]:
-    """Return a stack's figures, and the qualities among them."""
+    judging: Judging, stack: "Stack", opened: Opened
+) -> tuple[str, dict[str, Any], dict[str, float | None]]:
+    """Return a stack's fingerprint, its figures, and the qualities among them."""
     from seesame.metric.classes import ClassCounts
     from seesame.metric.curves import pose_quality
 
     counts = ClassCounts(stack.classes)
-    seen = judging.evaluated(stack, decoded, size, not stack.challenge_rule, counts.watch)
+    seen = judging.evaluated(stack, opened, not stack.challenge_rule, counts.watch)
     figures = {
         "seg": seen.figures.seg,
         "mean_iou": counts.mean_iou,
@@ -150,7 +163,7 @@ def _by_stack(
     qualities: dict[str, float | None] = {"mean IoU": 100 * counts.mean_iou}
     if stack.has_pose:
         qualities["pose"] = pose_quality(seen.score.pose)
-    return figures, qualities
+    return seen.fingerprint, figures, qualities
 
 
 def _row_values(row: "Compared") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Opening a source and a decoded file, and what stacks and judges say of the two."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from seesame.perception.judge import Judge
     from seesame.perception.stack import Stack
     from seesame.video.clip import Clip
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file to judge.
+
+    Args:
+        file: its path.
+        clip: what is decoded from it.
+        bytes: those that make the rate.
+    """
+
+    file: Path
+    clip: "Clip"
+    bytes: int
 
 
 class Judging:
@@ -40,8 +56,12 @@ class Judging:
         self._outputs: dict[tuple[int, bool], Clip | ReferenceOutputs] = {}
         self._observations: dict[str, list[Any]] = {}
 
-    def opened(self, file: Path, compressed: Path | None = None) -> "tuple[Clip, int]":
-        """Return the clip to judge, and the bytes that make the rate.
+    def opened(self, file: Path, compressed: Path | None = None) -> Opened:
+        """Open a file that is to be judged.
+
+        Args:
+            file: the decoded file, or an .ssm file.
+            compressed: the file whose size makes the rate; the decoded one when None.
 
         Raises:
             UserError: the file cannot be compared with the source frame by frame.
@@ -53,10 +73,10 @@ class Judging:
         source = self.source
         if is_ssm(file):
             decoded = decode_file(file, self.device)
-            nbytes = file_size(compressed or file)
+            nbytes = _file_size(compressed or file)
         else:
             decoded = open_alike(file, source)
-            nbytes = file_size(compressed) if compressed else decoded.source_bytes
+            nbytes = _file_size(compressed) if compressed else decoded.source_bytes
         with named(file):
             check_alike(source, decoded, as_read=not is_ssm(file))
         if (source.width, source.height) != (decoded.width, decoded.height):
@@ -65,7 +85,7 @@ class Judging:
                 f"{source.height}; the networks resize what they read",
                 self.quiet,
             )
-        return decoded, nbytes
+        return Opened(file, decoded, nbytes)
 
     def outputs(self, stack: "Stack", every_frame: bool) -> "Clip | ReferenceOutputs":
         """Return a stack's outputs for the source; the source where they are not kept."""
@@ -89,22 +109,22 @@ class Judging:
     def evaluated(
         self,
         stack: "Stack",
-        decoded: "Clip",
-        nbytes: int,
+        opened: Opened,
         every_frame: bool,
         watch: "Watch | None" = None,
     ) -> "Evaluation":
-        """Return what a stack says of a file, with progress."""
+        """Return what a stack says of a file, with progress. Raises UserError that names it."""
         from seesame.cli.progress import progress
+        from seesame.jobs.roundtrip import named
         from seesame.metric.evaluator import evaluate
 
         known = self.outputs(stack, every_frame)
-        with progress(f"score with {stack.name}", self.quiet) as bar:
+        with named(opened.file), progress(f"score with {stack.name}", self.quiet) as bar:
             return evaluate(
                 known,
-                decoded,
+                opened.clip,
                 stack,
-                nbytes,
+                opened.bytes,
                 every_frame=every_frame,
                 device=self.device,
                 progress=bar,
@@ -112,31 +132,32 @@ class Judging:
                 as_read=True,
             )
 
-    def judged(self, judge: "Judge", decoded: "Clip") -> "Judgement":
-        """Return what a judge says of a file. Raises UserError."""
+    def judged(self, judge: "Judge", opened: Opened) -> "Judgement":
+        """Return what a judge says of a file. Raises UserError that names it."""
         from seesame.cli.progress import progress
+        from seesame.jobs.roundtrip import named
         from seesame.metric.judges import judgement, observations
 
         if judge.fingerprint not in self._observations:
             with progress(f"source {judge.name}", self.quiet) as bar:
                 found = observations(judge, self.source, bar)
             self._observations[judge.fingerprint] = found
-        with progress(f"judge with {judge.name}", self.quiet) as bar:
-            return judgement(judge, self._observations[judge.fingerprint], decoded, bar)
+        with named(opened.file), progress(f"judge with {judge.name}", self.quiet) as bar:
+            return judgement(judge, self._observations[judge.fingerprint], opened.clip, bar)
 
     def transfer(
-        self, judge: "Stack | Judge", decoded: "Clip", nbytes: int, every_frame: bool = True
+        self, judge: "Stack | Judge", opened: Opened, every_frame: bool = True
     ) -> "Evaluation | Judgement":
         """Return what another stack or judge than the file's own says of it."""
         from seesame.perception.stack import Stack
 
         if not isinstance(judge, Stack):
-            return self.judged(judge, decoded)
+            return self.judged(judge, opened)
         every_frame = every_frame and not judge.challenge_rule
-        return self.evaluated(judge, decoded, nbytes, every_frame)
+        return self.evaluated(judge, opened, every_frame)
 
 
-def file_size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     """Return the bytes of a file. Raises UserError where there is none."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; its size makes the rate")

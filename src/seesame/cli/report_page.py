@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seesame.cli.judging import Judging
+from seesame.cli.judging import Judging, Opened
 from seesame.cli.options import open_alike
 from seesame.errors import UserError
 
@@ -51,15 +51,17 @@ class ClipPage:
         cache: bool,
         quiet: bool,
     ) -> None:
-        from seesame.jobs.roundtrip import is_ssm
+        from seesame.jobs.roundtrip import is_ssm, named
         from seesame.metric.evaluator import check_alike
         from seesame.perception.registry import load_judge, load_stack
 
         self.origin, self.judging = origin, Judging(origin, device, cache, quiet)
         self.source = self.judging.source
+        self.files = files
         self.subjects = [_subject(file, self.source, device) for file in files]
         for file, subject in zip(files, self.subjects, strict=True):
-            check_alike(self.source, subject.clip, as_read=not is_ssm(file))
+            with named(file):
+                check_alike(self.source, subject.clip, as_read=not is_ssm(file))
         self.stack = load_stack(stacks[0], device)
         self.others = [load_judge(name, device) for name in stacks[1:]]
 
@@ -99,14 +101,17 @@ class ClipPage:
     def _observed(self, layout: "Plan", tracks: "Tracks") -> "list[Shown]":
         """Return what the page shows: the stack's outputs and the other judges' figures."""
         from seesame.cli.progress import progress
+        from seesame.jobs.roundtrip import named
         from seesame.report.observe import observe
         from seesame.report.page import Shown
 
         judging, own = self.judging, self.stack
         every_frame = not own.challenge_rule
         known, seen = judging.outputs(own, every_frame), []
-        for number, subject in enumerate(self.subjects, start=1):
-            with progress(f"report {subject.name}", judging.quiet) as bar:
+        pairs = list(zip(self.files, self.subjects, strict=True))
+        opened = [Opened(file, subject.clip, subject.bytes) for file, subject in pairs]
+        for number, (file, subject) in enumerate(pairs, start=1):
+            with named(file), progress(f"report {subject.name}", judging.quiet) as bar:
                 seen.append(
                     observe(
                         self.source,
@@ -122,8 +127,8 @@ class ClipPage:
                     )
                 )
         return [
-            Shown(one, tuple(judging.transfer(j, subject.clip, subject.bytes) for j in self.others))
-            for one, subject in zip(seen, self.subjects, strict=True)
+            Shown(one, tuple(judging.transfer(judge, clip) for judge in self.others))
+            for one, clip in zip(seen, opened, strict=True)
         ]
 
 

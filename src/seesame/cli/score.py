@@ -131,7 +131,7 @@ def score(
         where = resolve_device(device)
         origin = parse_source(reference, size, fps, stream, allow_damage)
         judging = Judging(origin, where, cache, quiet)
-        decoded, nbytes = judging.opened(file, compressed)
+        opened = judging.opened(file, compressed)
         own = load_stack(stack, where)
         others = [load_judge(name, where) for name in transfer or []]
         limits = replace(limits, challenge_rule=challenge_rule or own.challenge_rule)
@@ -140,8 +140,8 @@ def score(
         every_frame = limits.every_frame or not (contest_form or limits.challenge_rule)
         counts = ClassCounts(own.classes) if per_class else None
         watch = None if counts is None else counts.watch
-        evaluation = judging.evaluated(own, decoded, nbytes, every_frame, watch)
-        transfers = [judging.transfer(other, decoded, nbytes, every_frame) for other in others]
+        evaluation = judging.evaluated(own, opened, every_frame, watch)
+        transfers = [judging.transfer(other, opened, every_frame) for other in others]
         held = limits.held(evaluation.figures) if limits.given else []
         text = _text(reference, file, evaluation, transfers, contest_form)
         if report is not None:

@@ -48,8 +48,8 @@ class BdRate:
 
     Args:
         percent: -30 is 30 % fewer bytes than the anchor.
-        low: of the qualities that both curves reach.
-        high: the same.
+        low: the lowest quality that both curves reach.
+        high: the highest quality that both curves reach.
         share: of the anchor's own range of qualities that both reach, 0..1.
         dropped: points of the anchor and of the curve that others of the same curve beat in both
             rate and quality, and that were left out.
@@ -67,10 +67,10 @@ class Mean:
     """The mean of a figure over clips.
 
     Args:
-        mean: each clip counts alike.
-        low: of the confidence interval.
-        high: the same.
-        clips: how many.
+        mean: the arithmetic mean, in which each clip counts alike.
+        low: the lower end of the confidence interval.
+        high: the upper end of the confidence interval.
+        clips: the number of clips.
     """
 
     mean: float

@@ -6,12 +6,11 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from seesame.errors import UserError
+from seesame.metric.confusion import confusion
 from seesame.metric.evaluator import BatchOutputs
 
 
@@ -85,13 +84,10 @@ class ClassCounts:
         """
         if not source.numel():
             return
-        source, decoded = source.long(), decoded.long()
-        if max(int(source.max()), int(decoded.max())) >= len(self.names):
-            raise UserError(f"the stack names {len(self.names)} classes, but its net gives more")
-        self.counts += _joint(source, decoded, len(self.names))
+        self.counts += confusion(source, decoded, len(self.names))
         away = len(self.names)
-        ours, theirs = (m.masked_fill(~boundary_band(m), away) for m in (source, decoded))
-        self._band += _joint(ours, theirs, away + 1)
+        ours, theirs = (m.long().masked_fill(~boundary_band(m), away) for m in (source, decoded))
+        self._band += confusion(ours, theirs, away + 1)
 
     @property
     def figures(self) -> tuple[ClassFigures, ...]:
@@ -169,8 +165,3 @@ def intersection_over_union(counts: NDArray[np.int64]) -> list[float | None]:
     either = counts.sum(0) + counts.sum(1) - both
     pairs = zip(both.tolist(), either.tolist(), strict=True)
     return [kept / whole if whole else None for kept, whole in pairs]
-
-
-def _joint(source: Tensor, decoded: Tensor, count: int) -> NDArray[np.int64]:
-    joint = torch.bincount((source * count + decoded).flatten(), minlength=count * count)
-    return joint.view(count, count).cpu().numpy()

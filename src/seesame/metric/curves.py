@@ -11,7 +11,7 @@ from seesame.errors import UserError
 from seesame.metric.bd_rate import BdRate, Method, bd_rate
 
 _UNIT = r"(?:\d+(?:\.\d+)?|\.\d+)(?:k|m|kb|mb|kbps|mbps|bps)?"
-_WORD = r"(?:crf|qp|cq|q|bitrate|rate|kbps|bytes)"
+_WORD = r"(?<![^\W\d_])(?:crf|qp|cq|q|bitrate|rate|kbps|bytes)"  # not the end of another word
 _SETTING = re.compile(rf"(?:{_WORD}[-_ .=]*)?{_UNIT}", re.IGNORECASE)
 _NAMED = re.compile(
     rf"(?P<name>.+?)(?:[-_ .=]+(?:{_WORD}[-_ .=]*)?|{_WORD}[-_ .=]*){_UNIT}",
@@ -104,7 +104,7 @@ def compared(
         curves.setdefault(point.curve, []).append(point)
     anchor = checked_anchor(list(curves), anchor)
     rows = [
-        _compared(anchor, name, quality, curves, method)
+        compared_at(quality, anchor, name, curves, method)
         for quality in points[0].qualities
         for name in curves
         if name != anchor
@@ -131,9 +131,22 @@ def checked_anchor(names: Sequence[str], anchor: str | None = None) -> str:
     return anchor or curves[0]
 
 
-def _compared(
-    anchor: str, name: str, quality: str, curves: Mapping[str, list[CurvePoint]], method: Method
+def compared_at(
+    quality: str,
+    anchor: str,
+    name: str,
+    curves: Mapping[str, Sequence[CurvePoint]],
+    method: Method = "pchip",
 ) -> Compared:
+    """Return the BD-rate of one curve against the anchor at one quality, or why there is none.
+
+    Args:
+        quality: the name of what they are compared at; points without a value are left out.
+        anchor: the name of the curve to compare with.
+        name: of the curve.
+        curves: the points of both, by name.
+        method: of interpolation.
+    """
     sides = []
     for curve in (anchor, name):
         values = [(float(point.bytes), point.qualities[quality]) for point in curves[curve]]

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from seesame.errors import DamagedError, UserError
 from seesame.perception.judge import Judge
-from seesame.video.clip import Clip
+from seesame.video.clip import Clip, Frames
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and a short text."""
@@ -49,16 +51,23 @@ def observations(judge: Judge, clip: Clip, progress: Progress | None = None) -> 
     Raises:
         UserError: the clip is shorter than one look.
         DamagedError: it ends early.
+        ValueError: the judge's looks would overlap.
     """
+    if judge.step < judge.frames:
+        raise ValueError(f"{judge.name} has a step of {judge.step} for {judge.frames} frames")
     if clip.num_frames < judge.frames:
         raise UserError(f"{judge.name} looks at {judge.frames} frames, and the clip has fewer")
     found: list[Any] = []
-    size = -(-BATCH // judge.step) * judge.step if judge.step >= judge.frames else judge.frames
+    look: list[Frames] = []
     seen = 0
-    for batch in clip.batches(size):
-        for start in range(0, len(batch) - judge.frames + 1, judge.step):
-            found.append(judge.observe(batch[start : start + judge.frames]))
-        seen += len(batch)
+    for batch in clip.batches(BATCH):
+        for frame in batch:
+            if seen % judge.step < judge.frames:
+                look.append(frame.copy())  # a view would keep its batch in memory
+            if len(look) == judge.frames:
+                found.append(judge.observe(np.stack(look)))
+                look.clear()
+            seen += 1
         if progress is not None:
             progress(seen / clip.num_frames, f"frame {seen} of {clip.num_frames}")
     if seen != clip.num_frames:

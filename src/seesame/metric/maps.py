@@ -13,7 +13,6 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
@@ -169,22 +168,14 @@ class ClassMaps:
     def whole(self) -> Tensor:
         """Return all maps ``(N, h, w)`` in memory."""
         found = torch.from_numpy(np.empty((len(self), *self.size), self.kind))
-        starts = accumulate(self.counts, initial=0)
-        for number, start in zip(range(len(self._chunks)), starts, strict=False):
+        for number, end in enumerate(self._ends):
             batch = self._unpacked(number)
-            found[start : start + len(batch)] = torch.from_numpy(batch)
+            found[end - len(batch) : end] = torch.from_numpy(batch)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes these maps in another process, which cannot have the file."""
         return _made, (self.kind, self.size, self.counts, [*self.packed()])
-
-    @classmethod
-    def of(cls, maps: Tensor) -> "ClassMaps":
-        """Return the maps ``(N, h, w)`` as one batch."""
-        made = cls()
-        made.append(maps)
-        return made
 
 
 def _made(

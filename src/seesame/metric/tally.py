@@ -3,11 +3,11 @@
 from array import array
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from seesame.errors import UserError
+from seesame.metric.confusion import confusion
 from seesame.metric.distortion import pose_distortion, seg_distortion
 from seesame.metric.outputs import Outputs
 from seesame.perception.stack import Stack
@@ -50,7 +50,12 @@ class Tally:
         self.pixels = np.zeros(len(stack.classes), np.int64)
 
     def add(self, source: Outputs, decoded: Outputs) -> None:
-        """Take the outputs of one batch. Raises UserError for classes of two sizes."""
+        """Take the outputs of one batch.
+
+        Raises:
+            UserError: the class maps are of two sizes, or have a class that the stack does not
+                name.
+        """
         if source.classes.shape != decoded.classes.shape:
             raise UserError(
                 f"stack {self.stack.name} gives classes at the size of the frames that it reads, "
@@ -65,9 +70,7 @@ class Tally:
             self._count(source.first_classes, decoded.first_classes)
 
     def _count(self, source: Tensor, decoded: Tensor) -> None:
-        count = len(self.pixels)
-        joint = 2 * source.long() + (source != decoded)
-        kept_lost = torch.bincount(joint.flatten(), minlength=2 * count)[: 2 * count]
-        kept, lost = kept_lost.cpu().view(count, 2).unbind(1)
-        self.pixels += (kept + lost).numpy()
-        self.lost += lost.numpy()
+        counts = confusion(source, decoded, len(self.pixels))
+        pixels = counts.sum(1)
+        self.pixels += pixels
+        self.lost += pixels - counts.diagonal()

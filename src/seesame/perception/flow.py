@@ -37,6 +37,9 @@ class FlowTuning:
         least: fewest points that must agree for a motion to count as found.
         still: median flow in pixels of the textured points below which the camera counts as
             standing.
+        block: side in pixels of the square over which a corner's strength is taken.
+        sure: probability with which RANSAC shall find the motion that most points follow.
+        agree: degrees by which the directions of source and file may differ and still agree.
     """
 
     width: int = 640
@@ -47,11 +50,19 @@ class FlowTuning:
     inlier: float = 0.5
     least: int = 24
     still: float = 0.3
+    block: int = 5
+    sure: float = 0.999
+    agree: float = 5.0
 
 
 TUNING = FlowTuning()
 LEAST_FLOW = 1e-3
 """The difference of flows in pixels that a smaller one counts as, since its logarithm is taken."""
+
+
+def flow_quality(pixels: float) -> float:
+    """Return a mean difference of flows in pixels as a quality in dB, higher is better."""
+    return -20 * math.log10(max(pixels, LEAST_FLOW))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +89,8 @@ class FlowJudge(Judge):
     pixels at a width of 640, and the same as a quality, ``flow_db``; ``rotation_deg`` and
     ``direction_deg``, the median angle between the two rotations of the camera, and between the two
     directions in which it moves; ``agree``, of the pairs whose motion is found in the source, the
-    share in which it is found in the file with a direction within five degrees. Pairs in which the
-    source's camera stands count for the flow alone.
+    share in which it is found in the file with a direction within ``TUNING.agree`` degrees. Pairs
+    in which the source's camera stands count for the flow alone.
     """
 
     name = "flow"
@@ -118,11 +129,11 @@ class FlowJudge(Judge):
                 continue
             turns.append(_turn(source.rotation, file.rotation))
             ways.append(_angle(float(source.direction @ file.direction)))
-            agree += ways[-1] <= 5
+            agree += ways[-1] <= TUNING.agree
         mean = float(np.mean(apart)) if apart else None
         return {
             "flow_px": mean,
-            "flow_db": None if mean is None else -20 * math.log10(max(mean, LEAST_FLOW)),
+            "flow_db": None if mean is None else flow_quality(mean),
             "rotation_deg": float(np.median(turns)) if turns else None,
             "direction_deg": float(np.median(ways)) if ways else None,
             "agree": agree / pairs if pairs else None,
@@ -156,7 +167,7 @@ class FlowJudge(Judge):
         """Return the strongest corner of each cell that has one, ``(N, 2)`` as x and y."""
         cell = TUNING.cell
         height, width = (side // cell * cell for side in grey.shape)
-        strength = self._cv.cornerMinEigenVal(grey, 5)[:height, :width]
+        strength = self._cv.cornerMinEigenVal(grey, TUNING.block)[:height, :width]
         cells = strength.reshape(height // cell, cell, width // cell, cell).swapaxes(1, 2)
         best = cells.reshape(*cells.shape[:2], -1).argmax(2)
         rows, cols = np.mgrid[: cells.shape[0], : cells.shape[1]]
@@ -176,7 +187,7 @@ class FlowJudge(Judge):
             return None, None
         # OpenCV's RANSAC begins with the same seed each time.
         essential, inside = cv.findEssentialMat(
-            points, points + flow, camera, cv.RANSAC, 0.999, TUNING.inlier
+            points, points + flow, camera, cv.RANSAC, TUNING.sure, TUNING.inlier
         )
         if essential is None or essential.shape != (3, 3) or int(inside.sum()) < TUNING.least:
             return None, None

@@ -19,7 +19,7 @@ class Judge(Protocol):
     frames: int
     """How many consecutive frames are looked at together: 1, or 2 for a pair."""
     step: int
-    """Frames from one look to the next."""
+    """Frames from the first of one look to the first of the next; ``frames`` or more."""
     quality: str
     """The figure that rates are compared at; higher is better."""
 

@@ -99,8 +99,8 @@ def observe(
         subject,
         evaluation,
         masks.confusion,
-        masks.source_poses.rows(masks.pairs),
-        masks.poses.rows(masks.pairs),
+        masks.source_poses.rows(evaluation.pairs),
+        masks.poses.rows(evaluation.pairs),
         [psnr(error) for error in compared.errors],
         psnr(float(np.mean(compared.errors))),
         float(np.mean(likeness)) if likeness else None,
@@ -114,7 +114,7 @@ class _Masks:
 
     def __init__(self, stack: Stack, number: int, tracks: Tracks, every_frame: bool) -> None:
         self.confusion = Confusion(stack.classes, every_frame)
-        self.source_poses, self.poses, self.pairs = Row(), Row(), 0
+        self.source_poses, self.poses = Row(), Row()
         self.size = (0, 0, 1)
         self._number, self._tracks = number, tracks
 
@@ -126,7 +126,6 @@ class _Masks:
             return  # an odd last frame alone, which forms no pair
         self.source_poses.append(seen.source.poses)
         self.poses.append(seen.decoded.poses)
-        self.pairs += len(seen.source.classes)
         pairs = (one.classes.cpu().numpy() for one in (seen.source, seen.decoded))
         for source, decoded in zip(*pairs, strict=True):
             if self._number == 1:

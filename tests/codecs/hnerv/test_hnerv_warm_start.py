@@ -18,7 +18,9 @@ def start_of(seed: int, architecture: Architecture, pairs: int) -> Start:
 
 
 def outputs(classes: torch.Tensor, poses: torch.Tensor) -> ReferenceOutputs:
-    return ReferenceOutputs.of(ClassMaps.of(classes), poses, tiny_clip(2), FakeStack())
+    maps = ClassMaps()
+    maps.append(classes)
+    return ReferenceOutputs.of(maps, poses, tiny_clip(2), FakeStack())
 
 
 def test_a_clip_that_is_the_same_starts_about_where_the_old_one_ended() -> None:

@@ -11,8 +11,15 @@ from seesame.errors import UserError
 from seesame.metric.judges import judgement, observations
 from seesame.perception.onnx.config import read_config
 from seesame.perception.onnx.detector.config import DetectConfig
-from seesame.perception.onnx.detector.decode import Boxes, chosen, decoded, found_again, overlaps
+from seesame.perception.onnx.detector.decode import (
+    Boxes,
+    decoded,
+    iou,
+    matched,
+    non_max_suppression,
+)
 from seesame.perception.onnx.detector.judge import Detector
+from seesame.perception.onnx.process import NetProcess
 from seesame.perception.registry import load_judge, load_stack
 from seesame.video.clip import ArrayClip
 
@@ -61,17 +68,18 @@ def test_bright_frames_keep_their_car(tmp_path: Path) -> None:
     found = judgement(detector, source, clip(255, 80, 20, 200))
     # 80 is enough to match and too little to be a detection; the last frame's car is new.
     assert found.figures == {
-        "found": 2 / 3,
-        "invented": 1 / 2,
+        "recall": 2 / 3,
+        "precision": 1 / 2,
         "source_boxes": 3,
         "file_boxes": 2,
     }
     assert found.quality == 2 / 3
     assert "66.7% of 3 detections found again" in found.text
     same = judgement(detector, source, clip(255, 200, 150, 20, size=(24, 48)))  # scaled
-    assert (same.figures["found"], same.figures["invented"]) == (1, 0)
+    assert (same.figures["recall"], same.figures["precision"]) == (1, 1)
+    assert found.text.endswith("50.0% of the file's are new")
     none = judgement(detector, observations(detector, clip(0)), clip(0))
-    assert none.figures["found"] is none.quality is None
+    assert none.figures["recall"] is none.quality is None
 
 
 def test_a_letterboxed_frame_gives_boxes_of_the_frame(tmp_path: Path) -> None:
@@ -85,8 +93,8 @@ def test_a_letterboxed_frame_gives_boxes_of_the_frame(tmp_path: Path) -> None:
 def test_bins_and_offsets_are_decoded_as_published(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     bins = config(tmp_path, BINS)
-    places = 4 * 8 + 2 * 4
-    output = random.normal(size=(places, 2 + 20)).astype(np.float32)
+    locations = 4 * 8 + 2 * 4
+    output = random.normal(size=(locations, 2 + 20)).astype(np.float32)
     sides, scores = decoded(bins, output)
     assert np.array_equal(scores, output[:, :2])
     for row, (stride, y, x) in (
@@ -102,7 +110,7 @@ def test_bins_and_offsets_are_decoded_as_published(tmp_path: Path) -> None:
         wanted = middle[0] - left, middle[1] - top, middle[0] + right, middle[1] + bottom
         assert sides[row] == pytest.approx(wanted, rel=1e-4)
     offsets = config(tmp_path, OFFSETS.replace("step = 1", 'logits = "yes"'))
-    output = random.normal(size=(places, 7)).astype(np.float32)
+    output = random.normal(size=(locations, 7)).astype(np.float32)
     sides, scores = decoded(offsets, output)
     cx, cy, w, h, there, car, _ = output[13].astype(float)
     middle = (5 + cx) * 8, (1 + cy) * 8
@@ -117,12 +125,14 @@ def test_bins_and_offsets_are_decoded_as_published(tmp_path: Path) -> None:
 def test_alike_classes_are_one_thing(tmp_path: Path) -> None:
     sides = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [40, 0, 50, 10]], np.float32)
     scores = np.array([[0.9, 0.0], [0.1, 0.8], [0.0, 0.7]], np.float32)
-    apart = chosen(config(tmp_path, PIXELS), sides, scores)
+    apart = non_max_suppression(config(tmp_path, PIXELS), sides, scores)
     assert apart.kinds.tolist() == [0, 1, 1]
-    alike = chosen(config(tmp_path, PIXELS + 'alike = [["car", "dog"]]\n'), sides, scores)
+    alike = non_max_suppression(
+        config(tmp_path, PIXELS + 'alike = [["car", "dog"]]\n'), sides, scores
+    )
     assert alike.kinds.tolist() == [0, 0]
     assert alike.scores.tolist() == pytest.approx([0.9, 0.7])
-    cars = chosen(config(tmp_path, PIXELS + 'judged = ["car"]\n'), sides, scores)
+    cars = non_max_suppression(config(tmp_path, PIXELS + 'judged = ["car"]\n'), sides, scores)
     assert cars.kinds.tolist() == [0]
 
 
@@ -137,12 +147,12 @@ def boxes(*sides: tuple[float, float, float, float], kinds: tuple[int, ...] = ()
 
 def test_each_box_finds_one() -> None:
     near = boxes((0, 0, 10, 10), (1, 0, 11, 10))
-    assert found_again(near, boxes((0, 0, 10, 10)), 0.5) == 1
-    assert found_again(near, near, 0.5) == 2
-    assert found_again(boxes((0, 0, 10, 10)), boxes((0, 0, 10, 10), kinds=(1,)), 0.5) == 0
-    assert found_again(boxes((0, 0, 10, 10)), boxes((0, 6, 10, 16)), 0.5) == 0
-    assert found_again(boxes(), near, 0.5) == found_again(near, boxes(), 0.5) == 0
-    assert overlaps(near.sides[0], near.sides) == pytest.approx([1, 90 / 110])
+    assert matched(near, boxes((0, 0, 10, 10)), 0.5) == 1
+    assert matched(near, near, 0.5) == 2
+    assert matched(boxes((0, 0, 10, 10)), boxes((0, 0, 10, 10), kinds=(1,)), 0.5) == 0
+    assert matched(boxes((0, 0, 10, 10)), boxes((0, 6, 10, 16)), 0.5) == 0
+    assert matched(boxes(), near, 0.5) == matched(near, boxes(), 0.5) == 0
+    assert iou(near.sides[0], near.sides) == pytest.approx([1, 90 / 110])
 
 
 @pytest.mark.parametrize(
@@ -173,15 +183,37 @@ def test_a_wrong_description_is_one_line(tmp_path: Path, toml: str, words: str) 
 
 
 def test_a_net_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a place has 6 values"):
+    with pytest.raises(UserError, match="a location has 6 values"):
         load_judge(f"onnx:{write(tmp_path, PIXELS, s=lamp(7))}")
-    with pytest.raises(UserError, match="a place has 22 values"):
+    with pytest.raises(UserError, match="a location has 22 values"):
         load_judge(f"onnx:{write(tmp_path, BINS, s=lamp())}")
-    with pytest.raises(UserError, match=r"1 places, but .* there are 40"):
+    with pytest.raises(UserError, match=r"1 locations, but .* there are 40"):
         load_judge(f"onnx:{write(tmp_path, BINS, s=lamp(22))}")
     named = write(tmp_path, PIXELS + "output = 'z1'\n", s=lamp())
     with pytest.raises(UserError, match="has no output 'z1'"):
         load_judge(f"onnx:{named}")
+
+
+def test_names_of_outputs_steer_no_terminal(tmp_path: Path) -> None:
+    net = lamp()
+    odd = "\x1b[31mred\n"
+    net.graph.node.append(node("Identity", "y", out=odd))
+    net.graph.output.add().CopyFrom(net.graph.output[0])
+    net.graph.output[1].name = odd
+    for more, told in (("", "several outputs; name one: y"), ("output = 'z'\n", "no output 'z'")):
+        with pytest.raises(UserError, match=told) as refused:
+            load_judge(f"onnx:{write(tmp_path, PIXELS + more, s=net)}")
+        assert str(refused.value).isprintable()
+        assert r"\x1b[31mred" in str(refused.value)
+
+
+def test_boxes_must_be_float32(tmp_path: Path) -> None:
+    net = lamp()
+    net.graph.node[-1].output[0] = "single"
+    net.graph.node.append(node("Cast", "single", to=11))
+    net.graph.output[0].type.tensor_type.elem_type = 11
+    with pytest.raises(UserError, match=r"must be float32, not torch\.float64"):
+        load_judge(f"onnx:{write(tmp_path, PIXELS, s=net)}")
 
 
 def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
@@ -192,6 +224,25 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
             tensor.raw_data = np.float32(np.nan).tobytes()
     with pytest.raises(UserError, match="not finite"):
         load_judge(f"onnx:{write(tmp_path, PIXELS, s=net)}")
+
+
+def test_nothing_is_made_ready_for_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("seesame.perception.onnx.net.Graph")
+    asked: list[int] = []
+    usual = NetProcess.run
+
+    def noted(self: NetProcess, name: str, values: Any, outputs: Any) -> Any:
+        asked.append(len(values))
+        return usual(self, name, values, outputs)
+
+    monkeypatch.setattr(NetProcess, "run", noted)
+    detector = load_judge(f"onnx:{write(tmp_path, PIXELS, s=lamp())}")
+    assert asked == [1]
+    assert isinstance(detector, Detector)
+    assert len(observations(detector, clip(255, 255))) == 2
+    assert asked == [1, 1, 1]
 
 
 def test_a_detector_is_no_stack(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from onnx_nets import SIMPLE, frames, head, ints, model, node, value, write
 
 from seesame.errors import UserError
 from seesame.perception.onnx.config import read_config
+from seesame.perception.onnx.graph import Graph
+from seesame.perception.onnx.limits import NetLimits
+from seesame.perception.onnx.ops import Unsupported
 from seesame.perception.onnx.stack import OnnxStack
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime (the onnx extra)")
@@ -272,13 +275,22 @@ def large_in_the_middle() -> Any:
 def test_trusted_nets_have_no_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from seesame.perception.onnx import process
 
-    small = process.NetLimits(memory=1, memory_share=0)
+    small = NetLimits(memory=1, memory_share=0)
     monkeypatch.setattr(process, "LIMITS", small)
     write(tmp_path, SIMPLE, s=large_in_the_middle())
     with pytest.raises(UserError, match=r"memory than a net may take.*SEESAME_TRUST_NETS=1"):
         OnnxStack.load(tmp_path)
     monkeypatch.setenv("SEESAME_TRUST_NETS", "1")
     assert OnnxStack.load(tmp_path).segment(frames(1, 3, 6, 8)).shape == (1, 2, 6, 8)
+
+
+def test_a_run_in_torch_keeps_the_limits() -> None:
+    graph, x = Graph(large_in_the_middle()), frames(1, 3, 6, 8)
+    assert graph(x, NetLimits(memory=64 << 20))["y"].shape == (1, 2, 6, 8)
+    for limits in (NetLimits(memory=32 << 20), NetLimits(seconds=0.0)):
+        with pytest.raises(Unsupported, match="so much memory or time"):
+            graph(x, limits)
+    assert graph(x)["y"].shape == (1, 2, 6, 8)
 
 
 def test_a_batch_that_is_too_large_is_run_frame_by_frame(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _LINUX = sys.platform.startswith("linux")
 
 
 class Counts:
-    """What is taken, measured again and again.
+    """The memory, disk space and threads that a script uses; each look measures them again.
 
     Args:
         folder: the script's files.
@@ -46,7 +46,7 @@ class Counts:
         self.peak = 0
         """Most bytes of memory that were seen at once."""
         self.how = GROUP if group is not None else PROCESSES if _LINUX else "process by process"
-        """How memory is counted, in words."""
+        """The way in which memory is counted, as reports name it."""
 
     def passed(self, found: Sequence[psutil.Process]) -> str | None:
         """Return the limit that is passed, if one is.

@@ -1,4 +1,4 @@
-"""What processes hold that has no name and belongs to nobody's memory, as Linux's /proc shows it.
+"""The size of files without a name that processes keep open or mapped, read from Linux's /proc.
 
 A file that was removed takes space for as long as a process has it open or mapped, or it is on its
 way to another process through a socket. ``memfd_create`` makes such files in memory.
@@ -31,7 +31,7 @@ _SHARE = re.compile(
 
 @dataclass(frozen=True)
 class Held:
-    """What processes hold at one time.
+    """The sizes and the number of files that processes hold at one time.
 
     Args:
         memory: bytes in memory, without those that are only mapped.

@@ -12,14 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seesame.perception.onnx.limits import NetLimits
 from seesame.perception.onnx.ops import ARITHMETIC, Node, Unsupported
 from seesame.perception.onnx.shapes import SHAPES
 
 OPERATORS = {**ARITHMETIC, **SHAPES}
-MOST_LIVE = 768 << 20
-"""Bytes of all values at one time; a bounded run that needs more is given up."""
-MOST_SECONDS = 6.0
-"""Seconds on the cores after which a bounded run is given up."""
 PLAIN_DOMAINS = ("", "ai.onnx")
 
 
@@ -66,12 +63,12 @@ class Graph(nn.Module):
                 plan[i].append(name)
         return plan
 
-    def forward(self, x: Tensor, bounded: bool = False) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, limits: NetLimits | None = None) -> dict[str, Tensor]:
         """Run the graph: ``{output name: tensor}``.
 
         Args:
             x: the input.
-            bounded: give a run up that takes too much memory or time.
+            limits: give a run up that takes more memory, or more seconds on the cores.
 
         Raises:
             Unsupported: an operator fails, or the run is given up.
@@ -90,7 +87,8 @@ class Graph(nn.Module):
             results = [result] if isinstance(result, Tensor) else list(result)
             values.update(zip(node.outputs, results, strict=False))
             live += sum(_nbytes(one) for one in results)
-            if bounded and (live > MOST_LIVE or time.process_time() - start > MOST_SECONDS):
+            took = time.process_time() - start
+            if limits is not None and (live > limits.memory or took > limits.seconds):
                 raise Unsupported("a graph that takes so much memory or time in torch")
             for name in done:
                 live -= _nbytes(values.pop(name, None))

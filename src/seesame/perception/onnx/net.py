@@ -21,6 +21,7 @@ from seesame.errors import UserError
 from seesame.files import file_kind
 from seesame.inputs import visible
 from seesame.perception.onnx.graph import Graph
+from seesame.perception.onnx.limits import LIMITS
 from seesame.perception.onnx.ops import Unsupported
 from seesame.perception.onnx.process import NetProcess, TooLargeError
 from seesame.perception.onnx.values import CONFIG_NAME, Feed, listed
@@ -41,6 +42,8 @@ class OnnxNet:
         channels: how many channels its input has.
         sides: ``(height, width)`` of its input.
         read: names of the outputs that are read; empty for the only one.
+        frozen: it is never trained against and is run frame by frame, so that no torch graph is
+            made, and no batch is tried.
 
     Raises:
         UserError: libraries absent, file absent or refused, input that the file does not take.
@@ -54,6 +57,7 @@ class OnnxNet:
         channels: int,
         sides: tuple[int, int],
         read: tuple[str, ...] = (),
+        frozen: bool = False,
     ) -> None:
         self.path = path
         self.feed = feed
@@ -81,6 +85,9 @@ class OnnxNet:
             if value.numel() == 0 or (value.ndim > 1 and value.shape[0] != 1):
                 raise UserError(f"{path}: {name} has the shape {[*value.shape]} for one frame")
         self._shapes = {name: value.shape for name, value in self.probe.items()}
+        if frozen:
+            self._singly, self.reason = True, "it is loaded to judge alone"
+            return
         self._singly = self._singly or not self._keeps_apart(x)
         try:
             self.graph = Graph(parsed(data))
@@ -144,10 +151,10 @@ class OnnxNet:
             Unsupported: they differ, or no output depends on the input differentiably.
         """
         assert self.graph is not None
-        bounded = not self._process.trusted
+        limits = None if self._process.trusted else LIMITS
         # No step back is taken, so that nothing is kept for one.
         with torch.enable_grad(), saved_tensors_hooks(lambda _: None, lambda _: x):
-            ours = self.graph(x.requires_grad_(True), bounded)
+            ours = self.graph(x.requires_grad_(True), limits)
         for name, wanted in theirs.items():
             value = ours.get(name)
             if value is None or value.shape != wanted.shape:
@@ -214,6 +221,29 @@ class OnnxNet:
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         if self.graph is not None:
             self.graph.to(device)
+
+
+def output_of(outputs: dict[str, Tensor], name: str | None, path: Path) -> Tensor:
+    """Return an output, float32 with a batch axis and at least one more.
+
+    Args:
+        outputs: of a net, by name.
+        name: of the output; None for the only one.
+        path: of the net, for errors.
+
+    Raises:
+        UserError: there is none of that name, or it has another form.
+    """
+    if name is None and len(outputs) > 1:
+        raise UserError(f"{path}: has several outputs; name one: {listed(outputs)}")
+    if name is not None and name not in outputs:
+        raise UserError(f"{path}: has no output {name!r}; it has: {listed(outputs)}")
+    value = outputs[name] if name is not None else next(iter(outputs.values()))
+    if value.ndim < 2:
+        raise UserError(f"{path}: an output must have a batch axis, not the shape {[*value.shape]}")
+    if value.dtype != torch.float32:
+        raise UserError(f"{path}: an output must be float32, not {value.dtype}")
+    return value
 
 
 def _read(path: Path) -> bytes:

@@ -16,7 +16,6 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +25,10 @@ from numpy.typing import NDArray
 
 from seesame.errors import DamagedError, UserError
 from seesame.inputs import visible
+from seesame.perception.onnx.limits import LIMITS
 
 TRUST_VARIABLE = "SEESAME_TRUST_NETS"
 """Environment variable: 1 lifts the bounds on memory and time."""
-
-
-@dataclass(frozen=True)
-class NetLimits:
-    """The bounds of one net.
-
-    Attributes:
-        memory: bytes that the process may take beyond what it has when it starts, and ...
-        memory_share: ... times the size of the file besides.
-        seconds: that a request may take, both by the clock and on the cores.
-        more_seconds: times the seconds of a frame that each frame may take besides; frames do not
-            all take as long.
-        stalled: times the limit by the clock at which a process that does not use the cores is
-            given up.
-        poll: seconds between two looks at the clock.
-    """
-
-    memory: int = 768 << 20
-    memory_share: int = 4
-    seconds: float = 6.0
-    more_seconds: float = 20.0
-    stalled: float = 12.0
-    poll: float = 0.5
-
-
-LIMITS = NetLimits()
 
 
 class TooLargeError(UserError):

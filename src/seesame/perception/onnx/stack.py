@@ -13,8 +13,8 @@ from torch import Tensor
 from seesame.errors import UserError
 from seesame.perception.onnx.config import Config, PoseConfig, SegmentConfig, read_config
 from seesame.perception.onnx.detector.config import DetectConfig
-from seesame.perception.onnx.net import OnnxNet
-from seesame.perception.onnx.values import CONFIG_NAME, listed
+from seesame.perception.onnx.net import OnnxNet, output_of
+from seesame.perception.onnx.values import CONFIG_NAME
 from seesame.perception.stack import Stack
 from seesame.video.colour import rgb_to_yuv6
 from seesame.video.resize import resize
@@ -146,7 +146,7 @@ def class_logits(config: SegmentConfig, outputs: dict[str, Tensor], path: Path) 
 def _maps(
     config: SegmentConfig, outputs: dict[str, Tensor], name: str | None, path: Path
 ) -> Tensor:
-    maps = _output(outputs, name, path)
+    maps = output_of(outputs, name, path)
     if maps.ndim != 4:
         raise UserError(f"{path}: a class output must have 4 axes, not {list(maps.shape)}")
     return maps.permute(0, 3, 1, 2) if config.feed.channels_last else maps
@@ -154,23 +154,10 @@ def _maps(
 
 def pose_values(config: PoseConfig, outputs: dict[str, Tensor], path: Path) -> Tensor:
     """Return a pose net's values ``(B, P)``, the judged ones divided by their ``value_std``."""
-    values = _output(outputs, config.output, path).flatten(1)
+    values = output_of(outputs, config.output, path).flatten(1)
     if values.shape[1] < config.judged:
         raise UserError(
             f"{path}: gives {values.shape[1]} values, but {CONFIG_NAME} judges {config.judged}"
         )
     judged = values[:, : config.judged] / values.new_tensor(config.value_std)
     return torch.cat([judged, values[:, config.judged :]], dim=1)
-
-
-def _output(outputs: dict[str, Tensor], name: str | None, path: Path) -> Tensor:
-    if name is None and len(outputs) > 1:
-        raise UserError(f"{path}: has several outputs; name one: {listed(outputs)}")
-    if name is not None and name not in outputs:
-        raise UserError(f"{path}: has no output {name!r}; it has: {listed(outputs)}")
-    value = outputs[name] if name is not None else next(iter(outputs.values()))
-    if value.ndim < 2:
-        raise UserError(f"{path}: an output must have a batch axis, not the shape {[*value.shape]}")
-    if value.dtype != torch.float32:
-        raise UserError(f"{path}: an output must be float32, not {value.dtype}")
-    return value

@@ -40,9 +40,9 @@ class DetectConfig:
             judged. Classes that are alike are of one kind.
         letterbox: keep the frame's shape and fill the rest; else the frame is stretched.
         pad: the fill, 0..255.
-        rows: the output is ``(B, places, values)``; else ``(B, values, places)``.
+        rows: the output is ``(B, locations, values)``; else ``(B, values, locations)``.
         decoding: one of :data:`DECODINGS`.
-        strides: pixels from one place to the next, for each of the net's grids.
+        strides: pixels from one location to the next, for each of the net's grids.
         bins: values of each of a box's four distances, for decoding ``bins``.
         logits: the output's class scores are logits; else they are probabilities.
         score: least score of a box that has to be found again.
@@ -95,7 +95,7 @@ def read_detect(name: str, raw: dict[str, Any], source: bytes) -> DetectConfig:
         kinds=_kinds(raw, classes),
         letterbox=choice(raw, "fit", ("letterbox", "stretch")) == "letterbox",
         pad=pad,
-        rows=choice(raw, "rows", ("places", "values")) == "places",
+        rows=choice(raw, "rows", ("locations", "values")) == "locations",
         decoding=decoding,
         strides=_strides(raw, feed.size) if decoding != "pixels" else (),
         bins=_whole(raw, "bins", None if decoding == "bins" else 2, (2, MAX_BINS)),

@@ -38,13 +38,13 @@ class Boxes:
 
 
 def columns(config: DetectConfig) -> int:
-    """Return how many values a place of the output has."""
+    """Return how many values a location of the output has."""
     box = {"bins": 4 * config.bins, "offsets": 5, "pixels": 4}[config.decoding]
     return box + len(config.classes)
 
 
-def places(config: DetectConfig) -> int | None:
-    """Return how many places the output has; None where any number is right."""
+def locations(config: DetectConfig) -> int | None:
+    """Return how many locations the output has; None where any number is right."""
     if config.decoding == "pixels":
         return None
     height, width = config.feed.size
@@ -56,9 +56,9 @@ def decoded(config: DetectConfig, output: Values) -> tuple[Values, Values]:
 
     Args:
         config: of the detector. ``bins`` is the decoding of Generalized Focal Loss (Li et al.
-            2020) and NanoDet: class scores, then the distances from the place's middle to left,
+            2020) and NanoDet: class scores, then the distances from the location's middle to left,
             top, right and bottom, each the mean of a distribution over 0, 1, 2, … strides.
-            ``offsets`` is that of YOLOX (Ge et al. 2021): the middle's offset from the place's
+            ``offsets`` is that of YOLOX (Ge et al. 2021): the middle's offset from the location's
             corner in strides, the logarithms of width and height in strides, a score that
             something is there, class scores. ``pixels`` is middle, width and height in pixels,
             then class scores, as the YOLO nets that decode by themselves give them.
@@ -90,7 +90,7 @@ def _probability(config: DetectConfig, scores: Values) -> Values:
 
 
 def _grid(config: DetectConfig, offset: float) -> tuple[Values, Values]:
-    """Return the points of all places ``(P, 2)`` and their strides ``(P, 1)``, in pixels."""
+    """Return the points of all locations ``(P, 2)`` and their strides ``(P, 1)``, in pixels."""
     height, width = config.feed.size
     points, strides = [], []
     for stride in config.strides:
@@ -101,31 +101,31 @@ def _grid(config: DetectConfig, offset: float) -> tuple[Values, Values]:
     return np.concatenate(points), np.concatenate(strides)
 
 
-def chosen(config: DetectConfig, sides: Values, scores: Values) -> Boxes:
+def non_max_suppression(config: DetectConfig, sides: Values, scores: Values) -> Boxes:
     """Return the boxes that are judged, one for each thing, by falling score.
 
     Of boxes of one kind that overlap by more than ``config.nms`` the one with the highest score
     stays.
     """
-    place, number = np.nonzero(scores >= config.match)
+    location, number = np.nonzero(scores >= config.match)
     kinds = np.array(config.kinds)[number]
     judged = kinds >= 0
-    place, kinds = place[judged], kinds[judged]
-    values = scores[place, number[judged]]
+    location, kinds = location[judged], kinds[judged]
+    values = scores[location, number[judged]]
     order = np.argsort(-values, kind="stable")[:MOST]
-    place, kinds, values = place[order], kinds[order], values[order]
-    boxes = sides[place]
+    location, kinds, values = location[order], kinds[order], values[order]
+    boxes = sides[location]
     free = np.ones(len(boxes), bool)
     kept = []
     for index in range(len(boxes)):
         if free[index]:
             kept.append(index)
             same = kinds == kinds[index]
-            free &= ~(same & (overlaps(boxes[index], boxes) > config.nms))
+            free &= ~(same & (iou(boxes[index], boxes) > config.nms))
     return Boxes(boxes[kept], values[kept], kinds[kept])
 
 
-def overlaps(box: Values, boxes: Values) -> Values:
+def iou(box: Values, boxes: Values) -> Values:
     """Return the intersection over union of a box ``(4,)`` with each of others ``(N, 4)``."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     both = sides.clip(0).prod(1)
@@ -135,7 +135,7 @@ def overlaps(box: Values, boxes: Values) -> Values:
     return found
 
 
-def found_again(boxes: Boxes, others: Boxes, overlap: float) -> int:
+def matched(boxes: Boxes, others: Boxes, overlap: float) -> int:
     """Return how many boxes have one of the same kind among others, each of which serves once.
 
     Boxes choose by falling score, each the one that overlaps it most, as in COCO's evaluation.
@@ -143,7 +143,7 @@ def found_again(boxes: Boxes, others: Boxes, overlap: float) -> int:
     free = np.ones(len(others.sides), bool)
     found = 0
     for box, kind in zip(boxes.sides, boxes.kinds, strict=True):
-        values = np.where(free & (others.kinds == kind), overlaps(box, others.sides), -1.0)
+        values = np.where(free & (others.kinds == kind), iou(box, others.sides), -1.0)
         if len(values) and values.max() >= overlap:
             free[values.argmax()] = False
             found += 1

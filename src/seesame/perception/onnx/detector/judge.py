@@ -16,13 +16,13 @@ from seesame.perception.onnx.detector.config import DetectConfig
 from seesame.perception.onnx.detector.decode import (
     Boxes,
     Values,
-    chosen,
     columns,
     decoded,
-    found_again,
-    places,
+    locations,
+    matched,
+    non_max_suppression,
 )
-from seesame.perception.onnx.net import OnnxNet
+from seesame.perception.onnx.net import OnnxNet, output_of
 from seesame.perception.onnx.values import CONFIG_NAME
 from seesame.video.clip import Frames
 
@@ -33,14 +33,14 @@ VERSION = b"1"
 class Detector(Judge):
     """A detector from a folder with a ``stack.toml``. Make one with :meth:`load`.
 
-    The figures are shares of the boxes of all frames that are looked at. ``found``: of the
+    The figures are shares of the boxes of all frames that are looked at. ``recall``: of the
     source's boxes of score ``score`` and more, those that the file has again, by a box of the same
-    kind, of score ``match`` and more, that overlaps by ``overlap``. ``invented``: of the file's
-    boxes of score ``score`` and more, those that the source does not have in the same way.
+    kind, of score ``match`` and more, that overlaps by ``overlap``. ``precision``: of the file's
+    boxes of score ``score`` and more, those that the source has in the same way.
     """
 
     frames = 1
-    quality = "found"
+    quality = "recall"
 
     def __init__(self, config: DetectConfig, net: OnnxNet) -> None:
         self._config, self._net = config, net
@@ -60,7 +60,7 @@ class Detector(Judge):
         """
         read = (config.output,) if config.output else ()
         feed = config.feed
-        return cls(config, OnnxNet(folder / feed.file, feed, 3, feed.size, read))
+        return cls(config, OnnxNet(folder / feed.file, feed, 3, feed.size, read, frozen=True))
 
     def observe(self, frames: Frames) -> Boxes:
         """Return the boxes in one frame ``uint8 (1, H, W, 3)``."""
@@ -68,35 +68,35 @@ class Detector(Judge):
         with torch.inference_mode():
             output = self._rows(self._net.run(image))
         sides, scores = decoded(self._config, output)
-        kept = chosen(self._config, sides, scores)
+        kept = non_max_suppression(self._config, sides, scores)
         left, top, width, height = box
         shift = np.array([left, top] * 2, np.float32)
         sides = ((kept.sides - shift) / np.array([width, height] * 2, np.float32)).clip(0, 1)
         return Boxes(sides, kept.scores, kept.kinds)
 
     def figures(self, looks: Iterable[tuple[Boxes, Boxes]]) -> dict[str, float | None]:
-        """Return ``found`` and ``invented``, and the number of boxes in source and file."""
+        """Return ``recall`` and ``precision``, and the number of boxes in source and file."""
         there = found = shown = known = 0
         score, overlap = self._config.score, self._config.overlap
         for source, file in looks:
             there += len(source.over(score).sides)
-            found += found_again(source.over(score), file, overlap)
+            found += matched(source.over(score), file, overlap)
             shown += len(file.over(score).sides)
-            known += found_again(file.over(score), source, overlap)
+            known += matched(file.over(score), source, overlap)
         return {
-            "found": found / there if there else None,
-            "invented": (shown - known) / shown if shown else None,
+            "recall": found / there if there else None,
+            "precision": known / shown if shown else None,
             "source_boxes": there,
             "file_boxes": shown,
         }
 
     def told(self, figures: dict[str, float | None]) -> str:
         """Return the figures in words."""
-        found, invented = figures["found"], figures["invented"]
-        if found is None:
+        recall, precision = figures["recall"], figures["precision"]
+        if recall is None:
             return "no detections in the source"
-        new = "" if invented is None else f", {invented:.1%} of the file's are new"
-        return f"{found:.1%} of {figures['source_boxes']:.0f} detections found again{new}"
+        new = "" if precision is None else f", {1 - precision:.1%} of the file's are new"
+        return f"{recall:.1%} of {figures['source_boxes']:.0f} detections found again{new}"
 
     def _fed(self, frames: Frames) -> tuple[Tensor, tuple[float, float, float, float]]:
         """Return the net's input, and where in it the frame lies: left, top, width, height."""
@@ -116,27 +116,22 @@ class Detector(Judge):
         return image.flip(1) if config.feed.bgr else image, (left, top, wide, high)
 
     def _rows(self, outputs: dict[str, Tensor]) -> Values:
-        """Return the output as ``(places, values)``. Raises UserError for another form."""
-        name = self._config.output
+        """Return the output as ``(locations, values)``. Raises UserError for another form."""
         path = self._net.path
-        if name is None and len(outputs) > 1:
-            raise UserError(f"{path}: has several outputs; name one: {', '.join(outputs)}")
-        if name is not None and name not in outputs:
-            raise UserError(f"{path}: has no output {name!r}; it has: {', '.join(outputs)}")
-        value = outputs[name] if name is not None else next(iter(outputs.values()))
-        wanted, count = columns(self._config), places(self._config)
+        value = output_of(outputs, self._config.output, path)
+        wanted, count = columns(self._config), locations(self._config)
         if value.ndim == 3 and not self._config.rows:
             value = value.transpose(1, 2)
         if value.ndim != 3 or value.shape[0] != 1 or value.shape[2] != wanted:
             raise UserError(
-                f"{path}: gives {[*value.shape]}, but by {CONFIG_NAME} a place has {wanted} "
+                f"{path}: gives {[*value.shape]}, but by {CONFIG_NAME} a location has {wanted} "
                 "values; correct classes, decoding, bins or rows"
             )
         if count is not None and value.shape[1] != count:
             raise UserError(
-                f"{path}: gives {value.shape[1]} places, but by {CONFIG_NAME} there are {count}; "
-                "correct strides or size"
+                f"{path}: gives {value.shape[1]} locations, but by {CONFIG_NAME} there are "
+                f"{count}; correct strides or size"
             )
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"detector {self.name} gives values that are not finite")
-        return cast(Values, value[0].float().numpy())
+        return cast(Values, value[0].numpy())
