@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from common import HERE, Results
 from measure import measured, name_of, opened
-from seesame.metric.front import pareto_front
+from seesame.metric.rates.front import pareto_front
 from seesame.neural.fitting.settings import target_bytes
 from seesame.search.plot import iso_scores, rate_axis
 from seesame.video.reading.reader import open_clip

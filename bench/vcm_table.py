@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from common import table
-from seesame.metric.bd_rate import BdRate, mean_over_clips
-from seesame.metric.curves import CurvePoint, compared_at, pose_quality
+from seesame.metric.rates.bd_rate import BdRate, mean_over_clips
+from seesame.metric.rates.curves import CurvePoint, compared_at, pose_quality
 from seesame.perception.flow import flow_quality
 
 ANCHOR = "svtav1"

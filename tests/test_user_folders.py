@@ -11,7 +11,7 @@ from tiny_stack import TinyStack
 from seesame.codecs.semantic.installed import find_renderer, installed
 from seesame.errors import MissingRendererError
 from seesame.inputs import NoHomeError, data_folder
-from seesame.metric.cache import cache_folder, cache_home, cached_reference_outputs
+from seesame.metric.storage.cache import cache_folder, cache_home, cached_reference_outputs
 from seesame.perception.comma.fetch import available
 from seesame.perception.registry import stacks
 from seesame.video.reading.reader import open_clip

@@ -190,3 +190,10 @@ class _Workers(SpawnContext):
             process.kill()
         for process in started:
             process.join()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # other systems than Linux cannot tell

@@ -10,7 +10,7 @@ from command import Ran
 
 from seesame.jobs.portable import write_portable
 from seesame.jobs.workbench import Workbench
-from seesame.metric.bd_rate import bd_rate
+from seesame.metric.rates.bd_rate import bd_rate
 from seesame.video.reading.reader import open_clip
 from seesame.video.span import Span
 from seesame.video.writing.writer import write_clip

@@ -17,7 +17,7 @@ def test_every_name_can_be_imported() -> None:
 
 @pytest.mark.parametrize(
     "modules",
-    ["seesame.metric.limits, seesame.metric.score", "seesame.metric.front"],
+    ["seesame.metric.limits, seesame.metric.score", "seesame.metric.rates.front"],
 )
 def test_light_modules_need_no_torch(modules: str) -> None:
     code = f"import sys\nimport {modules}\nassert 'torch' not in sys.modules"

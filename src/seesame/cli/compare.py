@@ -26,7 +26,7 @@ from seesame.cli.options import (
 from seesame.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from seesame.metric.curves import Compared, CurvePoint
+    from seesame.metric.rates.curves import Compared, CurvePoint
     from seesame.perception.judge import Judge
     from seesame.perception.stack import Stack
 
@@ -86,7 +86,7 @@ def compare(
     seesame compare drive.mp4 av1-*.mp4 x264-*.mp4 --rates --anchor av1 --transfer flow
     """
     from seesame.errors import UserError
-    from seesame.metric.curves import checked_anchor, compared, curve_names
+    from seesame.metric.rates.curves import checked_anchor, compared, curve_names
     from seesame.perception.registry import load_judge, load_stack
 
     if anchor is not None and not rates:
@@ -118,7 +118,7 @@ def _point(
     judging: Judging, own: "Stack", others: "list[Stack | Judge]", opened: Opened, curve: str
 ) -> "CurvePoint":
     """Return a file as a point. Raises UserError where it cannot be compared."""
-    from seesame.metric.curves import CurvePoint
+    from seesame.metric.rates.curves import CurvePoint
     from seesame.perception.stack import Stack
 
     _, figures, qualities = _by_stack(judging, own, opened)
@@ -149,7 +149,7 @@ def _by_stack(
 ) -> tuple[str, dict[str, Any], dict[str, float | None]]:
     """Return a stack's fingerprint, its figures, and the qualities among them."""
     from seesame.metric.classes import ClassCounts
-    from seesame.metric.curves import pose_quality
+    from seesame.metric.rates.curves import pose_quality
 
     counts = ClassCounts(stack.classes)
     seen = judging.evaluated(stack, opened, not stack.challenge_rule, counts.watch)

@@ -32,10 +32,10 @@ from seesame.contest.submission import (
 )
 from seesame.contest.videos import Video, inflated_name
 from seesame.context import Progress, no_progress
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate
 from seesame.metric.memory import keep_freed_memory
 from seesame.metric.score import Score
+from seesame.metric.storage.cache import cached_reference_outputs
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.processes import WorkerPool

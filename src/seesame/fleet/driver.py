@@ -40,7 +40,7 @@ from seesame.fleet.target.state import (
     StateFolder,
 )
 from seesame.fleet.work.renderers import publish, renderer_of
-from seesame.processes import ending_as_ctrl_c
+from seesame.processes import ending_as_ctrl_c, usable_cores
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Pool(Protocol):
 def _pool(target: str, run: Run, scratch: Path, incoming: str, events: Events) -> Pool:
     """Return the engine of a run."""
     if not run.ray:
-        jobs = run.jobs or len(os.sched_getaffinity(0))
+        jobs = run.jobs or usable_cores()
         return LocalPool(jobs, scratch, incoming, run.memory, events.add)
     on_nodes = None if run.scratch is None else os.path.abspath(run.scratch)
     remote = Remote(

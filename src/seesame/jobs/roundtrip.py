@@ -6,8 +6,8 @@ from seesame.bitstream.container import Container
 from seesame.context import Note, no_note
 from seesame.decoders import counted, decode_file, is_ssm, named
 from seesame.jobs.spec import Stages, silent
-from seesame.metric.cache import cached_reference_outputs
 from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
+from seesame.metric.storage.cache import cached_reference_outputs
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 

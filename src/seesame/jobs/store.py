@@ -20,8 +20,8 @@ from seesame.errors import UserError
 from seesame.files import file_kind
 from seesame.inputs import user_folder
 from seesame.jobs.trial import Subject, Trial
-from seesame.metric.cache import cache_home
 from seesame.metric.figures import Figures
+from seesame.metric.storage.cache import cache_home
 from seesame.temporary import TemporaryFolder
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from typing import Any
 
 from seesame.jobs.environment import environment
 from seesame.jobs.spec import Judged, Source
-from seesame.metric.cache import source_digest
 from seesame.metric.figures import Figures
 from seesame.metric.score import Score
+from seesame.metric.storage.cache import source_digest
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
 

@@ -17,9 +17,9 @@ from seesame.files import check_output
 from seesame.jobs.roundtrip import source_outputs, tell_oddities
 from seesame.jobs.spec import Job, Outcome, Settings, Stages, silent
 from seesame.jobs.timing import packed_tracks, time_sections
-from seesame.metric.cache import holdable
 from seesame.metric.evaluator import ReferenceOutputs, evaluate
 from seesame.metric.limits import Limits
+from seesame.metric.storage.cache import holdable
 from seesame.perception.registry import load_stack
 from seesame.perception.stack import Stack
 from seesame.temporary import temporary_folder

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seesame.metric.cache import cached_reference_outputs
     from seesame.metric.distortion import pose_distortion, seg_distortion
     from seesame.metric.evaluator import Evaluation, ReferenceOutputs, evaluate, reference_outputs
     from seesame.metric.memory import keep_freed_memory
     from seesame.metric.report import json_report, plain_report, text_report
     from seesame.metric.score import Score
+    from seesame.metric.storage.cache import cached_reference_outputs
 
 __all__ = [
     "Evaluation",
@@ -34,7 +34,7 @@ _MODULES = {
     "Evaluation": "evaluator",
     "ReferenceOutputs": "evaluator",
     "Score": "score",
-    "cached_reference_outputs": "cache",
+    "cached_reference_outputs": "storage.cache",
     "evaluate": "evaluator",
     "json_report": "report",
     "keep_freed_memory": "memory",

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from seesame.errors import UserError
 from seesame.metric.figures import Figures, percentiles, shares
-from seesame.metric.maps import ClassMaps
 from seesame.metric.outputs import (
     Outputs,
     frame_batches,
@@ -28,6 +27,7 @@ from seesame.metric.outputs import (
 )
 from seesame.metric.prefetch import prefetched
 from seesame.metric.score import Score
+from seesame.metric.storage.maps import ClassMaps
 from seesame.metric.tally import Row, Tally
 from seesame.perception.stack import Stack
 from seesame.video.clip import Clip
@@ -184,7 +184,7 @@ def reference_outputs(
     """Run the stack over a source clip and keep its classes and pose values.
 
     In memory this takes at most 64 MiB for the classes, or twice that where every frame is judged
-    (:mod:`seesame.metric.maps`), and four bytes for each pose value.
+    (:mod:`seesame.metric.storage.maps`), and four bytes for each pose value.
 
     Args:
         clip: the source.

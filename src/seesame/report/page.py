@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from seesame.metric.classes import TUNING
 from seesame.metric.evaluator import Evaluation
-from seesame.metric.front import pareto_front
 from seesame.metric.judges import Judgement
+from seesame.metric.rates.front import pareto_front
 from seesame.metric.report import report_values
 from seesame.metric.score import Score
 from seesame.perception.stack import Stack

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seesame.jobs.trial import Trial
-from seesame.metric import front
 from seesame.metric.limits import Limits
+from seesame.metric.rates import front
 
 BEYOND = 100.0
 """Added for a file beyond the limits: more than the logarithm of any score or size."""

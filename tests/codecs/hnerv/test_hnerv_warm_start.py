@@ -6,7 +6,7 @@ from seesame.codecs.hnerv.model import Decoder
 from seesame.codecs.hnerv.representation import Representation
 from seesame.codecs.hnerv.warm_start import Start
 from seesame.metric.evaluator import ReferenceOutputs
-from seesame.metric.maps import ClassMaps
+from seesame.metric.storage.maps import ClassMaps
 
 SMALL = Architecture((32, 64), 3, (5, 4, 4, 4, 4))
 

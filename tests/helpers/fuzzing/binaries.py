@@ -22,9 +22,9 @@ from seesame.contest.submission import open_submission
 from seesame.errors import UserError
 from seesame.jobs.store import Store
 from seesame.jobs.trial import Subject, Trial
-from seesame.metric import cache as score_cache
-from seesame.metric import entry as score_entry
 from seesame.metric.figures import Figures
+from seesame.metric.storage import cache as score_cache
+from seesame.metric.storage import entry as score_entry
 from seesame.video.reading.raw import RawClip
 
 if TYPE_CHECKING:

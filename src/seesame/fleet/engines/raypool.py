@@ -15,7 +15,7 @@ from seesame.fleet.engines.local import Ended, PoolTuning
 from seesame.fleet.engines.remote import Remote, do_remote, sweep
 from seesame.fleet.plan import Task
 from seesame.fleet.target.state import FAILED, FORMAT, State
-from seesame.processes import signals_held
+from seesame.processes import signals_held, usable_cores
 from seesame.temporary import TemporaryFolder
 
 ENVIRONMENT = {
@@ -168,7 +168,7 @@ class RayPool:
             options["address"] = self.address
         else:
             self._session = TemporaryFolder()
-            cores = self.jobs or len(os.sched_getaffinity(0))
+            cores = self.jobs or usable_cores()
             options |= {"address": "local", "num_cpus": cores * self.remote.threads}
             options |= {"include_dashboard": False, "_temp_dir": str(self._session.path)}
             options |= {"object_store_memory": self.tuning.object_store, "_memory": self.memory}

@@ -1,6 +1,5 @@
 """Decoding a video stream to its end, with an eye on everything that shows damage."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError
+from seesame.processes import usable_cores
 from seesame.video.reading.nal import FrameNumbers, length_bytes, without_false_messages
 from seesame.video.reading.transport import only_joints
 
@@ -107,7 +107,7 @@ class Decoding:
         codec = self.stream.codec_context
         codec.options = {**({} if self.damage.allowed else STRICT), **self.limits}
         self.stream.thread_type = "AUTO"
-        if len(os.sched_getaffinity(0)) == 1:
+        if usable_cores() == 1:
             # FFmpeg's choice for two cores. A single thread would report some damage otherwise, and
             # a file is judged alike on every machine.
             codec.thread_count = 3

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seesame.errors import UserError
-from seesame.metric.bd_rate import BdRate, Method, bd_rate
+from seesame.metric.rates.bd_rate import BdRate, Method, bd_rate
 
 _UNIT = r"(?:\d+(?:\.\d+)?|\.\d+)(?:k|m|kb|mb|kbps|mbps|bps)?"
 _WORD = r"(?<![^\W\d_])(?:crf|qp|cq|q|bitrate|rate|kbps|bytes)"  # not the end of another word

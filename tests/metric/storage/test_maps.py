@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from seesame.errors import DamagedError, UserError
-from seesame.metric import maps
-from seesame.metric.maps import ClassMaps, MapSettings, unpacked
+from seesame.metric.storage import maps
+from seesame.metric.storage.maps import ClassMaps, MapSettings, unpacked
 
 
 def some(count: int, classes: int = 5, size: tuple[int, int] = (12, 16)) -> torch.Tensor:
@@ -89,8 +89,8 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 import torch
-from seesame.metric import maps
-from seesame.metric.cache import cached_reference_outputs
+from seesame.metric.storage import maps
+from seesame.metric.storage.cache import cached_reference_outputs
 from seesame.metric.evaluator import evaluate
 from seesame.metric.memory import keep_freed_memory
 from seesame.report.observe import observe
@@ -130,7 +130,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 def peak(folder: Path, frames: int, what: str) -> int:
     folder.mkdir()
     (folder / "clip").write_bytes(bytes(1000))
-    helpers = Path(__file__).resolve().parents[1] / "helpers"
+    helpers = Path(__file__).resolve().parents[2] / "helpers"
     code = f"import sys; sys.path.insert(0, {str(helpers)!r})\n{PEAK}"
     words = [sys.executable, "-c", code, str(folder), str(frames), what]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seesame.errors import UserError
-from seesame.metric.bd_rate import bd_rate, mean_over_clips
+from seesame.metric.rates.bd_rate import bd_rate, mean_over_clips
 
 ANCHOR = [(686.76, 40.28), (309.58, 37.18), (157.11, 34.24), (85.95, 31.42)]
 CURVE = [(893.34, 40.39), (407.8, 37.21), (204.93, 34.17), (112.75, 31.24)]

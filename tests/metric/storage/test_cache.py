@@ -16,15 +16,15 @@ from tiny_stack import TinyStack
 
 from seesame.errors import UserError
 from seesame.metric import evaluator
-from seesame.metric.cache import (
+from seesame.metric.evaluator import ReferenceOutputs
+from seesame.metric.storage.cache import (
     cache_bytes,
     cache_folder,
     cached_reference_outputs,
     holdable,
     source_digest,
 )
-from seesame.metric.entry import DIGEST
-from seesame.metric.evaluator import ReferenceOutputs
+from seesame.metric.storage.entry import DIGEST
 from seesame.video.reading.reader import open_clip
 from seesame.video.writing.writer import write_clip
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seesame.errors import DamagedError
 from seesame.files import file_kind
-from seesame.metric.maps import KINDS, ClassMaps, unpacked
+from seesame.metric.storage.maps import KINDS, ClassMaps, unpacked
 
 MOST_HEADER = 16 << 20
 """Bytes of the line; a batch takes about ten."""

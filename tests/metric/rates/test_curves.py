@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from seesame.errors import UserError
-from seesame.metric.bd_rate import bd_rate
-from seesame.metric.curves import CurvePoint, checked_anchor, compared, curve_names
+from seesame.metric.rates.bd_rate import bd_rate
+from seesame.metric.rates.curves import CurvePoint, checked_anchor, compared, curve_names
 
 
 @pytest.mark.parametrize(

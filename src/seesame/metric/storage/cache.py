@@ -1,9 +1,9 @@
 """The cache of a stack's outputs for a source, on disk: scoring the source again costs half.
 
-An entry (:mod:`seesame.metric.entry`) has the packed class maps, the pose values, the key and a
-checksum. Everything that may change a bit of the outputs is in the key,
-so that a score from the cache is the score without it, to the last digit. Entries are put in place
-whole (``os.replace``) and verified when they are read, so that several processes can share a
+An entry (:mod:`~seesame.metric.storage.entry`) has the packed class maps, the pose values, the key
+and a checksum. Everything that may change a bit of the outputs is in the key, so that a score from
+the cache is the score without it, to the last digit. Entries are put in place whole
+(``os.replace``) and verified when they are read, so that several processes can share a
 folder. A folder that can only be read serves its entries and gets no new ones.
 """
 
@@ -23,14 +23,14 @@ import torch
 from seesame.errors import UserError
 from seesame.files import replacing
 from seesame.inputs import NoHomeError, user_folder, xdg_folder
-from seesame.metric.entry import (
+from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
+from seesame.metric.storage.entry import (
     DamagedEntryError,
     Entry,
     entry_bytes,
     read_entry,
     write_entry,
 )
-from seesame.metric.evaluator import BATCH_PAIRS, Progress, ReferenceOutputs, reference_outputs
 from seesame.perception.stack import Stack
 from seesame.temporary import remove
 from seesame.video.clip import Clip

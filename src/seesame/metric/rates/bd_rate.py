@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seesame.errors import UserError
-from seesame.metric.front import pareto_front
+from seesame.metric.rates.front import pareto_front
 
 Point = tuple[float, float]
 """Bytes, or any rate, and quality: higher is better."""
