@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,9 @@ def test_the_check_sees_what_a_kill_leaves(tmp_path: Path, inputs: Path) -> None
     case = Case("careless", ("{out}",), "r.json", program=program)
     place = Place.made(tmp_path, inputs)
     process = place.start(case)
-    while not (place.out / ".seesame-x").exists():
+    while not any(line.startswith("sleep") for line in place.processes().values()):
         assert process.poll() is None
+        time.sleep(0.01)
     process.kill()
     process.wait()
     faults = list(faults_after(case, place))
