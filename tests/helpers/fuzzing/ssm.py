@@ -193,7 +193,7 @@ def _packets(random: Random, base: Ssm, pool: Sequence[Ssm]) -> Ssm:
     place = random.randrange(len(packets) + 1)
     others = [p for one in pool if (o := _unpacked(one)) for p in o[3]]
     kind = random.randrange(9)
-    if kind == 0:
+    if kind == 0 and others:
         packets[place:place] = [random.choice(others)]
     elif kind == 1:
         del packets[place:]
