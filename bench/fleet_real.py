@@ -44,8 +44,7 @@ def cut(folder: Path, frames: int, clips: Sequence[str] = CLIPS) -> None:
             start = number * (clip.num_frames - frames) // max(1, count - 1)
             part = Span(clip, start, frames, 1).batches(10)
             path = folder / name / f"part{number}.mp4"
-            size = {"width": clip.width, "height": clip.height}
-            write_clip(path, part, fps=clip.fps, crf=12, **size)
+            write_clip(path, part, fps=clip.fps, width=clip.width, height=clip.height, crf=12)
 
 
 def batch(source: Path, target: Path, defaults: Defaults, run: Run) -> dict[str, Any]:
