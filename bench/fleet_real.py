@@ -60,7 +60,7 @@ def batch(source: Path, target: Path, defaults: Defaults, run: Run) -> dict[str,
 
 def video_seconds(states: Sequence[State]) -> float:
     """Return the seconds of the clips that have an output."""
-    return sum(s.frames / s.fps for s in states if s.finished and s.frames and s.fps)
+    return sum(state.seconds_of_video for state in states if state.finished)
 
 
 def sharing(given: argparse.Namespace, results: Results) -> None:

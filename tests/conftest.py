@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("seesame", deadline=None)
     hypothesis.settings.load_profile("seesame")
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # A shell's background ignores Ctrl-C, and nohup the end of the terminal; commands inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

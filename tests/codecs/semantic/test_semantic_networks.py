@@ -53,6 +53,11 @@ def test_a_design_comes_back_from_its_values() -> None:
     assert RendererDesign.of(json.loads(json.dumps(design.values()))) == design
 
 
+def test_the_smallest_shape_makes_a_network() -> None:
+    smallest = RendererDesign(1, 1, 1, trunk=1, dilations=(), lifted=1, fine=1)
+    assert Renderer(smallest).state_dict().keys() >= smallest.specs().keys()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,6 +1,7 @@
 """The state of clips and the log of events, on disk."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ def test_a_damaged_state_is_that_of_a_clip_not_ended(tmp_path: Path, data: bytes
         *(("bytes", "5"), ("bytes", True), ("bytes", -1), ("bytes", 1.5), ("bytes", None)),
         *(("frames", 1 << 63), ("frames", 10**400), ("fps", "25"), ("fps", []), ("seg", {})),
         *(("seconds", None), ("kept_source", 1), ("worst_pair", 0.5), ("attempts", "many")),
+        *(("seg", math.inf), ("pose", math.nan), ("score", -math.inf), ("seconds", 1e300)),
+        *(("settings", {"crf": math.nan}), ("used", {"a": [{"b": math.inf}]})),
     ],
 )
 def test_a_state_with_a_value_of_another_kind_is_damaged(

@@ -160,7 +160,7 @@ def _card(worst: Worst, target: str, place: Path) -> dict[str, Any]:
 def _facts(states: Sequence[State]) -> list[str]:
     """Return what the clips have in common, in short pieces."""
     finished = [state for state in states if state.finished]
-    video = sum(s.frames / s.fps for s in finished if s.frames and s.fps)
+    video = sum(state.seconds_of_video for state in finished)
     work = sum(state.seconds for state in states)
     facts = [f"{span(video)} of video", f"{span(work)} of work"] if video else []
     if video:

@@ -80,11 +80,10 @@ class Totals:
 def row(state: State) -> dict[str, Any]:
     """Return the catalogue's row of a clip: plain values by column, None where there is none."""
     plain = state.plain()
-    video = state.frames / state.fps if state.frames and state.fps else None
     derived = {
         "rate": state.bytes / state.source_bytes if state.finished and state.source_bytes else None,
         "limits_met": not state.missed if state.finished and state.limits else None,
-        "seconds_of_video": video,
+        "seconds_of_video": state.seconds_of_video or None,
         "settings": json.dumps(plain["settings"], sort_keys=True, default=str),
         "used": json.dumps(plain["used"], sort_keys=True, default=str),
         "limits": json.dumps(plain["limits"], sort_keys=True, default=str),
@@ -116,8 +115,7 @@ class Tally:
         self._sums["source_bytes"] += state.source_bytes
         self._sums["bytes"] += state.bytes
         self._sums["kept_source"] += state.kept_source
-        if state.frames and state.fps:
-            self._video += state.frames / state.fps
+        self._video += state.seconds_of_video
         if state.frames and state.seg is not None and state.pose is not None:
             self._sums["judged"] += state.frames
             self._weighed["seg"] += state.seg * state.frames

@@ -75,7 +75,7 @@ def throughput(events: Sequence[Mapping[str, Any]], states: Iterable[State]) -> 
         state = sizes.get(str(event.get("out")))
         if state is not None:
             size[place] += state.source_bytes
-            video[place] += state.frames / state.fps if state.frames and state.fps else 0.0
+            video[place] += state.seconds_of_video
     starts = [_worked(spans, event["t"]) for event in events if event["event"] == "start"]
     return Throughput(whole / count, clips, size, video, starts)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -115,6 +116,11 @@ class State:
         """True where there is an output."""
         return self.status in (DONE, MISSED)
 
+    @property
+    def seconds_of_video(self) -> float:
+        """The length of the clip; 0.0 where it is not known."""
+        return min(self.frames / self.fps, MOST) if self.frames and self.fps else 0.0
+
     def plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -141,10 +147,19 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, kind)
     if kind in (int, float):
         whole = isinstance(value, int) and not isinstance(value, bool)
-        return (whole and 0 <= value <= MOST) or (kind is float and isinstance(value, float))
+        bounded = isinstance(value, float) and abs(value) <= MOST
+        return (whole and 0 <= value <= MOST) or (kind is float and bounded)
     if get_origin(kind) is tuple:
         return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
     return isinstance(value, Mapping)
+
+
+def _finite(text: str) -> float:
+    """Return a number of a JSON text. Raises ValueError where it is not finite."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def packed(state: State) -> bytes:
@@ -155,7 +170,7 @@ def packed(state: State) -> bytes:
 def unpacked(data: bytes) -> State | None:
     """Return the state that :func:`packed` wrote; None for anything else."""
     try:
-        return State.from_plain(json.loads(data))
+        return State.from_plain(json.loads(data, parse_float=_finite, parse_constant=_finite))
     except (ValueError, TypeError, RecursionError):  # damaged: as if it were not there
         return None
 

@@ -25,10 +25,17 @@ def test_the_usual_carrier_is_small() -> None:
     assert count(CarrierDesign(192, 256, (0,) * 6, (256,) * 6).specs()) <= 60_000
 
 
+def test_the_smallest_shape_makes_a_network() -> None:
+    ones = dict.fromkeys(("rows", "columns", "channels", "blocks", "mapped", "placed", "hidden"), 1)
+    smallest = CarrierDesign(1, 1, (0,), (1,), free=0, **ones)
+    assert Carrier(smallest).state_dict().keys() >= smallest.specs().keys()
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"rows": 0},
+        {"blocks": 0},
         {"channels": 1 << 20},
         {"spreads": [0, 1]},
         {"spreads": [1]},

@@ -79,7 +79,7 @@ class CarrierDesign:
             "rows": (1, 256),
             "columns": (1, 256),
             "channels": (1, 128),
-            "blocks": (0, 12),
+            "blocks": (1, 12),
             "mapped": (1, 32),
             "placed": (1, 32),
             "hidden": (1, 256),
