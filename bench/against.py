@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,20 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "seesame.cli", *words]
 
 
-def make(folder: Path) -> dict[str, list[str]]:
-    """Make the files, and return a command line for each piece of work; ``{new}`` is a new name."""
+def make(folder: Path, only: Sequence[str]) -> dict[str, list[str]]:
+    """Make the files, and return a command line for each piece of work; ``{new}`` is a new name.
+
+    Args:
+        folder: of the files.
+        only: the pieces of work that are wanted; all when empty.
+    """
     cut(folder / "cut", FRAMES, ["highway"])
     source = folder / "cut" / "highway" / "part0.mp4"
     clip = str(source)
     work = {}
     for codec, words in CODECS.items():
+        if only and codec != "x264" and f"decode {codec}" not in only:
+            continue
         path = str(folder / f"{codec}.ssm")
         run(command("compress", clip, "-o", path, "--codec", codec, *words, "--no-score", "-q"))
         work[f"decode {codec}"] = [sys.executable, "-c", DECODE, path]
@@ -74,8 +82,18 @@ def make(folder: Path) -> dict[str, list[str]]:
     entry, videos, names = folder / "entry", source.parent, folder / "names.txt"
     names.write_text(f"{source.name}\n", encoding="utf-8")
     run(command("contest", "pack", coded, "-o", str(entry), "-q"))
-    words = ("--videos", str(videos), "--names", str(names), "--stack", "lite", "--no-cache", "-q")
-    work["contest evaluate"] = command("contest", "evaluate", str(entry), "-o", "{new}", *words)
+    words = (
+        "--videos",
+        str(videos),
+        "--names",
+        str(names),
+        "--stack",
+        "lite",
+        "--no-cache",
+        "-q",
+        "--overwrite",
+    )
+    work["contest evaluate"] = command("contest", "evaluate", str(entry), "-o", str(folder), *words)
     return work
 
 
@@ -114,14 +132,14 @@ def main() -> None:
     )
     parser.add_argument("other", type=Path, help="folder of the other checkout")
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--only", nargs="+", help="pieces of work; all when left out")
+    parser.add_argument("--only", nargs="+", default=[], help="pieces of work")
     given = parser.parse_args()
     other = given.other.resolve()
     line = ["git", "rev-parse", "--short", "HEAD"]
     revision = subprocess.run(line, cwd=other, check=True, capture_output=True, text=True).stdout
     results = Results("against", append=True)
     with tempfile.TemporaryDirectory(prefix="seesame-against-") as name:
-        work = make(Path(name))
+        work = make(Path(name), given.only)
         for what in given.only or work:
             row = measure(work[what], other, given.turns, Path(name))
             results.add({"what": what, "other": revision.strip(), "turns": given.turns} | row)

@@ -63,7 +63,7 @@ FRAMES, LONG = 8, 40
 BATCH = "--codec", "x264", "--set", "crf=34"
 DRIVER_SHARE = 0.3
 """Share of the kills that end the driver; the others end a worker."""
-PAUSE = 0.5, 6.0
+PAUSE = 0.3, 4.0
 """Seconds from one kill to the next, at least and at most."""
 PLAIN: Mapping[str, Any] = {
     **{"codec": "copy", "settings": {}, "limits": {}, "stack": "lite", "on_miss": "fail"},

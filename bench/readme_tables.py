@@ -325,6 +325,24 @@ def fuzz_table(lines: Iterable[Values]) -> str:
     return table(names, rows)
 
 
+def against_table(rows: list[Values]) -> str:
+    """Return the ratio of the time of work with two checkouts, in its last row."""
+    lines = []
+    for row in {row["what"]: row for row in rows}.values():
+        low, high = row["cpu_quartiles"]
+        lines.append(
+            (
+                row["what"],
+                f"{row['cpu_s']:.1f}",
+                f"{row['cpu_ratio']:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                f"{row['wall_ratio']:.3f}",
+            )
+        )
+    columns = ("work", "CPU s", "ratio", "middle half of the turns", "by wall time")
+    return table(columns, lines)
+
+
 @dataclass(frozen=True)
 class Block:
     """A table between its markers: its page, its name, its results file, and what fills it."""
@@ -349,6 +367,7 @@ BLOCKS = (
     Block("docs/security.md", "kills", "kills", kills_table),
     Block("docs/security.md", "soak", "soak", soak_table),
     Block("docs/security.md", "fuzz", "fuzz", fuzz_table),
+    Block("docs/security.md", "against", "against", against_table),
     Block("docs/vcm.md", "vcm", "vcm", vcm_table),
 )
 DEMO_PAGE = "docs/results.md"
