@@ -132,20 +132,28 @@ class Killed:
         self.kills: Counter[str] = Counter()
         self.starts = 0
 
-    def run(self, kills: int, between: Callable[[int], str] = lambda ended: "") -> int:
+    def run(
+        self,
+        kills: int,
+        between: Callable[[int], str] = lambda ended: "",
+        pending: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Kill so many times, then let it end; return the exit code of the last run.
 
         Args:
             kills: of workers and drivers.
-            between: called before each with the clips that have ended; says what else it did.
+            between: called again and again with the clips that have ended; says what else it did.
+            pending: whether it has something to do still.
         """
         process = self._started()
-        while sum(self.kills.values()) < kills:
+        while (left := kills - self.kills["worker"] - self.kills["driver"]) > 0 or pending():
             time.sleep(self.random.uniform(*PAUSE))
             if process.poll() is not None:  # all was done before the kills were
                 break
             if done := between(self._ended()):
                 self.kills[done] += 1
+            elif left <= 0:
+                continue
             elif self.random.random() < DRIVER_SHARE:
                 process.kill()
                 process.wait()
@@ -254,7 +262,7 @@ def cluster(given: argparse.Namespace, results: Results) -> None:
 
         def run() -> int:
             try:
-                return killed.run(given.kills, between)
+                return killed.run(given.kills, between, lambda: bool(steps))
             finally:
                 nodes.shutdown()
 

@@ -343,6 +343,72 @@ def against_table(rows: list[Values]) -> str:
     return table(columns, lines)
 
 
+def fleet_kills_table(rows: list[Values]) -> str:
+    """Return what came of each fleet that was killed at random moments."""
+    engines = {
+        ("kills", "local"): "local",
+        ("kills", "ray"): "Ray",
+        ("cluster", "ray"): "Ray, nodes",
+    }
+    columns = ("engine", "clips", "good ones", "kills of workers", "of drivers", "of nodes")
+    lines = [
+        (
+            engines[row["bench"], row["engine"]],
+            *(f"{row[name]}" for name in ("clips", "good")),
+            *(f"{row['kills'].get(name, 0)}" for name in ("worker", "driver", "node killed")),
+            f"{row['attempts']}",
+            f"{len(row['faults'])}",
+        )
+        for row in rows
+        if row["bench"] in ("kills", "cluster")
+    ]
+    return table((*columns, "attempts", "faults"), lines)
+
+
+def fleet_overhead_table(rows: list[Values]) -> str:
+    """Return what the driver takes for a clip on which nothing is done, in the last rows."""
+    last = {row["engine"]: row for row in rows if row["bench"] == "overhead"}
+    lines = [
+        (name, f"{row['clips']:,}", f"{row['driver_ms']:.1f}", f"{row['peak_mb']:.0f}")
+        for name, row in last.items()
+    ]
+    return table(("engine", "clips", "ms a clip", "MB at most"), lines)
+
+
+def fleet_costs_table(rows: list[Values]) -> str:
+    """Return the core time of an hour of footage by what is written, in the last rows."""
+    last = {row["codec"]: row for row in rows if row["bench"] == "costs"}
+    lines = [
+        (
+            name,
+            f"{row['video_s']:.0f} s",
+            ", ".join(row["names"]),
+            f"{row['cpu_s']:.0f} s",
+            f"{row['core_s_an_hour']:,}",
+            f"{row['core_s_an_hour'] / 3600:.1f}",
+        )
+        for name, row in last.items()
+    ]
+    columns = ("outputs", "footage", "of", "core time", "core-seconds an hour", "core-hours")
+    return table(columns, lines)
+
+
+def fleet_sharing_table(rows: list[Values]) -> str:
+    """Return the encodes of clips that share what won, and of clips alone, in the last rows."""
+    last = {row["share"]: row for row in rows if row["bench"] == "sharing" and row["clip"] == "all"}
+    lines = [
+        (
+            "shared" if share else "alone",
+            *(f"{row[name]}" for name in ("clips", "encodes", "encodes_sharing")),
+            f"{row['bytes']:,}",
+            f"{row['cpu_s']:.0f}",
+        )
+        for share, row in sorted(last.items())
+    ]
+    columns = ("clips", "number", "encodes a clip", "of those that shared", "bytes", "core s")
+    return table(columns, lines)
+
+
 @dataclass(frozen=True)
 class Block:
     """A table between its markers: its page, its name, its results file, and what fills it."""
@@ -368,6 +434,10 @@ BLOCKS = (
     Block("docs/security.md", "soak", "soak", soak_table),
     Block("docs/security.md", "fuzz", "fuzz", fuzz_table),
     Block("docs/security.md", "against", "against", against_table),
+    Block("docs/fleet.md", "kills", "fleet", fleet_kills_table),
+    Block("docs/fleet.md", "overhead", "fleet", fleet_overhead_table),
+    Block("docs/fleet.md", "costs", "fleet", fleet_costs_table),
+    Block("docs/fleet.md", "sharing", "fleet", fleet_sharing_table),
     Block("docs/vcm.md", "vcm", "vcm", vcm_table),
 )
 DEMO_PAGE = "docs/results.md"
