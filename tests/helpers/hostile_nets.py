@@ -147,6 +147,12 @@ def pad() -> Any:
     return _sized(node("Pad", "x", "s", out="big"), s=ints(0, 0, 0, 0, 0, 0, 2**18, 2**18))
 
 
+def large_output() -> Any:
+    """A net within its memory, whose output is more than its reader should hold several times."""
+    nodes = [node("ReduceMean", "x", out="mean", axes=[1, 2, 3]), node("Expand", "mean", "s")]
+    return model(nodes, {"s": ints(1, 2, 7000, 7000)}, SHAPE)
+
+
 def random_values() -> Any:
     return _sized(node("RandomNormal", out="big", shape=[2**18, 2**18]))
 
@@ -298,7 +304,7 @@ COSTLY: dict[str, Callable[[], Any]] = {
     for made in (
         *(loop, loop_of_pixels, growing_loop, nested_loops),
         *(constant_of_shape, constant_of_shape_of_pixels, expand, tile, range_, resize, pad),
-        *(random_values, outer_products, doubling, slow_convolutions),
+        *(random_values, outer_products, doubling, slow_convolutions, large_output),
         *(declared, declared_negative, declared_overflowing, sparse_declared, many_operators),
     )
 }

@@ -262,7 +262,10 @@ def test_broken_figures_are_made_again(tmp_path: Path, change: dict[str, object]
     assert store.get("k") is None
 
 
-@pytest.mark.parametrize("kind", ["view", "trigger", "huge", "columns", "pipe", "loop", "endless"])
+@pytest.mark.parametrize(
+    "kind",
+    [*("view", "trigger", "huge", "columns", "expression", "check"), *("pipe", "loop", "endless")],
+)
 def test_stores_that_are_none_get_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "s"
     if kind == "pipe":
@@ -281,6 +284,15 @@ def test_stores_that_are_none_get_one_line(tmp_path: Path, kind: str) -> None:
                     f"create trigger t after insert on trials begin "
                     f"insert into trials(key) {endless}; end"
                 )
+            elif kind in ("expression", "check"):
+                (text,) = base.execute("select sql from sqlite_master").fetchone()
+                slow = "instr(hex(zeroblob(500000)), hex(zeroblob(250000)) || '1')"
+                changed = {
+                    "expression": text.replace("clip text not null", f"clip text as ({slow})"),
+                    "check": text.replace("figures text", f"figures text, check ({slow} < 0)"),
+                }
+                base.execute("drop table trials")
+                base.execute(changed[kind])
             elif kind == "huge":
                 base.execute("update trials set settings = zeroblob(100000000)")
             else:

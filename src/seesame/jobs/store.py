@@ -44,6 +44,8 @@ create table if not exists trials (
     encode_s real not null, judge_s real not null, made text not null, figures text
 ) without rowid
 """
+_FIGURES = ", figures text"
+"""The column by which form 2 differs from form 1."""
 _COLUMNS = "codec, settings, bytes, source_bytes, seg, pose, encode_s, judge_s, figures"
 
 
@@ -118,22 +120,23 @@ class Store:
         tables = base.execute("select type, name, sql from sqlite_master").fetchall()
         (application,) = base.execute("pragma application_id").fetchone()
         (form,) = base.execute("pragma user_version").fetchone()
-        if (application, form) == (APPLICATION, 1):  # its trials have no figures that limits bind
+        # Nobody knows what a view, a trigger, or a table with an expression does when it is asked.
+        whole = _plain(_TABLE.replace("if not exists ", ""))
+        texts = {1: whole.replace(_plain(_FIGURES), ""), FORM: whole}
+        known = [(*one[:2], _plain(one[2] or "")) for one in tables] == [
+            ("table", "trials", texts.get(form))
+        ]
+        if tables and not (application == APPLICATION and known):
+            raise UserError(
+                f"{self.path}: is not a search store of this version; name another file"
+            )
+        if tables and form == 1:  # its trials have no figures that limits bind
             if not base.in_transaction:
                 base.execute("begin immediate")
             (form,) = base.execute("pragma user_version").fetchone()
             if form == 1:
                 base.execute("alter table trials add column figures text")
                 base.execute(f"pragma user_version = {FORM}")
-                form = FORM
-        # Of a view, a virtual table or a trigger, nobody knows what it does when it is asked.
-        plain = [one[:2] for one in tables] == [("table", "trials")] and (
-            tables[0][2].lower().startswith("create table")
-        )
-        if tables and (not plain or (application, form) != (APPLICATION, FORM)):
-            raise UserError(
-                f"{self.path}: is not a search store of this version; name another file"
-            )
         return bool(tables)
 
     @contextmanager
@@ -217,6 +220,11 @@ class _UsualStore(Store):
         other = Store.temporary()
         self.path, self._folder = other.path, other._folder
         return action()
+
+
+def _plain(sql: str) -> str:
+    """Return the text of a statement without what SQLite keeps or not: spaces and case."""
+    return "".join(sql.lower().split())
 
 
 def _trial(row: tuple[Any, ...]) -> Trial | None:

@@ -63,6 +63,32 @@ def test_parquet(tmp_path: Path) -> None:
         read_manifest(path)
 
 
+@pytest.mark.fleet
+def test_a_small_parquet_of_many_rows(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (the extra fleet)")
+    from pyarrow import parquet
+
+    many = pyarrow.array([0] * ((1 << 20) + 1), pyarrow.int32())
+    uris = pyarrow.DictionaryArray.from_arrays(many, pyarrow.array(["a.mp4"]))
+    path = tmp_path / "f.parquet"
+    parquet.write_table(pyarrow.table({"uri": uris}), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match="more than 1,048,576 rows"):
+        read_manifest(str(path))
+    wide = {f"c{i}": [1] for i in range(1001)}
+    parquet.write_table(pyarrow.table(wide), path)
+    with pytest.raises(UserError, match="at most 1,000"):
+        read_manifest(str(path))
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    with path.open("wb") as file:
+        file.truncate((1 << 29) + 1)
+    with pytest.raises(UserError, match="a manifest at most"):
+        read_manifest(str(path))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -74,6 +100,8 @@ def test_parquet(tmp_path: Path) -> None:
         ("f.csv", 'uri\n"a\n', "is not a CSV table"),
         ("f.csv", 'uri\n"a\nb"\n', "uri is no text of one line"),
         ("f.csv", "uri\n" + "a" * (1 << 21), "is not a CSV table"),
+        ("f.csv", "uri," + ",".join(f"_{i}" for i in range(200_000)), "at most 1,000"),
+        ("f.csv", "uri\n" + "a\n" * ((1 << 20) + 1), "more than 1,048,576 rows"),
         ("f.csv", b"uri\n\xff\n", "not a text file in UTF-8"),
         ("f.csv", "uri\n".encode("utf-16"), "UTF-16"),
         ("f.jsonl", "{", "line 1: is not JSON"),

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from seesame.errors import MissingExtraError, UserError
@@ -13,6 +15,11 @@ from seesame.inputs import decode_text
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 MOST_CELL = 1 << 20
 """Characters of one cell at most; a longer one is no manifest."""
+MOST_BYTES, MOST_ROWS, MOST_COLUMNS = 1 << 29, 1 << 20, 1000
+"""Of a manifest; more clips are done by several manifests."""
+
+_BATCH = 4096
+"""Rows of a Parquet file that are unpacked at once."""
 
 Row = tuple[str, dict[str, Any]]
 """The place of a row, as ``fleet.csv, line 3``, and its values by column without empty ones."""
@@ -33,7 +40,11 @@ def read_manifest(path: str) -> list[Row]:
         UserError: it is missing, not text in UTF-8, not such a table, or a row has no ``uri``.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    data = storage(path).read(path)
+    place = storage(path)
+    there = place.stat(path)
+    if there is not None and there.size > MOST_BYTES:
+        raise UserError(f"{path}: has {there.size:,} bytes, and a manifest at most {MOST_BYTES:,}")
+    data = place.read(path)
     if data is None:
         raise UserError(f"{path}: not found")
     if path.lower().endswith(".parquet"):
@@ -41,7 +52,8 @@ def read_manifest(path: str) -> list[Row]:
     else:
         text = decode_text(data, path)
         rows = _csv(path, text) if path.lower().endswith(".csv") else _json_lines(path, text)
-    found = [(where, _checked(where, values)) for where, values in rows]
+    found = [(where, _checked(where, values)) for where, values in islice(rows, MOST_ROWS + 1)]
+    _check_rows(path, len(found))
     if not found:
         raise UserError(f"{path}: names no clip")
     return found
@@ -52,7 +64,8 @@ def _csv(path: str, text: str) -> Iterator[Row]:
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in next(reader, [])]
-        twice = next((name for name in header if name and header.count(name) > 1), None)
+        _check_columns(path, len(header))
+        twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
         if twice is not None:
             raise UserError(f"{path}: the column {twice} is there twice")
         if "uri" not in header:
@@ -104,12 +117,31 @@ def _parquet(path: str, data: bytes) -> Iterator[Row]:
             f"{path}: reading Parquet needs pyarrow; run: pip install 'seesame[fleet]'"
         ) from error
     try:
-        rows = parquet.read_table(pyarrow.BufferReader(data)).to_pylist()
+        file = parquet.ParquetFile(pyarrow.BufferReader(data))
+        names = file.schema_arrow.names
+        _check_columns(path, len(names))
+        _check_rows(path, file.metadata.num_rows)
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        if sum(group.total_byte_size for group in groups) > MOST_BYTES:
+            raise UserError(f"{path}: unpacks to more than {MOST_BYTES:,} bytes")
+        columns = [name for name in names if not name.startswith("_")]
+        batches = file.iter_batches(_BATCH, columns=columns)
+        rows = (values for batch in batches for values in batch.to_pylist())
+        for number, values in enumerate(rows, start=1):
+            yield f"{path}, row {number}", values
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise UserError(f"{path}: is not a Parquet table ({first})") from error
-    for number, values in enumerate(rows, start=1):
-        yield f"{path}, row {number}", values
+
+
+def _check_rows(path: str, count: int) -> None:
+    if count > MOST_ROWS:
+        raise UserError(f"{path}: has more than {MOST_ROWS:,} rows; divide it")
+
+
+def _check_columns(path: str, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise UserError(f"{path}: has {count:,} columns, and a manifest at most {MOST_COLUMNS:,}")
 
 
 def _checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:

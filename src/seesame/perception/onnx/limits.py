@@ -10,6 +10,7 @@ class NetLimits:
     Attributes:
         memory: bytes that the process may take beyond what it has when it starts. The values of
             the converted graph may take as many at one time.
+        outputs: bytes of the outputs of one request, which this process reads.
         memory_share: times the size of the file that the process may take besides.
         seconds: that a request may take, both by the clock and on the cores. The converted graph
             may take as many on the cores when it is compared with onnxruntime.
@@ -21,6 +22,7 @@ class NetLimits:
     """
 
     memory: int = 768 << 20
+    outputs: int = 256 << 20
     memory_share: int = 4
     seconds: float = 6.0
     more_seconds: float = 20.0

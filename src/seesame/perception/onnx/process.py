@@ -6,6 +6,7 @@ computed from the pixels, faults in onnxruntime itself. So every run is made by 
 """
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -106,15 +107,19 @@ class NetProcess:
             self._frame_s = min(self._frame_s or frame_s, frame_s)
             return found
 
-    @staticmethod
-    def _placed(answer: dict[str, Any]) -> list[tuple[np.dtype[Any] | None, list[int], int]]:
-        """Return type, shape and place in the file of each output."""
+    def _placed(self, answer: dict[str, Any]) -> list[tuple[np.dtype[Any] | None, list[int], int]]:
+        """Return type, shape and place in the file of each output. Raises TooLargeError."""
         found: list[tuple[np.dtype[Any] | None, list[int], int]] = []
         place = 0
         for one in answer["outputs"]:
             kind, shape = (None, []) if one is None else (np.dtype(one[0]), one[1])
             found.append((kind, shape, place))
-            place += 0 if kind is None else kind.itemsize * int(np.prod(shape))
+            place += 0 if kind is None else kind.itemsize * math.prod(shape)
+        if place > LIMITS.outputs and not self.trusted:
+            raise TooLargeError(
+                f"{self.path}: has outputs of {place >> 20} MiB, and a net may have "
+                f"{LIMITS.outputs >> 20}; {TRUST_VARIABLE}=1 lifts that"
+            )
         return found
 
     def _array(
