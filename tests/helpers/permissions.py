@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 VERSION = 0x20080522
-"""Of the structures of capset(2), as linux/capability.h defines them."""
+"""The version of the structures of capset(2), from linux/capability.h."""
 READ_AND_ENTER = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 

@@ -16,7 +16,7 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 MOST_CELL = 1 << 20
 """Characters of one cell at most; a longer one is no manifest."""
 MOST_BYTES, MOST_ROWS, MOST_COLUMNS = 1 << 29, 1 << 20, 1000
-"""Of a manifest; more clips are done by several manifests."""
+"""The bounds on a manifest; a larger fleet has several."""
 
 _BATCH = 4096
 """Rows of a Parquet file that are unpacked at once."""
