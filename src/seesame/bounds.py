@@ -34,6 +34,7 @@ class DecodeBounds:
             pairs are drawn singly.
         batch_macs: multiply-accumulates for all pairs of a batch, alike.
         packets_a_frame: of a stream of packets; encoders write one.
+        packets: of a stream in any case. Each takes memory of its own once the file is open.
         stream_symbols: entropy coded numbers of one stream.
         mask_decisions: yes-or-no decisions of a mask, beside one for each of its pixels.
         table_entries: entries of frequency tables that one coded string may ask for; an entry that
@@ -60,6 +61,7 @@ class DecodeBounds:
     batch_values: int = 1 << 25
     batch_macs: int = 1 << 36
     packets_a_frame: int = 4
+    packets: int = 1 << 22
     stream_symbols: int = 1 << 24
     mask_decisions: int = 1 << 20
     table_entries: int = 1 << 27

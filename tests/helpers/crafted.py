@@ -13,6 +13,7 @@ import numpy as np
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import pack_varint
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.head import Head
 from seesame.codecs.av.stream import pack_stream, read_stream
 from seesame.codecs.hnerv.architecture import Architecture, pack_architecture
@@ -49,6 +50,14 @@ def classical(
     _, packets = read_stream(get_codec(codec).encode(clip, settings, EncodeContext()), codec)
     told = Head(head.pop("up", "bicubic"), coded[1], coded[0], depth, **head)
     return file_of(codec, size, frames, {Section.STREAM: pack_stream(told, packets * frames)})
+
+
+def many_packets(count: int, size: int) -> Container:
+    """Return a file of H.264 whose packets are all alike, a number of zeros."""
+    made = file_of("x264", (64, 64), BOUNDS.frames, {})
+    packets = (pack_varint(size) + bytes(size)) * count
+    made.sections[Section.STREAM] = Head("bicubic", 64, 64).pack() + packets
+    return made
 
 
 def zeros(specs: Specs) -> dict[str, Rows]:

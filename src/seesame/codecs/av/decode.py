@@ -163,8 +163,7 @@ def _decoded_pictures(
     decoder.thread_type = "AUTO"
     try:
         for packet in packets:
-            if packet:  # an empty one would mean the end to the decoder
-                yield from decoder.decode(av.Packet(packet))
+            yield from decoder.decode(av.Packet(packet))
         yield from decoder.decode(None)
     finally:
         # Decoder threads need Python's lock to give packets back. Let them finish here, where it
