@@ -60,6 +60,25 @@ def many_packets(count: int, size: int) -> Container:
     return made
 
 
+def hidden(size: Size, times: int, packets: int) -> Container:
+    """Return a file of AV1 whose frames wait for repeats of one that is never shown.
+
+    Args:
+        size: ``(height, width)``.
+        times: that each packet repeats it.
+        packets: that hold nothing else, between the first picture and the rest.
+    """
+    clip = ArrayClip(np.zeros((20, *size, 3), np.uint8))
+    made = get_codec("svtav1").encode(clip, {"scale": 1.0, "preset": 10}, EncodeContext())
+    head, (first, second, *others) = read_stream(made, "svtav1")
+    assert second[0] == 0b0_0110_0_1_0  # a frame, without an extension, with a size of one byte
+    assert second[1] < 0x80
+    assert not second[2] & 0b1001_0000  # neither shown before nor now
+    frame = second[: 2 + second[1]]
+    told = [first, *[frame * times] * packets, second, *others]
+    return file_of("svtav1", size, len(told), {Section.STREAM: pack_stream(head, told)})
+
+
 def zeros(specs: Specs) -> dict[str, Rows]:
     """Return weights that are all zero, which take no bytes."""
     return {
