@@ -15,7 +15,7 @@ class DecodeBounds:
     """The bounds of decoding.
 
     Together they keep a decoder below ``memory_bytes`` and ``bytes_a_pixel`` more for each pixel of
-    one frame, beside the file's own bytes.
+    one frame, beside the file's own bytes. A copied clip may take more, as its own codec asks.
 
     Attributes:
         memory_bytes: memory that any file may take.
