@@ -15,7 +15,7 @@ class DecodeBounds:
     """The bounds of decoding.
 
     Together they keep a decoder below ``memory_bytes`` and ``bytes_a_pixel`` more for each pixel of
-    one frame, beside the file's own bytes.
+    one frame, beside the file's own bytes. A copied clip may take more, as its own codec asks.
 
     Attributes:
         memory_bytes: memory that any file may take.
@@ -34,6 +34,12 @@ class DecodeBounds:
             pairs are drawn singly.
         batch_macs: multiply-accumulates for all pairs of a batch, alike.
         packets_a_frame: of a stream of packets; encoders write one.
+        packets: of a stream in any case. Each takes memory of its own once the file is open.
+        packet_units: NAL units or OBUs of one packet. Encoders write a few, and one for each slice.
+        packet_frames: of one packet, hidden ones among them. AV1 keeps eight of them, and encoders
+            hide no more.
+        silent_packets: in a row that give no picture. Decoders hold back a picture for each of
+            their threads, and up to sixteen to put them in order.
         stream_symbols: entropy coded numbers of one stream.
         mask_decisions: yes-or-no decisions of a mask, beside one for each of its pixels.
         table_entries: entries of frequency tables that one coded string may ask for; an entry that
@@ -60,6 +66,10 @@ class DecodeBounds:
     batch_values: int = 1 << 25
     batch_macs: int = 1 << 36
     packets_a_frame: int = 4
+    packets: int = 1 << 22
+    packet_units: int = 128
+    packet_frames: int = 16
+    silent_packets: int = 64
     stream_symbols: int = 1 << 24
     mask_decisions: int = 1 << 20
     table_entries: int = 1 << 27

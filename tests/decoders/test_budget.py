@@ -41,6 +41,10 @@ TOO_MUCH: dict[str, Callable[[], Container]] = {
     "masks of noise": lambda: crafted.semantic(
         (512, 512), (64, 64), (512, 512), b"\xff" * 3000, classes=30
     ),
+    "more packets than any clip needs": lambda: crafted.many_packets((1 << 22) + 1, 2),
+    "packets without bytes": lambda: crafted.many_packets(1 << 24, 0),
+    "hidden frames in one packet": lambda: crafted.hidden((64, 64), 17, 1),
+    "hidden frames in packets of their own": lambda: crafted.hidden((64, 64), 1, 100),
     "a mask without data": lambda: crafted.semantic((512, 512), (64, 64), (512, 512), b"\x55" * 9),
 }
 
@@ -93,6 +97,13 @@ def test_what_may_be_claimed_keeps_to_the_budget(name: str) -> None:
     pixels = made.width * made.height
     assert cost.memory < BOUNDS.memory_bytes + BOUNDS.bytes_a_pixel * pixels
     assert cost.memory < 1_200_000_000
+    assert cost.seconds < MOST_SECONDS
+
+
+def test_the_most_packets_are_read_within_the_budget() -> None:
+    cost = crafted.decoding(crafted.many_packets(1 << 22, 2).to_bytes())
+    assert "near frame 0" in cost.error
+    assert cost.memory < 600_000_000
     assert cost.seconds < MOST_SECONDS
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from seesame.bitstream.container import Container, Section
 from seesame.bitstream.varint import pack_varint
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.head import Head
 from seesame.codecs.av.stream import pack_stream, read_stream
 from seesame.codecs.hnerv.architecture import Architecture, pack_architecture
@@ -49,6 +50,33 @@ def classical(
     _, packets = read_stream(get_codec(codec).encode(clip, settings, EncodeContext()), codec)
     told = Head(head.pop("up", "bicubic"), coded[1], coded[0], depth, **head)
     return file_of(codec, size, frames, {Section.STREAM: pack_stream(told, packets * frames)})
+
+
+def many_packets(count: int, size: int) -> Container:
+    """Return a file of H.264 whose packets are all alike, a number of zeros."""
+    made = file_of("x264", (64, 64), BOUNDS.frames, {})
+    packets = (pack_varint(size) + bytes(size)) * count
+    made.sections[Section.STREAM] = Head("bicubic", 64, 64).pack() + packets
+    return made
+
+
+def hidden(size: Size, times: int, packets: int) -> Container:
+    """Return a file of AV1 whose frames wait for repeats of one that is never shown.
+
+    Args:
+        size: ``(height, width)``.
+        times: that each packet repeats it.
+        packets: that hold nothing else, between the first picture and the rest.
+    """
+    clip = ArrayClip(np.zeros((20, *size, 3), np.uint8))
+    made = get_codec("svtav1").encode(clip, {"scale": 1.0, "preset": 10}, EncodeContext())
+    head, (first, second, *others) = read_stream(made, "svtav1")
+    assert second[0] == 0b0_0110_0_1_0  # a frame, without an extension, with a size of one byte
+    assert second[1] < 0x80
+    assert not second[2] & 0b1001_0000  # neither shown before nor now
+    frame = second[: 2 + second[1]]
+    told = [first, *[frame * times] * packets, second, *others]
+    return file_of("svtav1", size, len(told), {Section.STREAM: pack_stream(head, told)})
 
 
 def zeros(specs: Specs) -> dict[str, Rows]:

@@ -65,6 +65,10 @@ class Reader:
 
     def varint(self, what: str = "a number", maximum: int = MAX_VARINT) -> int:
         """Return the next varint, in its shortest form and at most ``maximum``."""
+        value = self._data[self.position] if self.left else 0x80
+        if value < 0x80 and value <= maximum:  # most are of one byte, and there may be millions
+            self.position += 1
+            return value
         value = 0
         for shift in range(0, 63, 7):
             byte = self.byte(what)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seesame.bitstream.container import Container, Section
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.codec import AvCodec
 from seesame.codecs.av.encoding.encode import scaled_size
 from seesame.codecs.av.planes import rgb_to_yuv420
@@ -273,3 +274,17 @@ def test_the_encoders_keep_quiet() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_an_empty_packet_is_refused() -> None:
+    container = encode("vp9", drive(2))
+    container.sections[Section.STREAM] += b"\0"
+    with pytest.raises(DamagedError, match="packet 2 is empty"):
+        AvCodec("vp9").decode(container)
+
+
+def test_more_frames_than_a_file_may_have_packets_are_not_encoded() -> None:
+    clip = ArrayClip(drive(1))
+    clip.num_frames = BOUNDS.packets + 1
+    with pytest.raises(UserError, match="cannot encode 4,194,305 frames"):
+        AvCodec("vp9").encode(clip, {}, EncodeContext())

@@ -18,6 +18,7 @@ from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.planes import FORMATS, decoded_bytes, decoded_rgb, padded
 from seesame.codecs.av.settings import Member
 from seesame.codecs.av.stream import read_stream
+from seesame.codecs.av.units import check_packet
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.compiled import expect
@@ -162,9 +163,16 @@ def _decoded_pictures(
     decoder.options = {"max_pixels": str(most), "err_detect": "explode"}
     decoder.thread_type = "AUTO"
     try:
+        silent = 0
         for packet in packets:
-            if packet:  # an empty one would mean the end to the decoder
-                yield from decoder.decode(av.Packet(packet))
+            check_packet(member.name, packet)
+            pictures = decoder.decode(av.Packet(packet))
+            silent = 0 if pictures else silent + 1
+            if silent > BOUNDS.silent_packets:
+                raise DamagedError(
+                    f"the {member.name} stream is damaged: {silent} packets in a row show nothing"
+                )
+            yield from pictures
         yield from decoder.decode(None)
     finally:
         # Decoder threads need Python's lock to give packets back. Let them finish here, where it

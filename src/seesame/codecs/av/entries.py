@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seesame.bitstream.varint import Reader
+from seesame.codecs.av.units import nals, obus
 from seesame.errors import DamagedError
 
 
@@ -44,26 +44,18 @@ def entries(name: str, packets: Sequence[bytes], num_frames: int) -> list[Entry]
     return found
 
 
-def _nals(packet: bytes) -> Iterator[int]:
-    """Yield the first byte of each NAL unit (ISO/IEC 14496-10, annex B)."""
-    place = packet.find(b"\0\0\1")
-    while 0 <= place < len(packet) - 3:
-        yield packet[place + 3]
-        place = packet.find(b"\0\0\1", place + 3)
-
-
 def _h264_key(packet: bytes) -> bool:
     """Return whether a picture is an IDR one (ISO/IEC 14496-10, 7.4.1.2.4).
 
     Other I pictures, as an open group of pictures has them, are passed over.
     """
-    first = next((kind & 31 for kind in _nals(packet) if kind & 31 in (1, 2, 5)), 0)
+    first = next((kind & 31 for kind in nals(packet) if kind & 31 in (1, 2, 5)), 0)
     return first == 5
 
 
 def _hevc_kind(packet: bytes) -> int:
     """Return the type of a picture's first slice (ISO/IEC 23008-2, table 7-1); 0 if none."""
-    return next((kind >> 1 & 63 for kind in _nals(packet) if kind >> 1 & 63 < 32), 0)
+    return next((kind >> 1 & 63 for kind in nals(packet) if kind >> 1 & 63 < 32), 0)
 
 
 def _hevc(packets: Sequence[bytes]) -> Iterator[Entry]:
@@ -80,16 +72,9 @@ def _hevc(packets: Sequence[bytes]) -> Iterator[Entry]:
 
 def _av1_key(packet: bytes) -> bool:
     """Return whether a temporal unit starts with a key frame that is shown (AV1 spec, 5.5, 5.9)."""
-    reader = Reader(packet, "a packet")
     sequence = False
     try:
-        while reader.left:
-            head = reader.take(1, "an OBU's head")[0]
-            if head & 4:
-                reader.take(1, "an OBU's extension")
-            size = reader.varint("an OBU's size") if head & 2 else reader.left
-            payload = reader.take(size, "an OBU")
-            kind = head >> 3 & 15
+        for kind, payload in obus(packet):
             sequence |= kind == 1
             if kind in (3, 6):  # a frame header, or a frame; shown, of type 0, not seen before
                 return sequence and payload[:1] != b"" and payload[0] & 0b1111_0000 == 0b0001_0000

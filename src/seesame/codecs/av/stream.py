@@ -31,12 +31,15 @@ def read_stream(container: Container, name: str) -> tuple[Head, list[bytes]]:
         raise DamagedError("the file holds no video stream")
     reader = Reader(container.sections[Section.STREAM], f"the {name} stream")
     head = Head.read(reader, container.width, container.height)
+    most = min(BOUNDS.packets, BOUNDS.packets_a_frame * (container.num_frames + 1))
     packets: list[bytes] = []
-    most = BOUNDS.packets_a_frame * (container.num_frames + 1)
     while reader.left:
         if len(packets) == most:
-            raise reader.fail(f"is damaged: more than {most} packets for its frames")
-        packets.append(reader.take(reader.varint("a packet's size"), "a packet"))
+            raise reader.fail(f"is damaged: more than {most:,} packets for its frames")
+        size = reader.varint("a packet's size")
+        if not size:  # encoders write none, and a decoder would take it for the stream's end
+            raise reader.fail(f"is damaged: packet {len(packets)} is empty")
+        packets.append(reader.take(size, "a packet"))
     return head, packets
 
 

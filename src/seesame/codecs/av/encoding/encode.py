@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from seesame.bitstream.container import Container, Section, pack_config
+from seesame.bounds import BOUNDS
 from seesame.codecs.av.encoding.pictures import BATCH, coded_pictures
 from seesame.codecs.av.encoding.threads import usual_scheduling
 from seesame.codecs.av.head import SHARPEN_STEP, Head
@@ -35,11 +36,15 @@ def encode(
     """Compress a clip; the same clip and settings give the same bytes.
 
     Raises:
-        UserError: bad settings, or this PyAV was built without the encoder.
+        UserError: bad settings, too many frames, or this PyAV was built without the encoder.
         DamagedError: the clip ends early.
     """
     chosen = parse_settings(member, settings)
     check_together(member, chosen)
+    if clip.num_frames > BOUNDS.packets:
+        raise UserError(
+            f"{member.name} cannot encode {clip.num_frames:,} frames, more than {BOUNDS.packets:,}"
+        )
     width, height = scaled_size(clip.width, clip.height, chosen.scale)
     amount = round(chosen.sharpen / SHARPEN_STEP)
     head = Head(chosen.up, width, height, chosen.depth, amount, chosen.sharpen_size)
