@@ -49,6 +49,9 @@ class DecodeBounds:
         coded_surplus: how many times more pixels than declared the pictures of a copied clip may
             have, since its container may cut them.
         least_coded: pixels that these pictures may have in any case.
+        samples: that the tables of all tracks of an MP4 or MOV file may claim together, where a
+            sample counts once for each edit that may show it.
+        samples_a_byte: further samples for each byte of the file.
     """
 
     memory_bytes: int = 1_000_000_000
@@ -77,6 +80,8 @@ class DecodeBounds:
     whole_pixels: int = 1 << 23
     coded_surplus: int = 2
     least_coded: int = 1 << 20
+    samples: int = 1 << 22
+    samples_a_byte: float = 1 / 32
 
 
 BOUNDS = DecodeBounds()

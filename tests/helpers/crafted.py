@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,6 +183,14 @@ def decoding(data: bytes, frames: int = 2) -> Cost:
         return pool.apply(_decode, (data, frames))
 
 
+def decompressing(data: bytes) -> Cost:
+    """Return what it costs to write a file's video, with the tracks beside it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    with context.Pool(1) as pool:
+        return pool.apply(_decompress, (data,))
+
+
 _PRELOADED = [
     "seesame.decoders",
     "seesame.codecs.av.decode",
@@ -194,20 +203,44 @@ _PRELOADED = [
 
 
 def _decode(data: bytes, frames: int) -> Cost:
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    import torch
+    def work() -> None:
+        from seesame.decoders import batch_frames, open
 
-    from seesame.decoders import batch_frames, open
-    from seesame.errors import UserError
-
-    torch.set_num_threads(1)
-    start, error, kind = time.process_time(), "", ""
-    try:
         video, seen = open(data), 0
         for batch in video.batches(batch_frames(video)):
             seen += len(batch)
             if seen >= frames:
                 break
+
+    return _cost(work)
+
+
+def _decompress(data: bytes) -> Cost:
+    def work() -> None:
+        from seesame.decoders import batch_frames, decode_file
+        from seesame.video.writing.writer import write_clip
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "file.ssm"
+            file.write_bytes(data)
+            clip = decode_file(file, "cpu")
+            frames = clip.batches(batch_frames(clip))
+            size = {"width": clip.width, "height": clip.height}
+            write_clip(Path(folder) / "out.mkv", frames, fps=clip.fps, **size, tracks=clip.tracks)
+
+    return _cost(work)
+
+
+def _cost(work: Callable[[], None]) -> Cost:
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    import torch
+
+    from seesame.errors import UserError
+
+    torch.set_num_threads(1)
+    start, error, kind = time.process_time(), "", ""
+    try:
+        work()
     except UserError as found:
         error, kind = str(found), type(found).__name__
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

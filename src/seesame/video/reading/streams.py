@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from seesame.errors import DamagedError, UserError
+from seesame.video.reading.tables import check_tables
 from seesame.video.reading.transport import packets_start
 
 BARE = ("h264", "hevc", "obu", "mjpeg", "m4v", "mpegvideo")
@@ -68,11 +69,15 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[InputC
         options: further options of FFmpeg's demuxer.
 
     Raises:
+        DamagedError: its tables claim more samples than it can hold.
         FFmpegError: it is not readable; :func:`errors` puts that into words.
     """
     allowed = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file,subfile"}
     failed: Exception | None = None
-    for url, name in _attempts(path):
+    for start, name in _attempts(path):
+        check_tables(path, start)
+        # "file:" keeps a name with a colon from being taken for an address.
+        url = f"subfile,,start,{start},end,0,,:file:{path}" if start else f"file:{path}"
         try:
             container = av.open(
                 url, format=name, metadata_errors="replace", options=allowed | (options or {})
@@ -97,14 +102,13 @@ def content_start(container: InputContainer) -> int:
     return int(found[1]) if found else 0
 
 
-def _attempts(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the addresses and formats to be tried, None for what FFmpeg takes the content for."""
-    # "file:" keeps a name with a colon from being taken for an address.
+def _attempts(path: Path) -> Iterator[tuple[int, str | None]]:
+    """Yield the starts and formats to be tried, None for what FFmpeg takes the content for."""
     for name in _formats(path):
-        yield f"file:{path}", name
+        yield 0, name
     start = _start(path)
     if start:
-        yield f"subfile,,start,{start},end,0,,:file:{path}", None
+        yield start, None
 
 
 def _start(path: Path) -> int:
