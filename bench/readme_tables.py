@@ -393,22 +393,6 @@ def fleet_costs_table(rows: list[Values]) -> str:
     return table(columns, lines)
 
 
-def fleet_sharing_table(rows: list[Values]) -> str:
-    """Return the encodes of clips that share what won, and of clips alone, in the last rows."""
-    last = {row["share"]: row for row in rows if row["bench"] == "sharing" and row["clip"] == "all"}
-    lines = [
-        (
-            "shared" if share else "alone",
-            *(f"{row[name]}" for name in ("clips", "encodes", "encodes_sharing")),
-            f"{row['bytes']:,}",
-            f"{row['cpu_s']:.0f}",
-        )
-        for share, row in sorted(last.items())
-    ]
-    columns = ("clips", "number", "encodes a clip", "of those that shared", "bytes", "core s")
-    return table(columns, lines)
-
-
 @dataclass(frozen=True)
 class Block:
     """A table between its markers: its page, its name, its results file, and what fills it."""
@@ -437,7 +421,6 @@ BLOCKS = (
     Block("docs/fleet.md", "kills", "fleet", fleet_kills_table),
     Block("docs/fleet.md", "overhead", "fleet", fleet_overhead_table),
     Block("docs/fleet.md", "costs", "fleet", fleet_costs_table),
-    Block("docs/fleet.md", "sharing", "fleet", fleet_sharing_table),
     Block("docs/vcm.md", "vcm", "vcm", vcm_table),
 )
 DEMO_PAGE = "docs/results.md"
