@@ -5,6 +5,7 @@ programs on the machine change them little; the efficiency of two workers needs 
 """
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -112,6 +113,8 @@ def workers(given: argparse.Namespace, results: Results) -> None:
         defaults = Defaults(codec="x264", settings={"crf": 30})
         walls = {}
         for jobs in (1, 2):
+            # The second run must not find what the networks made of the sources in the first.
+            os.environ["SEESAME_CACHE"] = str(folder / f"cache-{jobs}")
             run = Run(jobs=jobs, share=False)
             walls[jobs] = batch(folder / "in", folder / f"out-{jobs}", defaults, run)["wall_s"]
     row = {"bench": "workers", "one_s": walls[1], "two_s": walls[2]}

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
@@ -144,7 +145,9 @@ class SemanticClip(RenderedClip):
                 masks = coming.result()
                 if start != starts[-1]:
                     coming = ahead.submit(self._masks_of, start + self._at_once)
-                yield self._pairs(start, *masks)
+                with _a_core_left_over():
+                    pairs = self._pairs(start, *masks)
+                yield pairs
 
     def _masks_of(self, start: int) -> tuple[Tensor | None, Tensor]:
         """Return the masks of the first frames of some pairs, where there are any, and of second.
@@ -164,6 +167,17 @@ class SemanticClip(RenderedClip):
         own = None if first is None else self._drawing.pictures(first)
         firsts = self._drawing.first(self._codes[which], self._grids[which], drawn, own)
         return torch.stack([firsts, drawn], dim=1)
+
+
+@contextmanager
+def _a_core_left_over() -> Iterator[None]:
+    """Let torch use one thread fewer, so that its threads do not wait for the one of the masks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def open_file(container: Container, device: str) -> SemanticClip:
