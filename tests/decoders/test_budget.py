@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import crafted
 import pytest
+import quicktime
 
-from seesame.bitstream.container import Container
+from seesame.bitstream.container import Container, Section
+from seesame.bitstream.varint import pack_varint
 from seesame.bounds import BOUNDS
 
 MOST_SECONDS = 20
@@ -111,3 +113,32 @@ def test_too_many_frames_are_refused() -> None:
     made.num_frames = BOUNDS.frames + 1
     cost = crafted.decoding(made.to_bytes())
     assert (cost.kind, "16,777,217 frames" in cost.error) == ("DamagedError", True)
+
+
+@pytest.mark.parametrize("name", ["many sizes", "tracks together", "many times", "a long run"])
+def test_a_copied_clip_that_claims_many_samples_costs_nothing(name: str) -> None:
+    data = pack_varint(4) + b".mov" + quicktime.CLAIMS[name]
+    file = crafted.file_of("copy", (64, 64), 1, {Section.STREAM: data})
+    cost = crafted.decoding(file.to_bytes())
+    assert (cost.kind, "its tables claim" in cost.error) == ("DamagedError", True)
+    assert len(cost.error.splitlines()) == 1
+    assert cost.memory < 600_000_000
+
+
+def test_tracks_that_claim_many_samples_cost_nothing() -> None:
+    file = crafted.classical("vp9", (64, 64), (64, 64), 20)
+    file.sections[Section.TRACKS] = quicktime.CLAIMS["many sizes"]
+    cost = crafted.decompressing(file.to_bytes())
+    assert (cost.kind, "its tables claim" in cost.error) == ("DamagedError", True)
+    assert len(cost.error.splitlines()) == 1
+    assert cost.memory < 600_000_000
+
+
+def test_the_most_samples_keep_to_the_budget() -> None:
+    samples = BOUNDS.samples - 100
+    tables = quicktime.sizes(samples), quicktime.times(samples)
+    film = quicktime.film(quicktime.header(quicktime.track(*tables, chunk=samples)))
+    file = crafted.file_of("copy", (64, 64), 1, {Section.STREAM: pack_varint(4) + b".mov" + film})
+    cost = crafted.decoding(file.to_bytes())
+    assert "its tables claim" not in cost.error
+    assert cost.memory < BOUNDS.memory_bytes

@@ -5,14 +5,11 @@ import struct
 from pathlib import Path
 
 import av
-import crafted
 import numpy as np
 import pytest
 import quicktime
 from videos import make_frames, make_video, read_all
 
-from seesame.bitstream.container import Section
-from seesame.bitstream.varint import pack_varint
 from seesame.bounds import BOUNDS
 from seesame.errors import DamagedError
 from seesame.video.reading.reader import open_clip
@@ -30,35 +27,6 @@ def test_claims_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"a\.mov: damaged: ") as refused:
         open_clip(path)
     assert len(str(refused.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("name", ["many sizes", "tracks together", "many times", "a long run"])
-def test_a_copied_clip_that_claims_too_much_costs_nothing(name: str) -> None:
-    data = pack_varint(4) + b".mov" + quicktime.CLAIMS[name]
-    file = crafted.file_of("copy", (64, 64), 1, {Section.STREAM: data})
-    cost = crafted.decoding(file.to_bytes())
-    assert (cost.kind, "its tables claim" in cost.error) == ("DamagedError", True)
-    assert len(cost.error.splitlines()) == 1
-    assert cost.memory < 600_000_000
-
-
-def test_tracks_that_claim_too_much_cost_nothing() -> None:
-    file = crafted.classical("vp9", (64, 64), (64, 64), 20)
-    file.sections[Section.TRACKS] = quicktime.CLAIMS["many sizes"]
-    cost = crafted.decompressing(file.to_bytes())
-    assert (cost.kind, "its tables claim" in cost.error) == ("DamagedError", True)
-    assert len(cost.error.splitlines()) == 1
-    assert cost.memory < 600_000_000
-
-
-def test_what_may_be_claimed_keeps_to_the_budget() -> None:
-    samples = BOUNDS.samples - 100
-    tables = quicktime.sizes(samples), quicktime.times(samples)
-    film = quicktime.film(quicktime.header(quicktime.track(*tables, chunk=samples)))
-    file = crafted.file_of("copy", (64, 64), 1, {Section.STREAM: pack_varint(4) + b".mov" + film})
-    cost = crafted.decoding(file.to_bytes())
-    assert "its tables claim" not in cost.error
-    assert cost.memory < BOUNDS.memory_bytes
 
 
 def test_a_container_behind_other_bytes_is_counted_from_its_start(tmp_path: Path) -> None:
