@@ -6,8 +6,7 @@ import pytest
 
 from seesame.bounds import BOUNDS
 from seesame.codecs.av.codec import AvCodec
-from seesame.codecs.av.stream import read_stream
-from seesame.codecs.av.units import check_packet, nals, obus
+from seesame.codecs.av.stream import check_packet, nals, obus, read_stream
 from seesame.context import EncodeContext
 from seesame.errors import DamagedError
 from seesame.video.clip import ArrayClip

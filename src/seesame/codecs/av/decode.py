@@ -17,8 +17,7 @@ from seesame.codecs.av.head import SHARPEN_STEP, Head
 from seesame.codecs.av.library import codec_context
 from seesame.codecs.av.planes import FORMATS, decoded_bytes, decoded_rgb, padded
 from seesame.codecs.av.settings import Member
-from seesame.codecs.av.stream import read_stream
-from seesame.codecs.av.units import check_packet
+from seesame.codecs.av.stream import check_packet, read_stream
 from seesame.errors import DamagedError
 from seesame.video.clip import Frames
 from seesame.video.compiled import expect

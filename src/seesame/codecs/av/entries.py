@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seesame.codecs.av.units import nals, obus
+from seesame.codecs.av.stream import nals, obus
 from seesame.errors import DamagedError
 
 
