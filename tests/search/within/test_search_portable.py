@@ -180,26 +180,19 @@ def test_files_on_trial_are_not_spoken_of(drive: Path, tmp_path: Path) -> None:
 
 
 def test_what_won_on_another_clip_saves_encodes(drive: Path, tmp_path: Path) -> None:
-    """The limits are confirmed on the whole clip all the same.
-
-    A guess that just misses costs one encode more, so that three each is what they take on average:
-    pictures differ in their last bits with the number of the machine's cores.
-    """
-    encodes = []
+    """The limits are confirmed on the whole clip all the same."""
     for name, limits in {"a": Limits(seg=0.02), "b": Limits(bytes=12_000), "c": Limits()}.items():
         alone = find(drive, tmp_path / f"{name}.mp4", limits)
         settings = alone.file.settings
         start = Start(settings.get("scale", 1.0), settings["crf"])
         found = find(drive, tmp_path / f"{name}2.mp4", limits, start=start)
         assert (found.shared, alone.shared, found.forecast) == (True, False, None)
-        assert found.encodes < alone.encodes > 3
-        encodes.append(found.encodes)
+        assert found.encodes <= 3 < alone.encodes
         assert found.file.missed == []
         assert found.file.bytes < 1.3 * alone.file.bytes
         if limits.seg:
             file = tmp_path / f"{name}2.mp4"
             assert measured(drive, file) == pytest.approx(found.file.figures.seg)
-    assert sum(encodes) <= 3 * len(encodes)
 
 
 @pytest.mark.parametrize("start", [Start(0.7, 2), Start(0.123, 30)])

@@ -73,7 +73,7 @@ class _TooMany(Exception):
 
 @dataclass
 class _Track:
-    """What the tables of one track claim.
+    """The samples and edits that the tables of one track claim.
 
     Args:
         samples: of its sizes, composition times or groups, whichever are most.
