@@ -333,13 +333,14 @@ def against_table(rows: list[Values]) -> str:
         lines.append(
             (
                 row["what"],
+                f"{row['turns']}",
                 f"{row['cpu_s']:.1f}",
                 f"{row['cpu_ratio']:.3f}",
                 f"{low:.3f} to {high:.3f}",
                 f"{row['wall_ratio']:.3f}",
             )
         )
-    columns = ("work", "CPU s", "ratio", "middle half of the turns", "by wall time")
+    columns = ("work", "turns", "CPU s", "ratio", "middle half of the turns", "by wall time")
     return table(columns, lines)
 
 
